@@ -1,0 +1,1 @@
+"""Processes: the drivers that run command handlers."""

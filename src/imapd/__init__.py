@@ -1,0 +1,1 @@
+"""imapd: the IMAP server."""
