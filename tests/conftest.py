@@ -1,0 +1,76 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.support.maildirs import make_maildir
+from tests.support.servers import COURIER, OURS, REAL, Implementation, Server, start_gam_server
+
+Start = Callable[..., Server]
+
+MUST_HAVE_TOOLS = os.environ.get("CI") == "true"
+
+
+def missing(what: str) -> None:
+    """Skip, naming what is missing; on the CI machine that is a failure."""
+    if MUST_HAVE_TOOLS:
+        pytest.fail(f"missing: {what}")
+    pytest.skip(f"missing: {what}")
+
+
+@pytest.fixture
+def maildir(tmp_path: Path) -> Path:
+    """An empty maildir."""
+    return make_maildir(tmp_path / "Maildir")
+
+
+@pytest.fixture(scope="session")
+def courier() -> Iterator[Implementation]:
+    """Debian's real Courier, with the file watcher it needs."""
+    if not (COURIER / "usr/bin/imapd").exists():
+        missing("Debian's courier-imap, see `make tools`")
+    watcher = start_gam_server()
+    yield REAL
+    watcher.kill()
+    watcher.wait()
+
+
+@pytest.fixture(params=["ours", pytest.param("courier", marks=pytest.mark.courier)])
+def implementation(request: pytest.FixtureRequest) -> Implementation:
+    """Our server and real Courier in turn."""
+    if request.param == "ours":
+        return OURS
+    real: Implementation = request.getfixturevalue("courier")
+    return real
+
+
+@pytest.fixture
+def start(maildir: Path) -> Iterator[Start]:
+    """Start servers on the test's maildir; all are stopped when the test ends.
+
+    Our server must never have written a traceback.
+    """
+    servers: list[Server] = []
+
+    def start_server(
+        implementation: Implementation = OURS,
+        settings: Mapping[str, str] | None = None,
+        path: Path | None = None,
+        unset: Collection[str] = (),
+    ) -> Server:
+        server = Server(implementation, path or maildir, settings, unset)
+        servers.append(server)
+        greeting = server.client.response()
+        assert greeting.text.startswith("* PREAUTH"), greeting
+        return server
+
+    yield start_server
+    for server in servers:
+        server.stop()
+    for server in servers:
+        assert "Traceback" not in server.log, server.log
