@@ -1,0 +1,102 @@
+"""Names of message files: base, flags, size. Maildir++ as Courier reads and writes it.
+
+    name = base [":" info]      base: unique, never changes; holds ",S=" and the octets on disk
+    info = "2," letters         D F R S T are ours; a-z are Dovecot's keywords, P is "passed"
+
+A base must not contain ":". Courier cuts such a name at its first colon when it compares messages
+and names keyword files, but at its last one when it reads flags and writes courierimapuiddb; two
+files whose names agree up to the first colon are one message to it. We always cut at the last
+colon, where Courier cuts before it writes, and never make such a name.
+"""
+
+import enum
+import functools
+import re
+
+
+class Flag(enum.IntFlag):
+    """System flags, in the order of their letters on disk."""
+
+    DRAFT = 1
+    FLAGGED = 2
+    ANSWERED = 4
+    SEEN = 8
+    DELETED = 16
+
+
+LETTERS = b"DFRST"
+ALL_FLAGS = 0x1F
+
+_SIZE = re.compile(rb",S=([0-9]+)")
+_LEADING_NUMBER = re.compile(rb"[ \t\r\f\v]*([+-]?[0-9]+)")
+
+
+def base(name: bytes) -> bytes:
+    """Return the part of ``name`` that survives flag changes: all before the last colon."""
+    head, colon, _ = name.rpartition(b":")
+    return head if colon else name
+
+
+def flags(name: bytes) -> int:
+    """Return the flags in ``name`` as a sum of Flag values; 0 if it has no ``:2,``."""
+    _, colon, info = name.rpartition(b":")
+    return _flags_of(info) if colon else 0
+
+
+def with_flags(name: bytes, flags: int) -> bytes:
+    """Return ``name`` carrying exactly ``flags``, its letters in ASCII order.
+
+    Letters that are not ours stay, so that a maildir shared with Dovecot keeps its keywords
+    (Courier drops them). An info that does not begin with ``2,`` is replaced.
+    """
+    head, colon, info = name.rpartition(b":")
+    if not colon:
+        head, info = name, b""
+    return head + _info(_foreign_letters(info), flags & ALL_FLAGS)
+
+
+def stated_size(base: bytes) -> int | None:
+    """Return the octets on disk that ``base`` states (``,S=``; the last one counts), else None."""
+    stated = _SIZE.findall(base)
+    return int(stated[-1]) if stated else None
+
+
+def arrival(name: bytes) -> tuple[int, bytes]:
+    """Return the key by which new messages are ordered before they get UIDs.
+
+    That is the leading number (seconds of arrival), then the bytes up to the first colon. Courier
+    subtracts the numbers as C integers and mixes messages up from 2038 on; Python's do not wrap.
+    """
+    number = _LEADING_NUMBER.match(name)
+    return (int(number[1]) if number else 0, name.partition(b":")[0])
+
+
+def acceptable(name: bytes) -> bool:
+    """Whether a file of this name in new/ or cur/ is a message.
+
+    Dot files are not. A name with LF, or with nothing before its colon, can't be recorded in
+    courierimapuiddb without damage to other lines, so we act as if the file were not there.
+    """
+    return not name.startswith((b".", b":")) and name != b"" and b"\n" not in name
+
+
+@functools.lru_cache(maxsize=1024)
+def _flags_of(info: bytes) -> int:
+    if not info.startswith(b"2,"):
+        return 0
+    return sum(1 << bit for bit, letter in enumerate(LETTERS) if letter in info[2:])
+
+
+@functools.lru_cache(maxsize=1024)
+def _foreign_letters(info: bytes) -> bytes:
+    if not info.startswith(b"2,"):
+        return b""
+    return bytes(
+        {byte for byte in info[2:] if chr(byte).isascii() and chr(byte).isalpha()}
+    ).translate(None, LETTERS)
+
+
+@functools.lru_cache(maxsize=1024)
+def _info(foreign: bytes, flags: int) -> bytes:
+    own = (letter for bit, letter in enumerate(LETTERS) if flags >> bit & 1)
+    return b":2," + bytes(sorted({*own, *foreign}))

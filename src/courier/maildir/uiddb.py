@@ -1,0 +1,163 @@
+"""courierimapuiddb: which message has which UID. The only truth about UIDs, for Courier and for us.
+
+    1 UIDVALIDITY UIDNEXT LF
+    UID BASE LF                 ascending by UID; BASE is the file name without ":info"
+
+Whoever reads it to assign UIDs holds courier.lock from read to write.
+"""
+
+import operator
+import os
+import re
+from array import array
+from collections import Counter
+from dataclasses import dataclass
+
+from courier.maildir import delivery, filename
+
+NAME = "courierimapuiddb"
+MAX_UID = 0xFFFFFFFF
+EPOCH = 1_000_000_000
+"""Courier counts UIDVALIDITY's seconds from here since 2011, and from 1970 before."""
+
+_WHITE = b"\t\n\v\f\r "
+_NOT_WHITE = bytes(byte for byte in range(256) if byte not in _WHITE)
+_LINE = re.compile(rb"([0-9]{1,20}) (.+)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class UidDb:
+    """A folder's UIDs. ``uids`` ascends; ``bases`` are the messages' in the same order."""
+
+    uidvalidity: int
+    uidnext: int
+    uids: "array[int]"
+    bases: list[bytes]
+
+
+def read(folder: str) -> UidDb | None:
+    """Read the folder's database, repaired where it is damaged.
+
+    Lines that are no entries, torn at the end or out of range are skipped; of two UIDs for a base
+    the lower stays; a UID given to two messages is taken from both, so that no client finds another
+    message under a UID it knows; UIDNEXT is raised above every UID that was ever listed.
+
+    Returns:
+        None if there is no file or none with a usable header: a new UIDVALIDITY is needed.
+
+    Raises:
+        OSError: the file may well be good, so don't replace it.
+    """
+    try:
+        data, _ = delivery.read_regular(os.path.join(folder, NAME))
+    except FileNotFoundError:
+        return None
+    return parse(data)
+
+
+def parse(data: bytes) -> UidDb | None:
+    """Read a database's text; see read."""
+    header, newline, entries = data.partition(b"\n")
+    numbers = _header(header) if newline else None
+    if numbers is None:
+        return None
+    uidvalidity, uidnext = numbers
+    regular = _parse_regular(entries)
+    if regular is not None:
+        uids, bases = regular
+        highest = uids[-1] if uids else 0
+    else:
+        uids, bases, highest = _parse_damaged(entries)
+    return UidDb(uidvalidity, max(uidnext, highest + 1), uids, bases)
+
+
+def format(db: UidDb) -> bytes:
+    """Return the text of ``db``."""
+    entries = map(b"%d %b\n".__mod__, zip(db.uids, db.bases, strict=True))
+    return b"1 %d %d\n" % (db.uidvalidity, db.uidnext) + b"".join(entries)
+
+
+def write(folder: str, db: UidDb, sync: bool) -> None:
+    """Replace the folder's database. The caller holds courier.lock since it read the old one.
+
+    Others see the old one or the new one, also after a crash. On any error the old one stays:
+    Courier deletes it then, and with it the folder's UIDs.
+
+    Raises:
+        ValueError: ``db`` would not be read back as it is (a base with LF, UIDNEXT too low).
+    """
+    data = format(db)
+    if data.count(b"\n") != len(db.uids) + 1 or (db.uids and db.uidnext <= db.uids[-1]):
+        raise ValueError("not a consistent UID database")
+    if not (0 < db.uidvalidity <= MAX_UID and 0 < db.uidnext <= MAX_UID):
+        raise ValueError("UIDVALIDITY or UIDNEXT out of range")
+    delivery.write_atomically(folder, NAME, data, sync=sync)
+
+
+def stamp(folder: str) -> tuple[int, int, int] | None:
+    """Return what differs whenever the file was replaced, or None if there is none."""
+    try:
+        found = os.lstat(os.path.join(folder, NAME))
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def new_uidvalidity(mtime: float, above: int = 0) -> int:
+    """Return a UIDVALIDITY for a folder that has none, or whose UIDs are used up.
+
+    Like Courier's, it is the time at which the folder got it (``mtime`` of a file made in it just
+    now). It is also greater than ``above``, the highest one that this mailbox name ever had, since
+    clients may take a lower one for an old one: Courier's falls back from the 1970 epoch.
+    """
+    wanted = max(int(mtime) - EPOCH, above + 1, 1)
+    return wanted if wanted <= MAX_UID else max(int(mtime) - EPOCH, 1) & MAX_UID
+
+
+def _header(line: bytes) -> tuple[int, int] | None:
+    # Courier ignores what stands after the third number.
+    fields = line.split()[:3]
+    if len(fields) < 3 or not all(field.isdigit() and len(field) <= 20 for field in fields):
+        return None
+    version, uidvalidity, uidnext = map(int, fields)
+    if version != 1 or not 0 < uidvalidity <= MAX_UID or uidnext > MAX_UID:
+        return None
+    return uidvalidity, uidnext
+
+
+def _parse_regular(entries: bytes) -> tuple["array[int]", list[bytes]] | None:
+    """Read entries that are exactly as they should be, without work per line; None if not."""
+    lines = entries.count(b"\n")
+    if entries.translate(None, _NOT_WHITE) != b" \n" * lines:
+        return None
+    fields = entries.split()
+    numbers, bases = fields[0::2], fields[1::2]
+    if len(fields) != 2 * lines or not entries.endswith(b"\n") or b":" in entries:
+        return (array("I"), []) if not entries else None
+    try:
+        uids = array("I", map(int, numbers))
+    except (ValueError, OverflowError):
+        return None
+    if not b"".join(numbers).isdigit() or uids[0] == 0 or uids[-1] == MAX_UID:
+        return None
+    if not all(map(operator.lt, uids, uids[1:])) or len(set(bases)) != lines:
+        return None
+    return uids, bases
+
+
+def _parse_damaged(entries: bytes) -> tuple["array[int]", list[bytes], int]:
+    """Read what can be saved; also return the highest UID seen, saved or not."""
+    found: set[tuple[int, bytes]] = set()
+    for line in entries.split(b"\n")[:-1]:
+        entry = _LINE.fullmatch(line)
+        if entry is None:
+            continue
+        uid, name = int(entry[1]), filename.base(entry[2])
+        if 0 < uid < MAX_UID and name:  # the highest UID would leave no UIDNEXT
+            found.add((uid, name))
+    owners = Counter(uid for uid, _ in found)
+    saved: dict[bytes, int] = {}
+    for uid, name in sorted(found):
+        if owners[uid] == 1:
+            saved.setdefault(name, uid)
+    return array("I", saved.values()), list(saved), max(owners, default=0)
