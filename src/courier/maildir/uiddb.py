@@ -6,11 +6,8 @@
 Whoever reads it to assign UIDs holds courier.lock from read to write.
 """
 
-import operator
 import os
-import re
 from array import array
-from collections import Counter
 from dataclasses import dataclass
 
 from courier.maildir import delivery, filename
@@ -22,7 +19,7 @@ EPOCH = 1_000_000_000
 
 _WHITE = b"\t\n\v\f\r "
 _NOT_WHITE = bytes(byte for byte in range(256) if byte not in _WHITE)
-_LINE = re.compile(rb"([0-9]{1,20}) (.+)", re.DOTALL)
+_DIGITS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +114,7 @@ def new_uidvalidity(mtime: float, above: int = 0) -> int:
 def _header(line: bytes) -> tuple[int, int] | None:
     # Courier ignores what stands after the third number.
     fields = line.split()[:3]
-    if len(fields) < 3 or not all(field.isdigit() and len(field) <= 20 for field in fields):
+    if len(fields) < 3 or not all(field.isdigit() and len(field) <= _DIGITS for field in fields):
         return None
     version, uidvalidity, uidnext = map(int, fields)
     if version != 1 or not 0 < uidvalidity <= MAX_UID or uidnext > MAX_UID:
@@ -127,37 +124,38 @@ def _header(line: bytes) -> tuple[int, int] | None:
 
 def _parse_regular(entries: bytes) -> tuple["array[int]", list[bytes]] | None:
     """Read entries that are exactly as they should be, without work per line; None if not."""
-    lines = entries.count(b"\n")
-    if entries.translate(None, _NOT_WHITE) != b" \n" * lines:
-        return None
+    lines, odd = divmod(len(white := entries.translate(None, _NOT_WHITE)), 2)
     fields = entries.split()
+    if odd or white != b" \n" * lines or len(fields) != 2 * lines or b":" in entries:
+        return None
+    if not entries:
+        return array("I"), []
     numbers, bases = fields[0::2], fields[1::2]
-    if len(fields) != 2 * lines or not entries.endswith(b"\n") or b":" in entries:
-        return (array("I"), []) if not entries else None
+    if not entries.endswith(b"\n") or not b"".join(numbers).isdigit():
+        return None
     try:
-        uids = array("I", map(int, numbers))
-    except (ValueError, OverflowError):
+        uids = list(map(int, numbers))
+    except ValueError:  # thousands of digits
         return None
-    if not b"".join(numbers).isdigit() or uids[0] == 0 or uids[-1] == MAX_UID:
+    if uids[0] == 0 or uids[-1] >= MAX_UID or sorted(uids) != uids:
         return None
-    if not all(map(operator.lt, uids, uids[1:])) or len(set(bases)) != lines:
+    if len(set(uids)) != lines or len(set(bases)) != lines:
         return None
-    return uids, bases
+    return array("I", uids), bases
 
 
 def _parse_damaged(entries: bytes) -> tuple["array[int]", list[bytes], int]:
     """Read what can be saved; also return the highest UID seen, saved or not."""
-    found: set[tuple[int, bytes]] = set()
+    names: dict[int, bytes] = {}
+    disputed: set[int] = set()
     for line in entries.split(b"\n")[:-1]:
-        entry = _LINE.fullmatch(line)
-        if entry is None:
-            continue
-        uid, name = int(entry[1]), filename.base(entry[2])
-        if 0 < uid < MAX_UID and name:  # the highest UID would leave no UIDNEXT
-            found.add((uid, name))
-    owners = Counter(uid for uid, _ in found)
+        number, _, name = line.partition(b" ")
+        if number.isdigit() and len(number) <= _DIGITS:
+            uid, name = int(number), filename.base(name)
+            # The highest UID would leave no UIDNEXT.
+            if 0 < uid < MAX_UID and name and names.setdefault(uid, name) != name:
+                disputed.add(uid)
     saved: dict[bytes, int] = {}
-    for uid, name in sorted(found):
-        if owners[uid] == 1:
-            saved.setdefault(name, uid)
-    return array("I", saved.values()), list(saved), max(owners, default=0)
+    for uid in sorted(names.keys() - disputed):
+        saved.setdefault(names[uid], uid)
+    return array("I", saved.values()), list(saved), max(names, default=0)
