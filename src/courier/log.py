@@ -1,0 +1,154 @@
+"""Log lines: each event is one function, and its format stands here once.
+
+Administrators' filters (logcheck, fail2ban) read these lines, so they are Courier's to the byte. A
+line begins with its level, `ERR:`, `WARN:`, `INFO:`, `DEBUG:` or (at info) `NOTICE:`, which
+courierlogger turns into syslog's. What a client or a file name brought in goes through `_safe`, so
+that it never starts a line of its own.
+
+Lines go to one descriptor, standard error unless `use` was called, one write each.
+"""
+
+import enum
+import os
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+# One write of this size to a pipe is atomic, so lines of several processes don't mix.
+_LONGEST_LINE = 4096
+_LONGEST_VALUE = 1000
+
+_descriptor = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other end of a connection, as numbers in text: `::ffff:192.0.2.1`, `52254`."""
+
+    ip: str
+    port: str | int
+
+
+class End(enum.Enum):
+    """How a session ended; the value begins its line."""
+
+    LOGOUT = "INFO: LOGOUT"
+    DISCONNECTED = "INFO: DISCONNECTED"
+    TIMEOUT = "INFO: TIMEOUT"
+    SIGNAL = "NOTICE: Disconnected during shutdown by signal"
+
+
+def use(descriptor: int) -> None:
+    """Send all lines of this process to ``descriptor`` from now on."""
+    global _descriptor  # noqa: PLW0603  a process has one log, like its standard error
+    _descriptor = descriptor
+
+
+# --- Sessions -----------------------------------------------------------------------------------
+
+
+def login(user: str, peer: Peer, protocol: str, tls: bool) -> None:
+    # Courier: `starttls=1` since 5.2.6, for connections to port 993 as well.
+    _write(f"INFO: LOGIN, {_who(user, peer)}, protocol={protocol}{_starttls(tls)}")
+
+
+def login_failed(typed: str, peer: Peer) -> None:
+    # A comma in what the client typed would hide the address from fail2ban's filter.
+    user = _safe(typed).replace(",", ".")
+    _write(f"INFO: LOGIN FAILED, user={user}, {_where(peer)}")
+
+
+def locked(user: str, peer: Peer) -> None:
+    _write(f"INFO: LOCKED, {_who(user, peer)}")
+
+
+def end(
+    kind: End,
+    user: str,
+    peer: Peer,
+    headers: int,
+    body: int,
+    received: int,
+    sent: int,
+    seconds: int,
+    tls: bool,
+) -> None:
+    """``headers`` and ``body`` are octets of messages, ``received`` and ``sent`` all octets."""
+    _write(
+        f"{kind.value}, {_who(user, peer)}, headers={headers}, body={body}, "
+        f"rcvd={received}, sent={sent}, time={seconds}{_starttls(tls)}"
+    )
+
+
+def expunged(user: str, peer: Peer, old_name: str, new_name: str | None = None) -> None:
+    """``new_name``: the message also stays there, in the trash folder."""
+    kept = f", new_name={_safe(new_name)}: only new_name will be left" if new_name else ""
+    _write(f"INFO: EXPUNGED, {_who(user, peer)}, old_name={_safe(old_name)}{kept}")
+
+
+def client_id(user: str, peer: Peer, fields: Iterable[tuple[str, str | None]]) -> None:
+    """The fields of an ID command, in the client's order (RFC 2971)."""
+    named = "".join(
+        f", {_safe(name)}={'(nil)' if value is None else _safe(value)}" for name, value in fields
+    )
+    _write(f"INFO: ID, {_who(user, peer)}{named}")
+
+
+def fetch_failed(what: str, uid: int, filename: str, item: str) -> None:
+    """``uid`` is the process's user, ``item`` as it was asked for: `BODY[HEADER]`."""
+    # Courier: this line has no level.
+    _write(f"IMAP FETCH ERROR: {what}, uid={uid}, filename={_safe(filename)}: {_safe(item)}")
+
+
+# --- Anything else ------------------------------------------------------------------------------
+
+
+def error(what: str, path: object, failure: OSError) -> None:
+    """The system failed us: what was tried, on which path, and errno's text."""
+    _write(f"ERR: {_safe(what)}: {_safe(str(path))}: {_safe(failure.strerror or str(failure))}")
+
+
+def warn(text: str) -> None:
+    _write(f"WARN: {_safe(text)}")
+
+
+def bug(user: str, command: str, failure: BaseException) -> None:
+    """A traceback, a line for each of its lines, under the user and the command's name."""
+    _write(f"ERR: {_safe(user)}: {_safe(command)}: internal error, its traceback follows")
+    for block in traceback.format_exception(failure):
+        for line in block.splitlines():
+            _write(f"ERR: {_safe(line)}")
+
+
+def _who(user: str, peer: Peer) -> str:
+    return f"user={_safe(user)}, {_where(peer)}"
+
+
+def _where(peer: Peer) -> str:
+    return f"ip=[{_safe(peer.ip)}], port=[{_safe(str(peer.port))}]"
+
+
+def _starttls(tls: bool) -> str:
+    return ", starttls=1" if tls else ""
+
+
+def _safe(text: str) -> str:
+    r"""Write what is not printable as `\x0a`, and cut what is too long."""
+    safe = text[: _LONGEST_VALUE + 1]
+    if not safe.isprintable():
+        safe = "".join(c if c.isprintable() else _escaped(c) for c in safe)
+    return safe if len(safe) <= _LONGEST_VALUE else safe[:_LONGEST_VALUE] + "..."
+
+
+def _escaped(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # an octet of a file name that is no UTF-8
+        return f"\\x{ord(character) & 0xFF:02x}"
+    return "".join(f"\\x{octet:02x}" for octet in character.encode("utf-8", "surrogatepass"))
+
+
+def _write(line: str) -> None:
+    data = line.encode("utf-8", "backslashreplace")[: _LONGEST_LINE - 1] + b"\n"
+    try:
+        os.write(_descriptor, data)
+    except OSError:
+        pass  # the log's reader is gone or its disk full: no reason to end anybody's session

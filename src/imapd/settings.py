@@ -1,0 +1,260 @@
+"""imapd's settings: one line for each, in the order of `conf/imapd.dist`.
+
+Each is explained in imapd(8). The files are Courier's, `/etc/courier/imapd` and `imapd-ssl`.
+"""
+
+# ruff: noqa: RUF009  a call per field is how this table is written
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from courier import log, paths, shell
+from courier import setting_reader as read
+from courier.setting_reader import Address, Expected, Port
+from courier.settings import SettingsError, family, notices, setting, values
+from courier.shell import Assignment, Origin
+
+__all__ = ["Purge", "Settings", "SettingsError", "from_environment", "load"]
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """Remove messages older than ``days`` from ``folder``, below INBOX; None is the trash."""
+
+    folder: str | None
+    days: int
+
+
+# --- Readers ------------------------------------------------------------------------------------
+
+
+def _capability(text: str) -> tuple[str, ...]:
+    """Words as they will be sent; what would break the response is refused (RFC 9051 9)."""
+    words = tuple(text.split())
+    if not all(
+        re.fullmatch(r"[!-~]+", word) and not set(word) & set('(){%*"\\]') for word in words
+    ):
+        raise Expected("capabilities separated by blanks")
+    return words
+
+
+def _capability_or_imap4rev1(text: str) -> tuple[str, ...]:
+    return _capability(text) or ("IMAP4rev1",)
+
+
+def _keywords(text: str) -> int:
+    """0 off, 1 on; anything else was a slower algorithm that is on, too."""
+    return {0: 0, 1: 1}.get(read.atoi(text), 2)
+
+
+def _id_fields(text: str) -> int | None:
+    """A sum of 1, 2 and 4. Any value switches ID on, 0 and nothing too."""
+    return read.at_least(0, empty=0)(text) & 7
+
+
+_EXPECTED_PURGES = Expected("days, or FOLDER:DAYS separated by commas")
+
+
+def _purges(text: str) -> tuple[Purge, ...]:
+    """`DAYS` for the trash, or a comma list of `FOLDER:DAYS`; less than a day counts as one."""
+    # Courier: an empty value is 0 days, taken as one day. Who leaves it empty hardly wants his
+    # users' mail removed, so here it is never, as when unset.
+    if not text.strip():
+        return ()
+    if ":" not in text and "," not in text:
+        return (Purge(None, _days(text)),)
+    return tuple(_purge(item.strip()) for item in text.split(",") if ":" in item)
+
+
+def _purge(item: str) -> Purge:
+    folder, _, days = item.rpartition(":")
+    if not folder or "/" in folder:
+        raise _EXPECTED_PURGES
+    return Purge(folder, _days(days))
+
+
+def _days(text: str) -> int:
+    # What removes mail is read with care: nothing without a digit is taken for a number here.
+    try:
+        return max(read.number(-(2**31))(text), 1)
+    except Expected:
+        raise _EXPECTED_PURGES from None
+
+
+def _tcpd_options(text: str) -> tuple[str, ...]:
+    return tuple(option for option in read.options(text) if option != _OBSOLETE_OPTION)
+
+
+def _folder_name(text: str) -> str:
+    if "/" in text or text.startswith("."):
+        raise Expected("a folder's name without leading dot")
+    return text or "Trash"
+
+
+_outbox = read.matching(r"\.[^/]*[^/.]", "a folder's directory name with its leading dot: .Outbox")
+_header_name = read.matching(r"[!-9;-~]+", "a header field's name")
+
+
+# --- The table ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All of imapd's settings. Without arguments: nothing was set.
+
+    Those read ``by_daemon`` say something after `load` alone. ``environment`` holds all variables,
+    also those that aren't ours: programs that imapd runs for a session get them.
+    """
+
+    address: Address | None = setting("ADDRESS", read.address, unset=None, by_daemon=True)
+    port: tuple[Port, ...] = setting("PORT", read.ports, unset=(Port(143),), by_daemon=True)
+    auth_service: Mapping[int, str] = family("AUTHSERVICE", read.text_or("imap"), by_daemon=True)
+    max_daemons: int = setting("MAXDAEMONS", read.number(1), unset=40, by_daemon=True)
+    max_per_ip: int = setting("MAXPERIP", read.number(1), unset=4, by_daemon=True)
+    pid_file: Path = setting(
+        "PIDFILE", read.absolute_path, unset=paths.RUNDIR / "imapd.pid", by_daemon=True
+    )
+    tcpd_options: tuple[str, ...] = setting("TCPDOPTS", _tcpd_options, unset=(), by_daemon=True)
+    access_file: Path | None = setting(
+        "IMAPACCESSFILE", read.path_or_none, unset=None, by_daemon=True
+    )
+    logger_options: tuple[str, ...] = setting("LOGGEROPTS", read.options, unset=(), by_daemon=True)
+    default_domain: str | None = setting("DEFDOMAIN", read.text_or_none, unset=None)
+    domain_separators: str | None = setting("DOMAINSEP", read.text_or_none, unset=None)
+    capability: tuple[str, ...] = setting(
+        "IMAP_CAPABILITY", _capability_or_imap4rev1, unset=("IMAP4rev1",)
+    )
+    keywords: int = setting("IMAP_KEYWORDS", _keywords, unset=0)
+    acl: bool = setting("IMAP_ACL", read.flag, unset=False)
+    smap_capability: tuple[str, ...] = setting("SMAP_CAPABILITY", _capability, unset=())
+    capability_orig: tuple[str, ...] = setting("IMAP_CAPABILITY_ORIG", _capability, unset=())
+    proxy: bool = setting("IMAP_PROXY", read.flag, unset=False)
+    proxy_hostname: str | None = setting("PROXY_HOSTNAME", read.text_or_none, unset=None)
+    proxy_foreign: bool = setting("IMAP_PROXY_FOREIGN", read.flag, unset=False)
+    idle_timeout: int = setting("IMAP_IDLE_TIMEOUT", read.at_least(1, empty=60), unset=60)
+    mailbox_sanity_check: bool = setting("IMAP_MAILBOX_SANITY_CHECK", read.flag_or_on, unset=True)
+    capability_tls: tuple[str, ...] = setting("IMAP_CAPABILITY_TLS", _capability, unset=())
+    capability_tls_orig: tuple[str, ...] = setting(
+        "IMAP_CAPABILITY_TLS_ORIG", _capability, unset=()
+    )
+    disable_thread_sort: bool = setting("IMAP_DISABLETHREADSORT", read.positive_flag, unset=False)
+    check_all_folders: bool = setting("IMAP_CHECK_ALL_FOLDERS", read.flag, unset=False)
+    obsolete_client: bool = setting("IMAP_OBSOLETE_CLIENT", read.flag, unset=False)
+    umask: int = setting("IMAP_UMASK", read.umask, unset=0o022, by_daemon=True)
+    address_space_kib: int | None = setting("IMAP_ULIMITD", read.kib, unset=None, by_daemon=True)
+    use_locks: bool = setting("IMAP_USELOCKS", read.starts_with_1, unset=True)
+    shared_index_file: str | None = setting("IMAP_SHAREDINDEXFILE", read.text_or_none, unset=None)
+    shared_munge_names: bool = setting("IMAP_SHAREDMUNGENAMES", read.flag, unset=False)
+    enhanced_idle: bool = setting("IMAP_ENHANCEDIDLE", read.flag, unset=False)
+    trash_folder_name: str = setting("IMAP_TRASHFOLDERNAME", _folder_name, unset="Trash")
+    empty_trash: tuple[Purge, ...] = setting("IMAP_EMPTYTRASH", _purges, unset=())
+    move_expunge_to_trash: bool = setting("IMAP_MOVE_EXPUNGE_TO_TRASH", read.flag, unset=False)
+    log_deletions: bool = setting("IMAP_LOG_DELETIONS", read.starts_without_0, unset=False)
+    home_skeleton: Path | None = setting("AUTH_MKHOMEDIR_SKEL", read.path_or_none, unset=None)
+    debug_file: str | None = setting("IMAPDEBUGFILE", read.text_or_none, unset=None)
+    outbox: str | None = setting("OUTBOX", _outbox, unset=None)
+    sendmail: str = setting("SENDMAIL", read.text_or("sendmail"), unset="sendmail")
+    header_from: str | None = setting("HEADERFROM", _header_name, unset=None)
+    id_fields: int | None = setting("IMAP_ID_FIELDS", _id_fields, unset=None)
+    outbox_multiple_send: bool = setting("OUTBOX_MULTIPLE_SEND", read.flag, unset=False)
+    broken_uidv: bool = setting("IMAP_BROKENUIDV", read.flag, unset=False)
+    skip_symlink_checks: bool = setting("MAILDIR_SKIP_SYMLINK_CHECKS", read.flag, unset=False)
+    start: bool = setting("IMAPDSTART", read.yes, unset=False, by_daemon=True)
+    maildir_path: str = setting("MAILDIRPATH", read.text_or("Maildir"), unset="Maildir")
+
+    # Additions of ours
+    extensions: bool = setting("IMAP_EXTENSIONS", read.flag_or_on, unset=True)
+    max_append: int = setting("IMAP_MAX_APPEND", read.octets, unset=0)
+    fsync: bool = setting("IMAP_FSYNC", read.flag_or_on, unset=True)
+
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+# Settings that stand in the same files and that another part of the server reads.
+_OTHERS = frozenset(
+    {
+        "SSLPORT",
+        "SSLADDRESS",
+        "SSLPIDFILE",
+        "SSLLOGGEROPTS",
+        "IMAPDSSLSTART",
+        "IMAPDSTARTTLS",
+        "IMAP_TLS_REQUIRED",
+        "COURIERTLS",
+        "TLS_PRIORITY",
+        "TLS_PROTOCOL",
+        "TLS_CIPHER_LIST",
+        "TLS_STARTTLS_PROTOCOL",
+        "TLS_MIN_DH_BITS",
+        "TLS_TIMEOUT",
+        "TLS_CERTFILE",
+        "TLS_PRIVATE_KEYFILE",
+        "TLS_DHPARAMS",
+        "TLS_TRUSTCERTS",
+        "TLS_VERIFYPEER",
+        "TLS_EXTERNAL",
+        "TLS_CACHEFILE",
+        "TLS_CACHESIZE",
+        "TLS_INTCACHESIZE",
+        "TLS_ALPN",
+        "DEBUG_LOGIN",
+        "TIMEOUT_SOCK",
+        "TIMEOUT_READ",
+        "TIMEOUT_WRITE",
+    }
+)
+
+# Courier: gone from couriertcpd since 5.2.7, but Debian's file still has it.
+_OBSOLETE_OPTION = "-noidentlookup"
+
+_OBSOLETE = {
+    "AUTHMODULES": "the modules stand in authdaemonrc, as authmodulelist",
+    "AUTHMODULES_ORIG": "the modules stand in authdaemonrc, as authmodulelistorig",
+    "MAILDIR": "use MAILDIRPATH",
+    "TLS_DHCERTFILE": "use TLS_DHPARAMS, and TLS_CERTFILE for a DSA certificate",
+    "TLS_PEERCERTS": "use TLS_TRUSTCERTS",
+    "TLS_PEERCERTDIR": "use TLS_TRUSTCERTS",
+    "TLS_OURCACERT": "use TLS_TRUSTCERTS",
+    "TLS_ALLOWSELFSIGNEDCERTS": "it has no successor; see TLS_VERIFYPEER",
+}
+
+
+def load(files: Sequence[Path], warn: Callable[[str], None] = log.warn) -> Settings:
+    """Read settings files in order, later assignments winning: imapd-ssl, then imapd.
+
+    Unknown and obsolete names are told to ``warn``; they are passed on to programs that are run.
+
+    Raises:
+        SettingsError: with a line for each value, or for the file, that can't be used.
+    """
+    try:
+        assignments = shell.read(files, paths.SHELL_VARIABLES)
+    except shell.ShellError as error:
+        raise SettingsError([str(error)]) from error
+    except OSError as error:
+        raise SettingsError([f"{error.filename}: {error.strerror}"]) from error
+    found = values(Settings, assignments, for_daemon=True)
+    for line in notices(Settings, assignments, _OTHERS, _OBSOLETE):
+        warn(line)
+    if (tcpd := assignments.get("TCPDOPTS")) and _OBSOLETE_OPTION in tcpd.value:
+        warn(f"{tcpd.origin}: TCPDOPTS: {_OBSOLETE_OPTION} is obsolete and ignored")
+    environment = paths.SHELL_VARIABLES | {name: one.value for name, one in assignments.items()}
+    return Settings(**found, environment=environment)
+
+
+def from_environment(environ: Mapping[str, str]) -> Settings:
+    """Read the settings of a session that was started by a shell or by Courier's own login.
+
+    No file is read. What isn't there means what it means to Courier's imapd, which differs from
+    the value that the file is shipped with; settings of the daemon alone are left at that, because
+    `PORT` may be anything to a user's shell.
+
+    Raises:
+        SettingsError: with a line for each value that can't be used.
+    """
+    origin = Origin("environment")
+    assignments = {name: Assignment(value, origin) for name, value in environ.items()}
+    found = values(Settings, assignments, for_daemon=False)
+    return Settings(**found, environment=dict(environ))
