@@ -167,8 +167,22 @@ def write_atomically(
     ``sync``. On any error the old file stays and no new one is left in tmp/ - except that a failure
     to sync the directory, the last step, is raised with the new file in place.
     """
-    fd, temporary = create_temporary(folder, uniq, mode)
     path = os.path.join(folder, target)
+    temporary = write_temporary(folder, data, uniq, mode=mode, sync=sync)
+    try:
+        os.rename(temporary, path)
+    except BaseException:
+        unlink_quietly(temporary)
+        raise
+    if sync:
+        sync_directory(os.path.dirname(path))
+
+
+def write_temporary(
+    folder: str, data: bytes, uniq: str = "", *, mode: int = 0o644, sync: bool = False
+) -> str:
+    """Write ``data`` to a new file in F/tmp and return its path. On any error there is no file."""
+    fd, temporary = create_temporary(folder, uniq, mode)
     try:
         try:
             write_all(fd, data)
@@ -176,12 +190,10 @@ def write_atomically(
                 os.fsync(fd)
         finally:
             os.close(fd)
-        os.rename(temporary, path)
     except BaseException:
         unlink_quietly(temporary)
         raise
-    if sync:
-        sync_directory(os.path.dirname(path))
+    return temporary
 
 
 def write_all(fd: int, data: bytes) -> None:
