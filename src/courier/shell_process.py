@@ -13,6 +13,7 @@ from pathlib import Path
 
 from courier import log
 
+SHELL = "/bin/sh"
 TIMEOUT_S = 10
 
 # Each file's variables are written behind it on descriptor 3: `env -0`, then an empty record.
@@ -61,7 +62,7 @@ def environments(files: Sequence[Path], preset: Mapping[str, str]) -> list[dict[
 
 def _run(paths: Sequence[str], preset: Mapping[str, str]) -> tuple[str, list[str]]:
     process = subprocess.Popen(
-        ["/bin/sh", "-c", _SCRIPT, "sh", *paths],
+        [SHELL, "-c", _SCRIPT, "sh", *paths],
         env=preset,
         cwd="/",
         stdin=subprocess.DEVNULL,

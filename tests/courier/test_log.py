@@ -114,7 +114,7 @@ def test_event(lines: Callable[[], list[bytes]], event: Callable[[], None], line
         lambda evil: log.client_id(evil, REMOTE, [(evil, evil), (evil, None)]),
         lambda evil: log.fetch_failed("open", 0, evil, evil),
         lambda evil: log.error(evil, evil, OSError(2, evil)),
-        lambda evil: log.warn(evil),
+        log.warn,
     ],
 )
 @pytest.mark.parametrize(
