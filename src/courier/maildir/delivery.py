@@ -223,11 +223,14 @@ def read_regular(path: str | bytes, dir_fd: int | None = None) -> tuple[bytes, o
     """
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     fd = os.open(path, flags, dir_fd=dir_fd)
-    with open(fd, "rb", buffering=0) as file:
+    try:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "Not a regular file", path)
-        return file.readall(), found
+        with open(fd, "rb", buffering=0, closefd=False) as file:
+            return file.readall(), found
+    finally:
+        os.close(fd)
 
 
 def store_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
