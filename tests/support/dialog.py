@@ -49,7 +49,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support import messages
-from tests.support.client import Closed, Silence
+from tests.support.client import Closed, Refused, Silence
 from tests.support.maildirs import deliver, folder_path, make_folder
 from tests.support.servers import Implementation, Server
 
@@ -188,7 +188,7 @@ class Conversation:
                     self._skip_to(steps[at + 1])
                 else:
                     self._do(step)
-            except (Closed, Silence, AssertionError) as error:
+            except (Closed, Refused, Silence, OSError, AssertionError) as error:
                 raise Mismatch(self._report(step, error)) from error
             at += size
         for name, server in self._servers.items():
