@@ -295,6 +295,7 @@ def sourced(path: Path, name: str = "/bin/sh") -> dict[str, str]:
     return {name: pairs[name] for name in pairs if name not in {"PWD", "OLDPWD", "SHLVL", "_"}}
 
 
+@pytest.mark.slow
 @settings(
     max_examples=100,
     deadline=None,
@@ -308,6 +309,7 @@ def test_reader_and_shell_agree(no_shell: None, write: Write, text: str) -> None
     assert values([path]) == sourced(path)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=60,
     deadline=None,
