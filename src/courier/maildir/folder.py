@@ -1,0 +1,589 @@
+"""One folder of a maildir, as all sessions of this process share it.
+
+`Folder.columns` is what was last read from disk; it is replaced as a whole, never altered, so
+a session may read it while another one synchronises. How reading works and what may be
+believed is written in `scan`; the order of locks, what the calls promise and how UIDs are
+given stand in doc/store.md.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar
+
+from courier import log
+from courier.maildir import delivery, filename, keywords, scan, uiddb
+from courier.maildir.changelog import ChangeLog
+from courier.maildir.columns import EMPTY, Columns, Names
+from courier.maildir.filename import Flag
+from courier.maildir.lock import FolderLock
+from courier.maildir.scan import FolderGone
+from courier.maildir.uiddb import UidDb
+
+__all__ = [
+    "FlagChange",
+    "Folder",
+    "FolderGone",
+    "KeywordChange",
+    "MessageGone",
+    "Options",
+    "Prepared",
+]
+
+T = TypeVar("T")
+
+_PURGE_EVERY_S = 3600.0
+#: Times one message file may escape a call by being renamed by others before it counts as gone.
+_RENAME_RACES = 20
+
+
+class MessageGone(FileNotFoundError):
+    """The message is no longer in the folder: another session or program removed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How this server works on maildirs: settings that stay the same for a process."""
+
+    use_locks: bool = True  # IMAP_USELOCKS
+    keywords: bool = True  # IMAP_KEYWORDS
+    fsync: bool = True  # IMAP_FSYNC: what was answered OK survives a power failure
+
+
+@dataclass(frozen=True, slots=True)
+class FlagChange:
+    """What to do with a message's flags; ``FlagChange(add=f, remove=~0)`` sets exactly ``f``."""
+
+    add: int = 0
+    remove: int = 0
+
+    def apply(self, flags: int) -> int:
+        return (flags & ~self.remove | self.add) & filename.ALL_FLAGS
+
+
+@dataclass(frozen=True, slots=True)
+class KeywordChange:
+    """What to do with a message's keywords; names compare without regard to case."""
+
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    clear: bool = False  # remove all others first
+
+    def apply(self, words: Sequence[str]) -> tuple[str, ...]:
+        dropped = {word.lower() for word in self.remove}
+        kept = {} if self.clear else {word.lower(): word for word in words}
+        for word in self.add:
+            kept.setdefault(word.lower(), word)
+        return tuple(word for lower, word in kept.items() if lower not in dropped)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A message waiting in ``tmp/``, with what it shall bear once it has landed."""
+
+    file: delivery.TemporaryFile
+    flags: int = 0
+    keywords: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Found:
+    """What one reading of the directories came to."""
+
+    names: dict[int, tuple[bytes, bool]] = field(default_factory=dict)  # uid: name, lies in new/
+    unknown: list[tuple[bytes, bool]] = field(default_factory=list)
+
+
+class Folder:
+    """A folder directory: ``new/``, ``cur/``, ``tmp/`` and Courier's files beside them."""
+
+    def __init__(self, path: str, options: Options | None = None) -> None:
+        """Nothing is read before the first `synchronise`."""
+        self.path = path
+        self.options = options or Options()
+        self.columns: Columns = EMPTY
+        self.uidvalidity = 0
+        self.uidnext = 1
+        self.is_writable = True  # as far as the last reading showed
+        self.log = ChangeLog()
+        self.keyword_sets: list[tuple[str, ...]] = [()]  # only grows
+        self._keyword_numbers: dict[tuple[str, ...], int] = {(): 0}
+        self._mutex = threading.RLock()
+        self._stamp: scan.Stamp | None = None
+        self._database: UidDb | None = None
+        self._database_stamp: object = None
+        self._purged = float("-inf")
+        self._sightings: dict[bytes, bytes] = {}  # base: path, of files that were renamed
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def synchronise(self, *, take_new: bool) -> Sequence[int]:
+        """Bring `columns` up to date with the disk.
+
+        Args:
+            take_new: move what lies in ``new/`` to ``cur/``; False for EXAMINE.
+
+        Returns: the UIDs of messages that no session has had before, ascending: with
+        ``take_new`` also those that got their UID while they lay in ``new/``.
+
+        A folder that this process may not write is read as it is: new messages stay unseen
+        until somebody who may has given them UIDs.
+
+        Raises:
+            FolderGone: the folder is not there any more.
+            OSError: it cannot be read, locked, or (when it has no UIDs yet) written.
+        """
+        with self._mutex:
+            now = scan.stamp(self.path)
+            waiting = take_new and self.columns.in_new
+            if self._stamp is not None and self._stamp.vouches_for(now) and not waiting:
+                return ()
+            try:
+                with FolderLock(self.path, enabled=self.options.use_locks):
+                    self.is_writable = True
+                    return self._read(take_new, ())[0]
+            except OSError as error:
+                if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                    raise
+            self.is_writable = False
+            return self._read(False, ())[0]
+
+    def deliver(self, messages: Sequence[Prepared]) -> list[int]:
+        """Land prepared messages in ``cur/`` and return their UIDs, in the same order.
+
+        Others see the messages one by one, without an entry in courierimapuiddb until that
+        file is replaced. A crash leaves some of them landed: the next reading gives them UIDs.
+        An error leaves none of them.
+
+        Raises: as `synchronise`.
+        """
+        with self._mutex, FolderLock(self.path, enabled=self.options.use_locks):
+            return self._read(False, messages)[1]
+
+    def _read(self, take_new: bool, landing: Sequence[Prepared]) -> tuple[Sequence[int], list[int]]:
+        """Read the directories under both locks; see `synchronise` and `deliver`."""
+        if self.is_writable:
+            self._purge_tmp()
+        stamp = scan.stamp(self.path)
+        database = self._load_database(stamp)
+        if take_new:
+            try:
+                scan.take_new(self.path)
+            except OSError as error:
+                log.error("cannot move new mail to cur/", self.path, error)
+        landed: list[bytes] = []
+        try:
+            for message in landing:
+                landed.append(self._land(message))
+            if landed and self.options.fsync:
+                delivery.sync_directory(os.path.join(self.path, "cur"))
+            found = self._find(database, landed, take_new)
+            fresh, given, database = self._number(database, found, landed)
+        except BaseException:
+            for name in landed:
+                _unlink_quietly(os.path.join(os.fsencode(self.path), b"cur", name))
+            raise
+        promised = self.columns.in_new if take_new else frozenset()
+        self._replace_columns(database, found, scan.stamp(self.path).keywords)
+        # Taken before anything was read: what others change meanwhile shows against it.
+        self._stamp = scan.Stamp(
+            stamp.new,
+            stamp.cur,
+            self._database_stamp,
+            keywords.stamp(self.path),
+            stamp.settled and not landing,
+        )
+        if take_new and promised:
+            fresh = sorted({*fresh, *promised.intersection(self.columns.uids)})
+        return fresh, given
+
+    def _purge_tmp(self) -> None:
+        if time.monotonic() - self._purged > _PURGE_EVERY_S:
+            self._purged = time.monotonic()
+            delivery.purge_tmp(self.path, time.time())
+
+    def _load_database(self, stamp: scan.Stamp) -> UidDb:
+        """Give courierimapuiddb as it is now, or the one to start with.
+
+        A file that vanished under an open folder is restored from what was read before:
+        a new UIDVALIDITY is given only where none is known.
+        """
+        if self._database is not None and stamp.uiddb == self._database_stamp:
+            return self._database
+        database = uiddb.read(self.path)
+        if database is None:
+            self._database_stamp = None
+            if self._database is not None:
+                return self._database
+            return UidDb(0, 1, array("I"), [])
+        self._database, self._database_stamp = database, stamp.uiddb
+        return database
+
+    def _land(self, message: Prepared) -> bytes:
+        name = message.file.land("cur", message.flags)
+        # Its keywords come right behind it: an update file that lies there before its message
+        # can be thrown away by a real Courier that reads the folder in between.
+        if message.keywords and self.options.keywords:
+            keywords.publish(
+                self.path, filename.base(name), message.keywords, sync=self.options.fsync
+            )
+        return name
+
+    def _find(self, database: UidDb, landed: Sequence[bytes], take_new: bool) -> _Found:
+        """Match the files there are with the UIDs that are given."""
+        uid_of = dict(zip(database.bases, database.uids, strict=True))
+        waiting = {filename.base(name): name for name in scan.listing(self.path, "new")}
+        expected = uid_of.keys() - waiting.keys()
+        if take_new:
+            self._separate_duplicates()
+        there = scan.present(self.path, expected)
+        found = _Found()
+        skip = {filename.base(name) for name in landed}
+        for base, name in there.items():
+            uid = uid_of.get(base)
+            if uid is not None:
+                found.names[uid] = (name, False)
+            elif base not in skip:
+                found.unknown.append((name, False))
+        for base, name in waiting.items():
+            if base in there:
+                continue
+            uid = uid_of.get(base)
+            if uid is not None:
+                found.names[uid] = (name, True)
+            else:
+                found.unknown.append((name, True))
+        found.unknown.sort(key=lambda entry: filename.arrival(entry[0]))
+        return found
+
+    def _separate_duplicates(self) -> None:
+        """Make both of two files with one base name visible (see doc/store.md).
+
+        A crash leaves the old name or the new one.
+        """
+        directory = os.path.join(os.fsencode(self.path), b"cur")
+        for first, second in scan.duplicates(scan.listing(self.path, "cur")):
+            try:
+                one = os.lstat(os.path.join(directory, first))
+                other = os.lstat(os.path.join(directory, second))
+            except FileNotFoundError:
+                continue  # renamed while the directory was read: there is only one
+            if (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino):
+                _unlink_quietly(os.path.join(directory, first))
+                continue
+            apart = os.fsencode(delivery.unique_name("duplicate")) + b",S=%d" % other.st_size
+            os.rename(
+                os.path.join(directory, second),
+                os.path.join(directory, filename.with_flags(apart, filename.flags(second))),
+            )
+
+    def _number(
+        self, database: UidDb, found: _Found, landed: Sequence[bytes]
+    ) -> tuple[list[int], list[int], UidDb]:
+        """Give UIDs to landed and unknown messages and put them on disk.
+
+        Returns: the UIDs of the unknown ones, those of the landed ones, the database.
+        When it cannot be written, messages that only happened to be there stay unknown.
+        """
+        changed = bool(found.unknown or landed) or len(found.names) != len(database.uids)
+        if not changed and database.uidvalidity and self._database_stamp is not None:
+            return [], [], database
+        if not self.is_writable:
+            if not database.uidvalidity:
+                raise PermissionError(errno.EACCES, "no UIDs and no right to give any", self.path)
+            return [], [], database
+        uidnext = database.uidnext
+        given = list(range(uidnext, uidnext + len(landed)))
+        uidnext += len(landed)
+        fresh = list(range(uidnext, uidnext + len(found.unknown)))
+        uidnext += len(fresh)
+        numbered = dict(zip(given, ((name, False) for name in landed), strict=True))
+        numbered |= zip(fresh, found.unknown, strict=True)
+        names = {**found.names, **numbered}
+        uids = array("I", sorted(names))
+        database = UidDb(
+            database.uidvalidity or uiddb.new_uidvalidity(time.time()),
+            uidnext,
+            uids,
+            [filename.base(names[uid][0]) for uid in uids],
+        )
+        try:
+            uiddb.write(self.path, database, sync=self.options.fsync and bool(landed))
+        except OSError as error:
+            if landed or self._database is None:
+                raise
+            log.error("cannot write courierimapuiddb", self.path, error)
+            return [], [], self._database
+        found.names = names
+        self._database, self._database_stamp = database, uiddb.stamp(self.path)
+        return fresh, given, database
+
+    def _replace_columns(self, database: UidDb, found: _Found, keyword_files: object) -> None:
+        old = self.columns
+        uids = array("I", sorted(found.names))
+        names = [found.names[uid][0] for uid in uids]
+        in_new = frozenset(uid for uid, (_, waits) in found.names.items() if waits)
+        flags = bytes(map(filename.flags, names))
+        numbers = self._load_keywords(names, keyword_files)
+        if uids == old.uids:
+            uids = old.uids
+            flags = old.flags if flags == old.flags else flags
+            numbers = old.keywords if numbers == old.keywords else numbers
+        changed, vanished = _differences(old, uids, flags, numbers)
+        modseqs = old.modseqs
+        if changed or vanished:
+            modseq = self.log.record(changed, vanished)
+            before = dict(zip(old.uids, old.modseqs, strict=True))
+            modseqs = array("Q", (modseq if uid in changed else before[uid] for uid in uids))
+        self.columns = Columns(uids, Names(names), flags, numbers, modseqs, in_new)
+        self._sightings.clear()
+        self.uidvalidity, self.uidnext = database.uidvalidity, database.uidnext
+
+    def _load_keywords(self, names: Sequence[bytes], keyword_files: object) -> array[int]:
+        numbers = array("I", bytes(4 * len(names)))
+        if not self.options.keywords or keyword_files is None:
+            return numbers
+        row_of = {filename.base(name): row for row, name in enumerate(names)}
+        loaded = keywords.load_and_merge(self.path, row_of, write=self.is_writable, now=time.time())
+        for base, words in loaded.items():
+            row = row_of.get(base)
+            if row is not None:
+                numbers[row] = self.keyword_number(words)
+        return numbers
+
+    def keyword_number(self, words: Iterable[str]) -> int:
+        """Give the number of a keyword set in `keyword_sets`, adding it if it is new."""
+        key = tuple(sorted(words, key=str.lower))
+        with self._mutex:
+            number = self._keyword_numbers.setdefault(key, len(self.keyword_sets))
+            if number == len(self.keyword_sets):
+                self.keyword_sets.append(key)
+        return number
+
+    def keywords_in_use(self) -> list[str]:
+        """List the keywords that some message bears, sorted, in the first spelling met."""
+        spelling: dict[str, str] = {}
+        for number in set(self.columns.keywords):
+            for word in self.keyword_sets[number]:
+                spelling.setdefault(word.lower(), word)
+        return [spelling[word] for word in sorted(spelling)]
+
+    # -- messages --------------------------------------------------------------------------
+
+    def read(self, uid: int) -> tuple[bytes, os.stat_result]:
+        """Read a message file whole; ``st_mtime`` is the INTERNALDATE.
+
+        Raises:
+            MessageGone: there is no such message any more.
+            OSError: it cannot be read, or is no regular file (links are not followed).
+        """
+        return self._with_file(uid, delivery.read_regular)
+
+    def stat(self, uid: int) -> os.stat_result:
+        """Look at a message file: ``st_mtime`` is the INTERNALDATE. Raises as `read`."""
+        return self._with_file(uid, os.lstat)
+
+    def current(self, uid: int) -> tuple[int, int] | None:
+        """Give a message's flags and the number of its keyword set, as last read."""
+        row = self.columns.row(uid)
+        return None if row is None else (self.columns.flags[row], self.columns.keywords[row])
+
+    def change_flags(self, uids: Iterable[int], change: FlagChange) -> dict[int, int]:
+        """Change the flags of messages and return what each has now, by UID.
+
+        Each change is one rename. If another program renamed the file first, that fails, and
+        the change is applied to the flags found on disk. A crash leaves the old name or the
+        new one. Messages that are gone are left out.
+
+        Raises:
+            OSError: a file cannot be renamed; the ones before it are.
+        """
+        renamed: dict[int, bytes] = {}
+        with self._mutex:
+            try:
+                for uid in uids:
+                    try:
+                        renamed[uid] = self._with_file(uid, partial(_rename_flags, change))
+                    except MessageGone:
+                        continue
+            finally:
+                self._note_renamed(renamed)
+        return {uid: filename.flags(name) for uid, name in renamed.items()}
+
+    def _note_renamed(self, renamed: Mapping[int, bytes]) -> None:
+        columns = self.columns
+        names, flags = {}, bytearray(columns.flags)
+        changed = []
+        for uid, name in renamed.items():
+            row = columns.row(uid)
+            assert row is not None  # it was found by this very column, under the mutex
+            names[row] = name
+            if flags[row] != filename.flags(name):
+                flags[row] = filename.flags(name)
+                changed.append(uid)
+        modseqs = self._record(changed) if changed else columns.modseqs
+        self.columns = replace(
+            columns,
+            names=columns.names.with_names(names),
+            flags=bytes(flags),
+            modseqs=modseqs,
+            in_new=columns.in_new - renamed.keys(),
+        )
+
+    def _record(self, changed: Sequence[int]) -> array[int]:
+        """Note changed rows in the log and give the MODSEQ column that follows."""
+        modseqs = self.columns.modseqs[:]
+        modseq = self.log.record(changed, ())
+        for uid in changed:
+            modseqs[bisect_left(self.columns.uids, uid)] = modseq
+        return modseqs
+
+    def change_keywords(self, uids: Iterable[int], change: KeywordChange) -> dict[int, int]:
+        """Change the keywords of messages; return each one's number in `keyword_sets`, by UID.
+
+        Works on the sets that the disk has now. Others see each message's new set when its
+        update file appears in courierimapkeywords/; a crash leaves the ones before it done.
+
+        Raises: as `synchronise`.
+        """
+        done: dict[int, int] = {}
+        with self._mutex, FolderLock(self.path, enabled=self.options.use_locks):
+            columns = self.columns
+            row_of = {filename.base(name): row for row, name in enumerate(columns.names)}
+            now = time.time()
+            stored = keywords.load_and_merge(self.path, row_of, write=True, now=now)
+            for uid in uids:
+                row = columns.row(uid)
+                if row is None:
+                    continue
+                base = filename.base(columns.names[row])
+                words = change.apply(stored.get(base, ()))
+                done[uid] = self.keyword_number(words)
+                if done[uid] != self.keyword_number(stored.get(base, ())):
+                    keywords.publish(self.path, base, words, sync=self.options.fsync)
+            self._note_keywords(done)
+        return done
+
+    def _note_keywords(self, numbers: Mapping[int, int]) -> None:
+        column = self.columns.keywords[:]
+        changed = []
+        for uid, number in numbers.items():
+            row = bisect_left(self.columns.uids, uid)
+            if column[row] != number:
+                column[row] = number
+                changed.append(uid)
+        if changed:
+            self.columns = replace(self.columns, keywords=column, modseqs=self._record(changed))
+
+    def remove(self, uids: Iterable[int], *, only_deleted: bool) -> list[bytes]:
+        """Unlink message files and return the names they had; read again to see them gone.
+
+        Args:
+            only_deleted: leave messages whose file does not bear ``T`` at this moment,
+                whatever was read before (EXPUNGE); otherwise remove each (MOVE).
+
+        A crash leaves the ones before it removed.
+
+        Raises:
+            OSError: a file cannot be removed; the ones before it are.
+        """
+        removed = []
+        with self._mutex:
+            for uid in uids:
+                try:
+                    name = self._with_file(uid, partial(_unlink, only_deleted))
+                except MessageGone:
+                    continue
+                if name is not None:
+                    removed.append(name)
+        return removed
+
+    def _with_file(self, uid: int, call: Callable[[bytes], T]) -> T:
+        """Call with the message file's path; look for it again while the path is not there.
+
+        Raises:
+            MessageGone: no file of this message is left.
+        """
+        columns = self.columns
+        row = columns.row(uid)
+        if row is None:
+            raise MessageGone(2, "no such message", f"UID {uid}")
+        directory = b"new" if uid in columns.in_new else b"cur"
+        name = columns.names[row]
+        path = os.path.join(os.fsencode(self.path), directory, name)
+        for _ in range(_RENAME_RACES):
+            try:
+                return call(path)
+            except FileNotFoundError:
+                path = self._look_again(filename.base(name), path)
+        raise MessageGone(2, "renamed again and again", os.fsdecode(path))
+
+    def _look_again(self, base: bytes, missing: bytes) -> bytes:
+        """Give the path under which a message lies now, knowing that it is not ``missing``.
+
+        One listing serves all the messages that were renamed before it.
+        """
+        path = self._sightings.get(base)
+        if path is None or path == missing:
+            top = os.fsencode(self.path)
+            for directory in ("new", "cur"):
+                for name in scan.listing(self.path, directory):
+                    self._sightings[filename.base(name)] = os.path.join(
+                        top, directory.encode(), name
+                    )
+            path = self._sightings.get(base)
+        if path is None or path == missing:
+            raise MessageGone(2, "message file is gone", os.fsdecode(missing))
+        return path
+
+
+def _rename_flags(change: FlagChange, path: bytes) -> bytes:
+    """Rename one message file and return its new name, in ``cur/``."""
+    directory, name = os.path.split(path)
+    wanted = filename.with_flags(name, change.apply(filename.flags(name)))
+    target = os.path.join(os.path.dirname(directory), b"cur", wanted)
+    if target == path:
+        os.lstat(path)  # the flags are only true if the file still has this name
+    else:
+        os.rename(path, target)
+    return wanted
+
+
+def _unlink(only_deleted: bool, path: bytes) -> bytes | None:
+    """Unlink one message file and return its name; None when it is to stay."""
+    name = os.path.basename(path)
+    if only_deleted and not filename.flags(name) & Flag.DELETED:
+        os.lstat(path)
+        return None
+    os.unlink(path)
+    return name
+
+
+def _unlink_quietly(path: bytes) -> None:
+    try:
+        os.unlink(path)
+    except OSError as error:
+        log.error("cannot remove", os.fsdecode(path), error)
+
+
+def _differences(
+    old: Columns, uids: array[int], flags: bytes, numbers: array[int]
+) -> tuple[Collection[int], Collection[int]]:
+    """Compare columns: UIDs that are new or differ in flags or keywords, and those gone."""
+    if uids is old.uids and flags is old.flags and numbers is old.keywords:
+        return (), ()
+    before = dict(zip(old.uids, zip(old.flags, old.keywords, strict=True), strict=True))
+    changed = {
+        uid
+        for uid, values in zip(uids, zip(flags, numbers, strict=True), strict=True)
+        if before.pop(uid, None) != values
+    }
+    return changed, before.keys()

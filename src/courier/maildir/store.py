@@ -1,0 +1,42 @@
+"""The folders of a process: one `Folder` object per directory, shared by all its sessions."""
+
+from __future__ import annotations
+
+import os
+import threading
+from weakref import WeakValueDictionary
+
+from courier.maildir.folder import Folder, Options
+
+
+class Store:
+    """Gives folders by path, the same object for the same directory.
+
+    The folders used last are kept for a while: a client that appends 1,000 messages to
+    a mailbox it has not selected finds it open.
+    """
+
+    _KEPT = 4
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self._mutex = threading.Lock()
+        self._folders: WeakValueDictionary[tuple[int, int], Folder] = WeakValueDictionary()
+        self._recent: list[Folder] = []
+
+    def open(self, path: str) -> Folder:
+        """Give the folder in directory ``path``, which may have been renamed since.
+
+        Raises:
+            OSError: there is no such directory.
+        """
+        found = os.stat(path)
+        with self._mutex:
+            folder = self._folders.get((found.st_dev, found.st_ino))
+            if folder is None:
+                folder = Folder(path, self.options)
+                self._folders[found.st_dev, found.st_ino] = folder
+            folder.path = path
+            self._recent = [folder, *(other for other in self._recent if other is not folder)]
+            del self._recent[self._KEPT :]
+        return folder

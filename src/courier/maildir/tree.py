@@ -1,0 +1,208 @@
+"""The folders of a maildir, Maildir++: ``M`` itself and ``M/.a.b`` (Courier's layout).
+
+A folder's name here is what follows the dot: ``a.b``; the maildir itself, INBOX, is ``""``.
+Names are text in UTF-8, undecodable bytes as surrogates (PEP 383), so that every directory has
+a name. What a protocol makes of them is the protocol's business.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+import time
+
+from courier import log
+from courier.maildir import delivery, uiddb
+from courier.maildir.lock import FolderLock
+from courier.maildir.uiddb import UidDb
+
+#: Highest UIDVALIDITY of folders that are gone, kept where a clock would give it out again.
+_WATERMARK = "pycourier-uidvalidity"
+_DELETED = "deleted"
+
+
+class Tree:
+    """A maildir and its folders."""
+
+    def __init__(self, path: str, *, trash: str = "Trash", use_locks: bool = True) -> None:
+        """``trash`` is the folder that can be neither deleted nor renamed."""
+        self.path = path
+        self.trash = trash
+        self._use_locks = use_locks
+
+    def directory(self, name: str) -> str:
+        """Give the directory of folder ``name``, whether it exists or not."""
+        return os.path.join(self.path, "." + name) if name else self.path
+
+    def exists(self, name: str) -> bool:
+        """Tell whether ``name`` is a folder: a directory with ``cur/`` in it."""
+        return os.path.isdir(os.path.join(self.directory(name), "cur"))
+
+    def folders(self) -> list[str]:
+        """List the names of all folders, INBOX first, then sorted.
+
+        Files and directories with a leading dot that are no folders are left out.
+        """
+        names = [
+            entry.name[1:]
+            for entry in os.scandir(self.path)
+            if is_name(entry.name[1:])
+            and entry.name.startswith(".")
+            and self.exists(entry.name[1:])
+        ]
+        return ["", *sorted(names)]
+
+    def below(self, name: str) -> list[str]:
+        """List the folders below ``name``, sorted."""
+        return [other for other in self.folders() if other.startswith(name + ".")]
+
+    def create(self, name: str) -> None:
+        """Make a folder with its UIDVALIDITY, which is above any that this maildir has lost.
+
+        It is built in ``tmp/`` and renamed: others see all of it or nothing.
+
+        Raises:
+            FileExistsError: there is something of that name.
+            OSError: it cannot be made; nothing is left.
+        """
+        target = self.directory(name)
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+        built = os.path.join(self.path, "tmp", delivery.unique_name("folder"))
+        os.mkdir(built, 0o700)
+        try:
+            for directory in ("tmp", "new", "cur"):
+                os.mkdir(os.path.join(built, directory), 0o700)
+            with open(os.path.join(built, "maildirfolder"), "x") as file:
+                os.fchmod(file.fileno(), 0o600)
+            uidvalidity = uiddb.new_uidvalidity(time.time(), above=self._watermark())
+            empty = uiddb.parse(b"1 %d 1\n" % uidvalidity)
+            assert isinstance(empty, UidDb)
+            uiddb.write(built, empty, sync=True)
+            os.rename(built, target)
+            delivery.sync_directory(self.path)
+        except BaseException as error:
+            shutil.rmtree(built, ignore_errors=True)
+            if isinstance(error, OSError) and error.errno == errno.ENOTEMPTY:
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from error
+            raise
+
+    def delete(self, name: str) -> None:
+        """Remove a folder with its messages; folders below it stay.
+
+        It is renamed into ``tmp/`` first, so that nobody sees half of it, and a crash leaves it
+        whole or out of sight. Of a symbolic link only the link goes.
+
+        Raises:
+            FileNotFoundError: there is no such folder.
+            PermissionError: it is INBOX or the trash folder.
+            OSError: it cannot be removed.
+        """
+        if name in ("", self.trash):
+            raise PermissionError(errno.EPERM, "reserved folder", name)
+        directory = self.directory(name)
+        if stat.S_ISLNK(os.lstat(directory).st_mode):
+            os.unlink(directory)
+            return
+        self._raise_watermark(directory)
+        removed = os.path.join(self.path, "tmp", delivery.unique_name(_DELETED))
+        os.rename(directory, removed)
+        delivery.sync_directory(self.path)
+        shutil.rmtree(removed, onerror=_log_removal)
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename a folder and all below it; each gets a new UIDVALIDITY.
+
+        The directories are renamed one by one, in the order of their names; if one can't be, those
+        before it are renamed back. A crash leaves some of them renamed, no message lost.
+
+        Raises:
+            FileNotFoundError: there is neither such a folder nor one below it.
+            FileExistsError: there is something under a new name.
+            OSError: the system refused; all names are as before.
+        """
+        moves = [
+            (name, new + name[len(old) :])
+            for name in self.folders()
+            if name and (name == old or name.startswith(old + "."))
+        ]
+        if not moves:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), old)
+        if new == old or new.startswith(old + "."):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), new)
+        for _, target in moves:
+            if os.path.lexists(self.directory(target)):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+        done: list[tuple[str, str]] = []
+        try:
+            for name, target in moves:
+                self._raise_watermark(self.directory(name))
+                os.rename(self.directory(name), self.directory(target))
+                done.append((name, target))
+        except OSError:
+            for name, target in reversed(done):
+                os.rename(self.directory(target), self.directory(name))
+            raise
+        for _, target in done:
+            self._renumber(self.directory(target))
+        delivery.sync_directory(self.path)
+
+    def _renumber(self, directory: str) -> None:
+        """Replace the UID database by an empty one with a new UIDVALIDITY.
+
+        Courier removes the file; a crash would then leave the choice to whoever comes next.
+        """
+        with FolderLock(directory, enabled=self._use_locks):
+            uidvalidity = uiddb.new_uidvalidity(time.time(), above=self._watermark())
+            empty = uiddb.parse(b"1 %d 1\n" % uidvalidity)
+            assert isinstance(empty, UidDb)
+            uiddb.write(directory, empty, sync=True)
+
+    def _watermark(self) -> int:
+        try:
+            with open(os.path.join(self.path, _WATERMARK), "rb") as file:
+                return int(file.read(20))
+        except (FileNotFoundError, ValueError):
+            return 0
+
+    def _raise_watermark(self, directory: str) -> None:
+        """Note the UIDVALIDITY of a folder about to lose its name, if it could be given again.
+
+        The clock gives a value out again within the same second (Courier sleeps two seconds
+        instead), and values from before 2011 are above the clock's (another epoch).
+        """
+        database = uiddb.read(directory)
+        if database is None or database.uidvalidity < uiddb.new_uidvalidity(time.time()):
+            return
+        if database.uidvalidity > self._watermark():
+            text = b"%d\n" % database.uidvalidity
+            delivery.write_atomically(self.path, _WATERMARK, text, sync=True)
+
+
+def is_name(name: str) -> bool:
+    """Tell whether ``name`` can be a folder's: components between single dots, no slash."""
+    return (
+        "/" not in name
+        and "\0" not in name
+        and all(name.split("."))
+        and len(os.fsencode(name)) <= 254
+    )
+
+
+def remove_leftovers(path: str) -> None:
+    """Finish the removal of folders whose deletion a crash cut short, in ``M/tmp``."""
+    with contextlib.suppress(FileNotFoundError), os.scandir(os.path.join(path, "tmp")) as entries:
+        for entry in entries:
+            ours = f"_{_DELETED}." in entry.name or "_folder." in entry.name
+            if ours and entry.is_dir(follow_symlinks=False):
+                old = time.time() - entry.stat(follow_symlinks=False).st_ctime
+                if old > delivery.TMP_LIFETIME_S:
+                    shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _log_removal(_: object, path: str, failure: tuple[object, BaseException, object]) -> None:
+    if isinstance(failure[1], OSError) and not isinstance(failure[1], FileNotFoundError):
+        log.error("cannot remove", path, failure[1])

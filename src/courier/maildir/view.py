@@ -1,0 +1,159 @@
+"""What one session has told its client of a folder, and the difference still to tell.
+
+Sequence number n is ``view.uids[n - 1]``. A view changes only in `View.update`: messages that
+others removed stay numbered, with the flags last told, until the client may hear of it.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from courier.maildir.changelog import Changes
+from courier.maildir.columns import Columns, row_of
+from courier.maildir.folder import Folder
+from courier.maildir.numberset import NumberSet
+
+
+class FolderReset(Exception):
+    """The folder's UIDVALIDITY changed while it was open: no number told so far is valid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What a client has to be told, in this order (RFC 9051 7.4.1, 7.5.1)."""
+
+    expunged: tuple[int, ...] = ()  # sequence numbers, each as it is after those before it
+    new_keywords: bool = False  # FLAGS and PERMANENTFLAGS have to be said again
+    exists: int | None = None  # None: no message came
+    flags: tuple[int, ...] = ()  # sequence numbers whose flags or keywords differ, ascending
+
+
+class View:
+    """One session's picture of a folder."""
+
+    def __init__(self, folder: Folder, *, read_only: bool) -> None:
+        """Start empty: the first `refresh` and `update` are the opening of the mailbox."""
+        self.folder = folder
+        self.read_only = read_only
+        self.uids: array[int] = array("I")
+        self.flags = b""
+        self.keywords: array[int] = array("I")
+        self.recent = NumberSet()  # UIDs
+        self._modseq = -1
+        self._uidvalidity: int | None = None
+        self._keywords_told: frozenset[str] = frozenset()
+
+    def refresh(self) -> None:
+        """Read the folder if it changed; claim what is new as ``\\Recent``. Raises as the folder."""
+        fresh = self.folder.synchronise(take_new=not self.read_only)
+        if fresh:
+            self.recent |= NumberSet.of(fresh)
+
+    def is_recent(self, uid: int) -> bool:
+        return uid in self.recent or (self.read_only and uid in self.folder.columns.in_new)
+
+    def recents(self) -> int:
+        """Count the messages that are ``\\Recent`` in this session."""
+        waiting = self.folder.columns.in_new if self.read_only else frozenset()
+        extra = sum(1 for uid in waiting if uid not in self.recent and self.seq(uid))
+        return extra + sum(end - begin for begin, end in self.recent.slices(self.uids))
+
+    def seq(self, uid: int) -> int | None:
+        """Give the sequence number of ``uid``; None when the client knows no such message."""
+        row = row_of(self.uids, uid)
+        return None if row is None else row + 1
+
+    def keyword_words(self, seq: int) -> tuple[str, ...]:
+        return self.folder.keyword_sets[self.keywords[seq - 1]]
+
+    def is_gone(self, uid: int) -> bool:
+        """Tell whether the folder no longer has a message that the client still numbers."""
+        return self.folder.columns.row(uid) is None
+
+    def told(self, flags: Mapping[int, int], keywords: Mapping[int, int]) -> None:
+        """Take flags and keyword numbers, by UID, as known to the client (STORE, FETCH)."""
+        if flags:
+            changed = bytearray(self.flags)
+            for uid, value in flags.items():
+                row = row_of(self.uids, uid)
+                if row is not None:
+                    changed[row] = value
+            self.flags = bytes(changed)
+        if keywords:
+            column = self.keywords[:]
+            for uid, number in keywords.items():
+                row = row_of(self.uids, uid)
+                if row is not None:
+                    column[row] = number
+            self.keywords = column
+
+    def update(self, *, expunge: bool) -> Update:
+        """Give what differs from the folder, and take it as told.
+
+        Args:
+            expunge: the client may be told of removed messages now. If not, they keep their
+                numbers, and only what came and what changed is given.
+
+        Raises:
+            FolderReset: another program has renumbered the folder.
+        """
+        if self._uidvalidity not in (None, self.folder.uidvalidity):
+            raise FolderReset(self.folder.path)
+        self._uidvalidity = self.folder.uidvalidity
+        columns = self.folder.columns
+        changes = self.folder.log.since(self._modseq)
+        if changes is not None and not changes.changed and not changes.vanished:
+            return Update()
+        if changes is None:  # compare all
+            changes = Changes(frozenset(self.uids), frozenset(self.uids).difference(columns.uids))
+        gone = sorted(seq for seq in map(self.seq, changes.vanished) if seq is not None)
+        highest = self.uids[-1] if self.uids else 0
+        told = {uid: self._values(seq) for uid in changes.changed if (seq := self.seq(uid))}
+
+        came = len(columns.uids) - bisect_right(columns.uids, highest)
+        self._take(columns, highest, {self.uids[seq - 1] for seq in gone}, expunge=expunge)
+        seqs = ((self.seq(uid), values) for uid, values in told.items())
+        flags = sorted(seq for seq, values in seqs if seq and self._values(seq) != values)
+        if expunge or not gone:
+            self._modseq = self.folder.log.highest
+        return Update(
+            expunged=tuple(seq - index for index, seq in enumerate(gone)) if expunge else (),
+            new_keywords=self.learn_keywords(),
+            exists=len(self.uids) if came else None,
+            flags=tuple(flags),
+        )
+
+    def _values(self, seq: int) -> tuple[int, int]:
+        return self.flags[seq - 1], self.keywords[seq - 1]
+
+    def _take(self, columns: Columns, highest: int, gone: set[int], *, expunge: bool) -> None:
+        """Make the folder's columns this view's, but for what the client can't be told yet."""
+        known = bisect_right(columns.uids, highest)
+        if known == len(self.uids) - len(gone) and (expunge or not gone):
+            self.uids, self.flags, self.keywords = columns.uids, columns.flags, columns.keywords
+            return
+        # A UID that appears below the highest one told (another program gave it back) can be
+        # told to no client, because new messages come at the end: it stays out of this view.
+        kept = [uid for uid in self.uids if not expunge or uid not in gone]
+        values = []
+        for uid in kept:
+            row = columns.row(uid)
+            if row is None:
+                seq = self.seq(uid)
+                assert seq is not None
+                values.append(self._values(seq))
+            else:
+                values.append((columns.flags[row], columns.keywords[row]))
+        self.uids = array("I", kept) + columns.uids[known:]
+        self.flags = bytes(flags for flags, _ in values) + columns.flags[known:]
+        self.keywords = array("I", (number for _, number in values)) + columns.keywords[known:]
+
+    def learn_keywords(self) -> bool:
+        """Note the keywords in use; tell whether one is new to the client."""
+        words = {word.lower() for word in self.folder.keywords_in_use()}
+        new = not words <= self._keywords_told
+        self._keywords_told |= words
+        return new

@@ -1,0 +1,59 @@
+"""What a session asks of the driver that runs it.
+
+A session is a generator. It yields octets for its client and the requests below, and is sent
+their answers; it knows no socket and no event loop. Whoever drives it (`blocking`, on standard
+input and output) writes what it yields, in order, and gives other sessions their turn between.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class Watch(Protocol):
+    """Something that becomes readable when what it watches changes."""
+
+    def fileno(self) -> int:
+        """Give the descriptor to wait for."""
+
+
+class Wake(enum.Enum):
+    """Why a `Receive` ended without input."""
+
+    TIMEOUT = enum.auto()
+    CHANGED = enum.auto()  # the watch is readable
+
+
+@dataclass(frozen=True, slots=True)
+class Receive:
+    """Wait for input. Answered by octets, empty at the end of the stream, or by a `Wake`."""
+
+    timeout_s: float
+    watch: Watch | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Call something that may block, in a thread where there is one; answered by its value.
+
+    What it raises is raised where the request was yielded.
+    """
+
+    call: Callable[[], object]
+
+
+#: Octets to write, or a request.
+Request = bytes | Receive | Work
+# The answer's type depends on the request, which a generator's type can't say.
+Steps = Generator[Request, Any, None]
+
+
+class ClientGone(Exception):
+    """Thrown into a session: its client takes no more output."""
+
+
+class ShuttingDown(Exception):
+    """Thrown into a session between two steps: the server stops."""

@@ -1,0 +1,134 @@
+"""imapd: serve one IMAP session on standard input and output.
+
+DESCRIPTION
+    ``imapd [MAILDIR]``, started from a shell, serves the maildir given, or the one in the
+    variable MAILDIR, or ./Maildir, to whoever is at standard input: ``* PREAUTH``. Started by a
+    log-in program (IMAPLOGINTAG is set), it answers the command that logged in.
+
+SECURITY
+    Runs as whoever started it, and never changes that.
+
+STANDARDS
+    RFC 3501, RFC 2177, 2342, 2971, 3348, 3691, 4315, 5161, 6851, 6855, 7888.
+
+FILES
+    Settings come from the environment, as Courier's start scripts put them there.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+import sys
+from collections.abc import Mapping, Sequence
+
+from courier import log, version
+from courier.log import Peer
+from courier.maildir import tree
+from courier.maildir.folder import Options
+from courier.maildir.store import Store
+from courier.maildir.tree import Tree
+from courier.process import blocking
+from courier.settings import SettingsError
+from imapd import settings as imapd_settings
+from imapd.completion import Farewell
+from imapd.session import Client, Session
+from imapd.settings import Settings
+
+_USAGE = "Usage: imapd [MAILDIR]\n"
+_STDIN, _STDOUT = 0, 1
+
+
+def main(arguments: Sequence[str]) -> int:
+    if arguments == ["--version"]:
+        print(f"pycourier {version.VERSION}")
+        return 0
+    if len(arguments) > 1 or any(argument.startswith("-") for argument in arguments):
+        known = arguments in (["--help"], ["-h"])
+        (sys.stdout if known else sys.stderr).write(_USAGE)
+        return 0 if known else 2
+    try:
+        settings = imapd_settings.from_environment(os.environ)
+    except SettingsError as error:
+        for line in str(error).splitlines():
+            log.warn(line)
+        os.write(_STDOUT, b"* BYE [ALERT] Configuration error, see the server's log.\r\n")
+        return 1
+    maildir = arguments[0] if arguments else os.environ.get("MAILDIR") or "./Maildir"
+    return serve(settings, maildir, os.environ, _STDIN, _STDOUT)
+
+
+def serve(
+    settings: Settings, maildir: str, environ: Mapping[str, str], source: int, sink: int
+) -> int:
+    """Serve one session on a pair of descriptors and return an exit code."""
+    tag = environ.get("IMAPLOGINTAG")
+    try:
+        client = _client(environ, from_shell=tag is None)
+        account = enter(settings, maildir)
+    except Farewell as farewell:
+        os.write(sink, f"* BYE {farewell.text}\r\n".encode())
+        return 0 if farewell.is_orderly else 1
+    options = Options(settings.use_locks, bool(settings.keywords), settings.fsync)
+    session = Session(settings, account, Store(options), client)
+    greeting = f"{tag} OK LOGIN Ok.\r\n" if tag is not None else "* PREAUTH Ready.\r\n"
+    protocol = environ.get("PROTOCOL") or "IMAP"
+    log.login(client.user, client.peer, protocol, client.tls)
+    blocking.drive(session.run(greeting.encode()), source, sink)
+    return 0
+
+
+def _client(environ: Mapping[str, str], *, from_shell: bool) -> Client:
+    user = environ.get("AUTHENTICATED", "")
+    tls = environ.get("IMAP_TLS", "") not in ("", "0")
+    if from_shell:
+        return Client(user or _login_name(), Peer("127.0.0.1", "0"), tls)
+    if not user:
+        raise Farewell("AUTHENTICATED environment variable not set.", is_orderly=True)
+    peer = Peer(environ.get("TCPREMOTEIP", "127.0.0.1"), environ.get("TCPREMOTEPORT", "0"))
+    return Client(user, peer, tls)
+
+
+def _login_name() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def enter(settings: Settings, maildir: str) -> Tree:
+    """Make the account's maildir the working directory, after Courier's checks.
+
+    Raises:
+        Farewell: the account can't be served now; the text says why.
+    """
+    try:
+        home = os.stat(".")
+        locked = bool(home.st_mode & stat.S_ISVTX)
+    except OSError:
+        locked = True
+    if locked:
+        raise Farewell(
+            "Your account is temporarily unavailable (+t bit set on home directory).",
+            is_orderly=True,
+        )
+    try:
+        os.chdir(maildir)
+        found = os.stat(".")
+    except OSError as error:
+        # Courier: the system's text twice.
+        raise Farewell(f"[ALERT] Fatal error: {error.strerror}: {error.strerror}") from error
+    owned = (found.st_uid, found.st_gid) == (os.geteuid(), os.getegid())
+    if settings.mailbox_sanity_check and not owned:
+        raise Farewell(
+            "[ALERT] Fatal error: Account's mailbox directory is not owned by the correct "
+            "uid or gid: "
+        )
+    path = os.getcwd()
+    tree.remove_leftovers(path)
+    return Tree(path, trash=settings.trash_folder_name, use_locks=settings.use_locks)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

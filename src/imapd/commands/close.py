@@ -1,0 +1,31 @@
+"""CLOSE and UNSELECT: leave the mailbox. RFC 9051 6.4.1 and 6.4.2, RFC 3691."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from courier.process.request import Work
+from imapd.commands import expunge
+from imapd.completion import Ok
+from imapd.request import Handling
+from imapd.wire.parser import Parser
+
+if TYPE_CHECKING:
+    from imapd.session import Session
+
+
+def close(session: Session, arguments: Parser) -> Handling:
+    arguments.end()
+    if not session.selected.read_only:
+        yield from session.refresh()
+        yield Work(partial(expunge.remove_deleted, session, None))
+    session.unselect()
+    return Ok("mailbox closed.")
+
+
+def unselect(session: Session, arguments: Parser) -> Handling:
+    arguments.end()
+    session.unselect()
+    yield b""
+    return Ok("mailbox closed.")

@@ -1,0 +1,106 @@
+"""COPY and MOVE, and their UID forms. RFC 9051 6.4.7 and 6.4.8, RFC 4315 3, RFC 6851."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING
+
+from courier import log
+from courier.maildir.delivery import TemporaryFile
+from courier.maildir.folder import Folder, MessageGone, Prepared
+from courier.maildir.view import View
+from courier.process.request import Work
+from imapd import mailbox
+from imapd.completion import No, Ok
+from imapd.request import Handling
+from imapd.wire import writer
+from imapd.wire.parser import Parser
+
+if TYPE_CHECKING:
+    from imapd.session import Session
+
+#: Messages copied before others get their turn.
+_SLICE = 20
+_FAILED = "COPY failed - no write permission or out of disk space."
+
+
+def copy(session: Session, arguments: Parser) -> Handling:
+    return _copy(session, arguments, by_uid=False, move=False)
+
+
+def uid_copy(session: Session, arguments: Parser) -> Handling:
+    return _copy(session, arguments, by_uid=True, move=False)
+
+
+def move(session: Session, arguments: Parser) -> Handling:
+    return _copy(session, arguments, by_uid=False, move=True)
+
+
+def uid_move(session: Session, arguments: Parser) -> Handling:
+    return _copy(session, arguments, by_uid=True, move=True)
+
+
+def _copy(session: Session, arguments: Parser, *, by_uid: bool, move: bool) -> Handling:
+    arguments.sp()
+    which = arguments.sequence_set()
+    name = mailbox.argument(session, arguments)
+    arguments.end()
+
+    view = session.selected
+    seqs = mailbox.messages(view, which, by_uid=by_uid)
+    folder = mailbox.destination(session, name, "Mailbox does not exist.")
+    if move and view.read_only:
+        return No("Current box is selected READ-ONLY.")
+    wanted = [view.uids[seq - 1] for seq in mailbox.sequence_numbers(seqs)]
+    target = session.store.open(session.tree.directory(folder))
+
+    with ExitStack() as files:  # whatever does not land is removed
+        prepared: dict[int, Prepared] = {}
+        try:
+            for at in range(0, len(wanted), _SLICE):
+                batch = wanted[at : at + _SLICE]
+                prepared |= yield Work(partial(_prepare, view, batch, target, files))
+            uids = yield Work(partial(target.deliver, list(prepared.values())))
+        except OSError as error:
+            log.error("cannot copy messages", target.path, error)
+            return No(_FAILED, "ALERT")
+    code = ""
+    if prepared:
+        pair = b"%b %b" % (writer.uid_set(list(prepared)), writer.uid_set(uids))
+        code = f"COPYUID {target.uidvalidity} {pair.decode()}"
+    if move:
+        return (yield from _remove(session, list(prepared), code))
+    if session.is_selected(folder):
+        yield from session.refresh()
+    return Ok("COPY completed.", code)
+
+
+def _remove(session: Session, uids: Sequence[int], code: str) -> Handling:
+    """Remove what was moved: the copies are on disk, so a crash here leaves two, never none."""
+    if code:  # RFC 6851 4.3: before the EXPUNGEs
+        yield f"* OK [{code}] Ok\r\n".encode()
+    yield Work(partial(session.selected.folder.remove, uids, only_deleted=False))
+    yield from session.refresh()
+    return Ok("MOVE completed.")
+
+
+def _prepare(
+    view: View, uids: Sequence[int], target: Folder, files: ExitStack
+) -> dict[int, Prepared]:
+    """Copy messages into the target's ``tmp/``; those that are gone are left out."""
+    prepared = {}
+    for uid in uids:
+        try:
+            data, found = view.folder.read(uid)
+        except MessageGone:
+            continue
+        file = files.enter_context(TemporaryFile(target.path, sync=target.options.fsync))
+        file.write(data)
+        file.close(int(found.st_mtime))
+        seq = view.seq(uid)
+        assert seq is not None
+        flags, number = view.folder.current(uid) or (view.flags[seq - 1], view.keywords[seq - 1])
+        prepared[uid] = Prepared(file, flags, view.folder.keyword_sets[number])
+    return prepared

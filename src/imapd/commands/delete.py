@@ -1,0 +1,35 @@
+"""DELETE: remove a mailbox and its messages. RFC 9051 6.3.5, RFC 3501 6.3.4."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from courier import log
+from courier.process.request import Work
+from imapd import mailbox
+from imapd.completion import No, Ok
+from imapd.request import Handling
+from imapd.wire.parser import Parser
+
+if TYPE_CHECKING:
+    from imapd.session import Session
+
+
+def delete(session: Session, arguments: Parser) -> Handling:
+    name = mailbox.argument(session, arguments)
+    arguments.end()
+
+    if name.endswith("."):
+        return Ok("Folder directory delete punted.")
+    folder = mailbox.existing(session, name)
+    if session.is_selected(folder):
+        return No("Cannot delete currently-open folder.")
+    try:
+        yield Work(partial(session.tree.delete, folder))
+    except PermissionError:
+        return No("Cannot delete this folder.")
+    except OSError as error:
+        log.error("cannot delete folder", session.tree.directory(folder), error)
+        return No("Cannot delete this folder.")
+    return Ok("Folder deleted.")

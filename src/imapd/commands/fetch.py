@@ -1,0 +1,203 @@
+"""FETCH and UID FETCH. RFC 9051 6.4.5, RFC 3501 6.4.5 and 7.4.2."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from courier import log
+from courier.maildir.folder import MessageGone
+from courier.message.message import Message
+from courier.process.request import Work
+from imapd import mailbox, section, structure, updates
+from imapd.commands.store import mark_seen
+from imapd.completion import Completion, Ok
+from imapd.request import Handling
+from imapd.wire import writer
+from imapd.wire.parser import FetchItem, Parser
+from imapd.wire.section import Section, SectionText
+
+if TYPE_CHECKING:
+    from imapd.session import Session
+
+#: Messages answered from columns alone before others get their turn.
+_SLICE = 500
+_UNICODE_ALERT = (
+    "* OK [ALERT] Message {} appears to be a Unicode message and your E-mail reader did not enable "
+    "Unicode support. Please use an E-mail reader that supports IMAP with UTF-8 "
+    "(see https://datatracker.ietf.org/doc/html/rfc6855)\r\n"
+)
+#: Items whose value needs the message file.
+_FROM_FILE = frozenset(
+    (
+        "BODY",
+        "BODY[]",
+        "BODYSTRUCTURE",
+        "ENVELOPE",
+        "RFC822",
+        "RFC822.HEADER",
+        "RFC822.SIZE",
+        "RFC822.TEXT",
+    )
+)
+_SECTIONS = {
+    "RFC822": Section(),
+    "RFC822.HEADER": Section(text=SectionText.HEADER),
+    "RFC822.TEXT": Section(text=SectionText.TEXT),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a FETCH asks for, decided once for all its messages."""
+
+    items: tuple[FetchItem, ...]
+    by_uid: bool
+    needs_file: bool
+    needs_date: bool
+    sets_seen: bool
+
+
+def fetch(session: Session, arguments: Parser) -> Handling:
+    return _fetch(session, arguments, by_uid=False)
+
+
+def uid_fetch(session: Session, arguments: Parser) -> Handling:
+    return _fetch(session, arguments, by_uid=True)
+
+
+def _fetch(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
+    arguments.sp()
+    which = arguments.sequence_set()
+    arguments.sp()
+    items = arguments.fetch_items()
+    arguments.end()
+
+    view = session.selected
+    plan = _plan(items, by_uid, read_only=view.read_only)
+    seqs = mailbox.sequence_numbers(mailbox.messages(view, which, by_uid=by_uid))
+    if not plan.needs_file and not plan.needs_date:
+        while batch := list(islice(seqs, _SLICE)):
+            yield b"".join([_line(session, plan, seq, None, None) for seq in batch])
+        return Ok("FETCH completed.")
+
+    gone = False
+    for seq in seqs:
+        try:
+            message, found = _open(session, view.uids[seq - 1], plan)
+        except MessageGone:
+            gone = True
+            continue
+        except OSError as error:
+            log.fetch_failed(
+                error.strerror or "error", os.getuid(), str(error.filename), items[0].name
+            )
+            yield f"* NO [ALERT] Cannot open message {seq}\r\n".encode()
+            continue
+        yield _line(session, plan, seq, message, found)
+        if plan.sets_seen:
+            newly_seen = yield Work(partial(mark_seen, view, [view.uids[seq - 1]]))
+            if newly_seen:
+                yield _seen(session, seq, message, by_uid=by_uid)
+    done: Completion = Ok("FETCH completed.", "EXPUNGEISSUED" if gone else "")
+    return done
+
+
+def _plan(items: Sequence[FetchItem], by_uid: bool, *, read_only: bool) -> _Plan:
+    if by_uid and all(item.name != "UID" for item in items):
+        items = [FetchItem("UID"), *items]
+    return _Plan(
+        items=tuple(items),
+        by_uid=by_uid,
+        needs_file=any(item.name in _FROM_FILE for item in items),
+        needs_date=any(item.name == "INTERNALDATE" for item in items),
+        sets_seen=not read_only and any(_sets_seen(item) for item in items),
+    )
+
+
+def _sets_seen(item: FetchItem) -> bool:
+    return item.name in ("RFC822", "RFC822.TEXT") or (item.name == "BODY[]" and not item.peek)
+
+
+def _open(session: Session, uid: int, plan: _Plan) -> tuple[Message | None, os.stat_result]:
+    """Read a message, unless it is the one read last: clients fetch big ones in pieces."""
+    folder = session.selected.folder
+    if not plan.needs_file:
+        return None, folder.stat(uid)
+    kept = session.opened
+    if kept is not None and kept.uid == uid and kept.uidvalidity == folder.uidvalidity:
+        return kept.message, folder.stat(uid) if plan.needs_date else kept.found
+    data, found = folder.read(uid)
+    message = Message(data)
+    session.keep(uid, message, found)
+    return message, found
+
+
+def _line(
+    session: Session,
+    plan: _Plan,
+    seq: int,
+    message: Message | None,
+    found: os.stat_result | None,
+) -> bytes:
+    parts = [_item(session, item, seq, message, found) for item in plan.items]
+    return b"* %d FETCH (" % seq + b" ".join(parts) + b")\r\n"
+
+
+def _item(
+    session: Session,
+    item: FetchItem,
+    seq: int,
+    message: Message | None,
+    found: os.stat_result | None,
+) -> bytes:
+    """Write one item with its name."""
+    view = session.selected
+    if item.name == "UID":
+        return b"UID %d" % view.uids[seq - 1]
+    if item.name == "FLAGS":
+        return b"FLAGS " + updates.flag_list(view, seq)
+    if item.name == "INTERNALDATE":
+        assert found is not None
+        return b"INTERNALDATE " + writer.date_time(found.st_mtime)
+    assert message is not None
+    if item.name == "RFC822.SIZE":
+        return b"RFC822.SIZE %d" % message.size
+    if item.name == "ENVELOPE":
+        return b"ENVELOPE " + structure.envelope(message, session.utf8)
+    if item.name in ("BODY", "BODYSTRUCTURE"):
+        extended = item.name == "BODYSTRUCTURE"
+        return item.name.encode() + b" " + structure.body(message, session.utf8, extended)
+    return _body(session, item, message)
+
+
+def _body(session: Session, item: FetchItem, message: Message) -> bytes:
+    """Write a body section, always as a literal."""
+    wanted = item.section or _SECTIONS[item.name]
+    name = item.name.encode()
+    if item.section is not None:
+        name = b"BODY[" + section.echo(wanted) + b"]"
+    if item.partial is None:
+        data = section.extract(message, wanted)
+    else:
+        start, count = item.partial
+        name += b"<%d>" % start
+        length = (1 << 62) if count is None else count
+        data = section.extract_slice(message, wanted, start, length)
+    if wanted.text in (SectionText.HEADER, SectionText.HEADER_FIELDS):
+        session.counts.headers += len(data)
+    else:
+        session.counts.body += len(data)
+    return name + b" " + writer.literal(data)
+
+
+def _seen(session: Session, seq: int, message: Message | None, *, by_uid: bool) -> bytes:
+    """Tell that a message now is ``\\Seen``; Courier: and that a client ought to know UTF-8."""
+    told = updates.fetch_flags(session.selected, seq, with_uid=by_uid)
+    if message is None or session.utf8 or message.data[: message.body_start].isascii():
+        return told
+    return _UNICODE_ALERT.format(seq).encode() + told

@@ -1,0 +1,102 @@
+"""IDLE: tell changes as they happen. RFC 9051 6.3.13, RFC 2177."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from courier import log
+from courier.maildir.watch import FolderWatch, Inotify
+from courier.process.request import Wake
+from imapd.completion import Farewell, Ok, Violation
+from imapd.request import Handling, Idle, Step
+from imapd.wire.parser import Parser
+
+if TYPE_CHECKING:
+    from imapd.session import Session
+
+_LIMIT_S = 1800.0
+
+
+def idle(session: Session, arguments: Parser) -> Handling:
+    arguments.end()
+    enhanced = b"ENHANCED " if session.settings.enhanced_idle else b""
+    yield b"+ entering " + enhanced + b"idle mode\r\n"
+
+    deadline = time.monotonic() + _LIMIT_S
+    watching = _watch(session)
+    try:
+        while True:
+            if session.view is not None:  # after the watch was armed, so that nothing is missed
+                yield from session.refresh()
+                yield session.tell_all()
+            line = yield from _line(session, watching, deadline)
+            if line is None:
+                continue
+            # Courier: whatever follows DONE on its line is ignored.
+            if line.split(None, 1)[:1] and line.split(None, 1)[0].upper() == b"DONE":
+                break
+            raise Violation
+    finally:
+        if watching is not None:
+            watching.close()
+    if session.view is not None:
+        yield from session.refresh()
+    return Ok("IDLE completed")
+
+
+def _line(
+    session: Session, watching: _Watching | None, deadline: float
+) -> Generator[Step, Any, bytes | None]:
+    """Wait for a line; None when it is time to look at the folder."""
+    # Without a watch, which the system may refuse, the folder is looked at now and then.
+    poll_s = session.settings.idle_timeout if watching is None and session.view else _LIMIT_S
+    while True:
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            raise Farewell("Disconnected for inactivity.", is_timeout=True)
+        answer = yield Idle(min(poll_s, left_s), watching)
+        if answer is Wake.TIMEOUT:
+            return None
+        if answer is Wake.CHANGED:
+            if watching is not None and watching.has_changed():
+                return None
+        elif answer:
+            return bytes(answer)
+
+
+class _Watching:
+    """A watch on the selected folder."""
+
+    def __init__(self, folder: str) -> None:
+        self._inotify = Inotify()
+        try:
+            self._folder = FolderWatch(self._inotify, folder)
+        except OSError:
+            self._inotify.close()
+            raise
+
+    def fileno(self) -> int:
+        return self._inotify.fileno()
+
+    def has_changed(self) -> bool:
+        """Take the events there are; tell whether one of them calls for a look."""
+        changed = False
+        while events := self._inotify.read():
+            concerned = [self._folder.concerns(event) for event in events]  # each must be asked
+            changed = changed or any(concerned)
+        return changed
+
+    def close(self) -> None:
+        self._inotify.close()
+
+
+def _watch(session: Session) -> _Watching | None:
+    if session.view is None:
+        return None
+    try:
+        return _Watching(session.view.folder.path)
+    except OSError as error:
+        log.error("cannot watch folder, polling instead", session.view.folder.path, error)
+        return None

@@ -1,0 +1,62 @@
+"""STATUS: numbers of a mailbox that need not be open. RFC 9051 6.3.11, RFC 3501 6.3.10."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from courier import log
+from courier.maildir import status as folder_status
+from courier.maildir.filename import Flag
+from courier.maildir.status import Status
+from courier.maildir.view import View
+from courier.process.request import Work
+from imapd import mailbox
+from imapd.completion import No, Ok
+from imapd.request import Handling
+from imapd.wire.parser import Parser
+
+if TYPE_CHECKING:
+    from imapd.session import Session
+
+#: In the order in which they are told, whatever the order asked for.
+_ITEMS = ("MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN")
+_SEEN = bytes(flags for flags in range(32) if flags & Flag.SEEN)
+
+
+def status(session: Session, arguments: Parser) -> Handling:
+    name = mailbox.argument(session, arguments)
+    arguments.sp()
+    if arguments.at(b"("):
+        wanted = arguments.parenthesised(arguments.word, empty=True)
+    else:  # Courier: one item without parentheses
+        wanted = [arguments.word()]
+    arguments.end()
+    if any(item not in _ITEMS for item in wanted):
+        raise arguments.fail("status-att")
+
+    folder = mailbox.existing(session, name)
+    if session.is_selected(folder):
+        yield from session.refresh()
+        numbers = _of_view(session.selected)
+    else:
+        opened = session.store.open(session.tree.directory(folder))
+        try:
+            numbers = yield Work(partial(folder_status.read, opened))
+        except OSError as error:
+            log.error("cannot read folder", opened.path, error)
+            return No("STATUS failed", "ALERT")
+    told = " ".join(f"{item} {getattr(numbers, item.lower())}" for item in _ITEMS if item in wanted)
+    yield f"* STATUS {mailbox.quoted(session, name)} ({told})\r\n".encode()
+    return Ok("STATUS Completed.")
+
+
+def _of_view(view: View) -> Status:
+    """Count what this session's client has been told, so that it agrees with SELECT's numbers."""
+    return Status(
+        messages=len(view.uids),
+        recent=view.recents(),
+        uidnext=view.folder.uidnext,
+        uidvalidity=view.folder.uidvalidity,
+        unseen=len(view.flags.translate(None, _SEEN)),
+    )

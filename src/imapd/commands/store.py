@@ -1,0 +1,165 @@
+"""STORE and UID STORE: change flags and keywords. RFC 9051 6.4.6, RFC 3501 6.4.6."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from courier.maildir import keywords as keyword_files
+from courier.maildir.filename import Flag
+from courier.maildir.folder import FlagChange, KeywordChange
+from courier.maildir.view import View
+from courier.process.request import Work
+from imapd import mailbox, updates
+from imapd.completion import CommandFailed, No, Ok, Violation
+from imapd.request import Handling
+from imapd.wire.parser import Parser
+
+if TYPE_CHECKING:
+    from imapd.session import Session
+
+#: Messages changed in one go; others get their turn in between.
+_SLICE = 100
+_SYSTEM = {
+    "\\draft": Flag.DRAFT,
+    "\\flagged": Flag.FLAGGED,
+    "\\answered": Flag.ANSWERED,
+    "\\seen": Flag.SEEN,
+    "\\deleted": Flag.DELETED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Store:
+    """``store-att-flags``, read."""
+
+    flags: FlagChange
+    keywords: KeywordChange | None  # None: they stay
+    silent: bool
+
+
+def store(session: Session, arguments: Parser) -> Handling:
+    return _store(session, arguments, by_uid=False)
+
+
+def uid_store(session: Session, arguments: Parser) -> Handling:
+    return _store(session, arguments, by_uid=True)
+
+
+def _store(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
+    arguments.sp()
+    which = arguments.sequence_set()
+    arguments.sp()
+    change = _change(session, arguments)
+    arguments.end()
+
+    view = session.selected
+    if view.read_only:
+        return No("Current box is selected READ-ONLY.")
+    seqs = mailbox.sequence_numbers(mailbox.messages(view, which, by_uid=by_uid))
+    gone = False
+    for batch in _batches(seqs):
+        uids = [view.uids[seq - 1] for seq in batch]
+        done = yield Work(partial(view.folder.change_flags, uids, change.flags))
+        numbers: dict[int, int] = {}
+        if change.keywords is not None:
+            numbers = yield Work(partial(view.folder.change_keywords, done, change.keywords))
+        gone = gone or len(done) < len(uids)
+        yield _tell(session, batch, done, numbers, change, by_uid=by_uid)
+    if gone:  # RFC 5530: the client will want to issue NOOP
+        return Ok("STORE completed.", "EXPUNGEISSUED")
+    return Ok("STORE completed.")
+
+
+def _tell(
+    session: Session,
+    batch: Sequence[int],
+    done: dict[int, int],
+    numbers: dict[int, int],
+    change: _Store,
+    *,
+    by_uid: bool,
+) -> bytes:
+    view = session.selected
+    if change.silent:
+        # What the client expects counts as told; where others interfered, an update tells more.
+        expected = {
+            uid: change.flags.apply(view.flags[seq - 1])
+            for seq in batch
+            if (uid := view.uids[seq - 1]) in done
+        }
+        view.told(expected, numbers)
+        return b""
+    view.told(done, numbers)
+    news = updates.flags(view, session.settings) if view.learn_keywords() else b""
+    return news + b"".join(
+        updates.fetch_flags(view, seq, with_uid=by_uid)
+        for seq in batch
+        if view.uids[seq - 1] in done
+    )
+
+
+def _batches(seqs: Iterator[int]) -> Iterator[list[int]]:
+    while batch := list(islice(seqs, _SLICE)):
+        yield batch
+
+
+def _change(session: Session, arguments: Parser) -> _Store:
+    sign = arguments.one_of(b"+", b"-")
+    word = arguments.word()
+    if word not in ("FLAGS", "FLAGS.SILENT"):
+        raise arguments.fail("store-att-flags")
+    arguments.sp()
+    if arguments.at(b"("):
+        words = arguments.flag_list()
+    else:
+        words = [arguments.flag()]
+        while not arguments.at_end():
+            arguments.sp()
+            words.append(arguments.flag())
+    bits, names = flags(words)
+    if names and not session.settings.keywords:
+        raise CommandFailed(No("Keywords are not enabled on this server."))
+    silent = word == "FLAGS.SILENT"
+    if sign == b"+":
+        return _Store(FlagChange(add=bits), KeywordChange(add=names) if names else None, silent)
+    if sign == b"-":
+        removal = KeywordChange(remove=names) if names else None
+        return _Store(FlagChange(remove=bits), removal, silent)
+    replaced = KeywordChange(add=names, clear=True) if session.settings.keywords else None
+    return _Store(FlagChange(add=bits, remove=~0), replaced, silent)
+
+
+def flags(words: Sequence[str]) -> tuple[int, tuple[str, ...]]:
+    """Tell system flags from keywords.
+
+    Raises:
+        Violation: a flag that no client can set, or a word that can be no keyword.
+    """
+    bits = 0
+    names: dict[str, str] = {}
+    for word in words:
+        if word.startswith("\\"):
+            if word.lower() not in _SYSTEM:
+                raise Violation
+            bits |= _SYSTEM[word.lower()]
+        elif keyword_files.valid(word):
+            names.setdefault(word.lower(), word)
+        else:
+            raise Violation
+    return bits, tuple(names.values())
+
+
+def mark_seen(view: View, uids: Sequence[int]) -> dict[int, int]:
+    """Set ``\\Seen`` and return the flags, by UID, of the messages that did not have it."""
+    unseen = [
+        uid
+        for uid in uids
+        if (seq := view.seq(uid)) is not None and not view.flags[seq - 1] & Flag.SEEN
+    ]
+    done = view.folder.change_flags(unseen, FlagChange(add=Flag.SEEN)) if unseen else {}
+    view.told(done, {})
+    return done

@@ -1,0 +1,44 @@
+"""SUBSCRIBE and UNSUBSCRIBE. RFC 9051 6.3.7 and 6.3.8, RFC 3501 6.3.6 and 6.3.7."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from courier.maildir import subscriptions
+from courier.process.request import Work
+from imapd import mailbox, names
+from imapd.completion import No, Ok
+from imapd.request import Handling
+from imapd.wire.parser import Parser
+
+if TYPE_CHECKING:
+    from imapd.session import Session
+
+
+def subscribe(session: Session, arguments: Parser) -> Handling:
+    name = _name(session, arguments)
+    if name.endswith("."):
+        return Ok("Folder directory subscribe punted.")
+    if not names.is_creatable(name):
+        return No("Invalid mailbox name.")
+    yield Work(partial(subscriptions.add, session.tree.path, name))
+    return Ok("Folder subscribed.")
+
+
+def unsubscribe(session: Session, arguments: Parser) -> Handling:
+    name = _name(session, arguments)
+    if name.endswith("."):
+        return Ok("Folder directory unsubscribe punted.")
+    yield Work(partial(subscriptions.remove, session.tree.path, name))
+    return Ok("Folder unsubscribed.")
+
+
+def _name(session: Session, arguments: Parser) -> str:
+    """Read a name that may be subscribed to, whether there is such a mailbox or not."""
+    name = mailbox.argument(session, arguments)
+    arguments.end()
+    plain = name.removesuffix(".")
+    if names.folder(plain) is None and not plain.startswith("#shared."):
+        raise names.InvalidName
+    return name

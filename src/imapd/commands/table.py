@@ -1,0 +1,104 @@
+"""The commands: in which state each is valid, and what it may disturb (RFC 9051 3, 7.5.1)."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imapd.commands import append as append_
+from imapd.commands.append import append
+from imapd.commands.capability import capability
+from imapd.commands.close import close, unselect
+from imapd.commands.copy import copy, move, uid_copy, uid_move
+from imapd.commands.create import create
+from imapd.commands.delete import delete
+from imapd.commands.enable import enable
+from imapd.commands.expunge import expunge, uid_expunge
+from imapd.commands.fetch import fetch, uid_fetch
+from imapd.commands.id import id
+from imapd.commands.idle import idle
+from imapd.commands.list import list_, lsub
+from imapd.commands.logout import logout
+from imapd.commands.namespace import namespace
+from imapd.commands.noop import check, noop
+from imapd.commands.rename import rename
+from imapd.commands.search import search, uid_search
+from imapd.commands.select import examine, select
+from imapd.commands.status import status
+from imapd.commands.store import store, uid_store
+from imapd.commands.subscribe import subscribe, unsubscribe
+from imapd.completion import Completion
+from imapd.request import Handling
+from imapd.wire.parser import Parser
+
+if TYPE_CHECKING:
+    from imapd.session import Session
+
+Handler = Callable[["Session", Parser], Completion | Handling]
+
+
+class Disturbs(enum.Enum):
+    """Whether EXPUNGE may be told during a command."""
+
+    NOTHING = enum.auto()  # sequence numbers must stay
+    NUMBERS_IF_LAST = enum.auto()  # allowed, but a command behind it might use numbers
+    NUMBERS = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    handler: Handler
+    needs_mailbox: bool = False
+    disturbs: Disturbs = Disturbs.NUMBERS_IF_LAST
+    streams: Callable[[Parser], bool] = lambda arguments: False
+
+
+COMMANDS: Mapping[str, Command] = {
+    "CAPABILITY": Command(capability),
+    "NOOP": Command(noop, disturbs=Disturbs.NUMBERS),
+    "LOGOUT": Command(logout, disturbs=Disturbs.NOTHING),
+    "ID": Command(id),
+    "ENABLE": Command(enable),
+    "NAMESPACE": Command(namespace),
+    "IDLE": Command(idle, disturbs=Disturbs.NUMBERS),
+    "SELECT": Command(select, disturbs=Disturbs.NOTHING),
+    "EXAMINE": Command(examine, disturbs=Disturbs.NOTHING),
+    "CREATE": Command(create),
+    "DELETE": Command(delete),
+    "RENAME": Command(rename),
+    "SUBSCRIBE": Command(subscribe),
+    "UNSUBSCRIBE": Command(unsubscribe),
+    "LIST": Command(list_),
+    "LSUB": Command(lsub),
+    "STATUS": Command(status),
+    "APPEND": Command(append, streams=append_.streams),
+    "CHECK": Command(check, needs_mailbox=True, disturbs=Disturbs.NUMBERS),
+    "CLOSE": Command(close, needs_mailbox=True, disturbs=Disturbs.NOTHING),
+    "UNSELECT": Command(unselect, needs_mailbox=True, disturbs=Disturbs.NOTHING),
+    "EXPUNGE": Command(expunge, needs_mailbox=True, disturbs=Disturbs.NUMBERS),
+    "UID EXPUNGE": Command(uid_expunge, needs_mailbox=True, disturbs=Disturbs.NUMBERS),
+    "SEARCH": Command(search, needs_mailbox=True, disturbs=Disturbs.NOTHING),
+    "UID SEARCH": Command(uid_search, needs_mailbox=True),
+    "FETCH": Command(fetch, needs_mailbox=True, disturbs=Disturbs.NOTHING),
+    "UID FETCH": Command(uid_fetch, needs_mailbox=True),
+    "STORE": Command(store, needs_mailbox=True, disturbs=Disturbs.NOTHING),
+    "UID STORE": Command(uid_store, needs_mailbox=True),
+    "COPY": Command(copy, needs_mailbox=True),
+    "UID COPY": Command(uid_copy, needs_mailbox=True),
+    "MOVE": Command(move, needs_mailbox=True, disturbs=Disturbs.NUMBERS),
+    "UID MOVE": Command(uid_move, needs_mailbox=True, disturbs=Disturbs.NUMBERS),
+}
+
+
+def find(name: str, *, selected: bool) -> Command:
+    """Give the command of this name.
+
+    Raises:
+        LookupError: there is none, or it needs a selected mailbox.
+    """
+    command = COMMANDS[name]
+    if command.needs_mailbox and not selected:
+        raise LookupError(name)
+    return command

@@ -1,0 +1,99 @@
+"""From a command's argument to a folder, and the numbers in a sequence set to messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from courier.maildir.numberset import NumberSet
+from courier.maildir.view import View
+from imapd import names
+from imapd.completion import Bad, CommandFailed, InvalidArgument, No
+from imapd.wire.parser import ParseError, Parser, SequenceSet
+
+if TYPE_CHECKING:
+    from imapd.session import Session
+
+
+def argument(session: Session, arguments: Parser) -> str:
+    """Read a mailbox name.
+
+    Raises:
+        InvalidArgument: there is none. Courier: ``BAD Invalid command``.
+        InvalidName: it can't be decoded.
+    """
+    try:
+        arguments.sp()
+        name = arguments.astring()
+    except ParseError as error:
+        raise InvalidArgument from error
+    return names.decode(name, utf8=session.utf8)
+
+
+def existing(session: Session, name: str) -> str:
+    """Give the folder of a mailbox that exists.
+
+    Raises:
+        NotFound: it does not.
+    """
+    folder = names.folder(name)
+    if folder is None or not session.tree.exists(folder):
+        raise names.NotFound
+    return folder
+
+
+def destination(session: Session, name: str, refusal: str) -> str:
+    """Give the folder that messages are to be added to.
+
+    Raises:
+        InvalidName: there can't be such a mailbox.
+        CommandFailed: there is none yet; the client may create it (TRYCREATE).
+    """
+    folder = names.folder(name)
+    if folder is None:
+        raise names.InvalidName
+    if not session.tree.exists(folder):
+        raise CommandFailed(No(refusal, "TRYCREATE"))
+    return folder
+
+
+def quoted(session: Session, name: str) -> str:
+    """Give a name as a client may be told it, in quotes."""
+    return (names.encode(name, utf8=session.utf8) or b'""').decode()
+
+
+def messages(view: View, which: SequenceSet, *, by_uid: bool) -> NumberSet:
+    """Resolve a set to sequence numbers of messages that are in the mailbox.
+
+    UIDs that nobody has are passed over (RFC 9051 6.4.9).
+
+    Raises:
+        CommandFailed: a sequence number is above the last message's.
+    """
+    exists = len(view.uids)
+    last = (view.uids[-1] if exists else 0) if by_uid else exists
+    ranges = []
+    for low, high in which.ranges:
+        if not by_uid:
+            # "n:*" includes the last message even if n is above it (RFC 9051 9, seq-range).
+            starred = low is None or high is None
+            for number in (low or 0, high or 0):
+                if number > exists and not (starred and exists):
+                    raise CommandFailed(Bad(f"Invalid message sequence number: {number}"))
+            if not exists:
+                raise CommandFailed(Bad("Invalid message sequence number: *"))
+        pair = (last if low is None else low, last if high is None else high)
+        if not by_uid:
+            pair = (min(pair[0], exists), min(pair[1], exists))
+        if pair != (0, 0):
+            ranges.append(pair)
+    wanted = NumberSet(ranges)
+    if not by_uid:
+        return wanted
+    return NumberSet((begin + 1, end) for begin, end in wanted.slices(view.uids))
+
+
+def sequence_numbers(wanted: NumberSet) -> Iterator[int]:
+    """Give the numbers of a set of messages, ascending."""
+    for low, high in wanted.ranges():
+        yield from range(low, high + 1)

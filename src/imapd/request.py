@@ -1,0 +1,34 @@
+"""What a command handler asks of its session, beside `courier.process.request`.
+
+A handler is a function or a generator: it takes parsed arguments, yields octets and requests,
+and returns its completion. It knows no socket, no tag and no other command.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+from courier.process.request import Request, Watch
+from imapd.completion import Completion
+
+
+class Ask(enum.Enum):
+    """Requests without particulars."""
+
+    CHUNK = enum.auto()  # the next piece of the literal; b"" at its end
+    REST = enum.auto()  # what follows the literal: reader.Line or reader.Announced
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Wait for a line, or for a change. Answered by the line, or by a `Wake`."""
+
+    timeout_s: float
+    watch: Watch | None = None
+
+
+Step = Request | Ask | Idle
+Handling = Generator[Step, Any, Completion]

@@ -1,0 +1,348 @@
+"""The parser: one whole command in, values out, without I/O (RFC 3501 9).
+
+Every method is named after the rule it reads. Nothing is altered but the position, and what
+does not fit raises `ParseError`; whoever asked decides what the client is told.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from imapd.wire import grammar
+from imapd.wire.section import Section, SectionText
+
+T = TypeVar("T")
+
+#: Parts that a parenthesised list may have: no client comes near, and lists stay cheap.
+_MAX_LIST = 5_000
+
+
+class ParseError(Exception):
+    """The command does not fit the grammar; the argument names the rule that failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceSet:
+    """A sequence-set as written: pairs of numbers, ``None`` standing for ``*``."""
+
+    ranges: tuple[tuple[int | None, int | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchItem:
+    """One fetch-att. ``partial`` is the first octet and the count (None: to the end)."""
+
+    name: str  # "FLAGS", "BODY", "BODY[]", "RFC822.TEXT", …; a section makes it "BODY[]"
+    section: Section | None = None
+    peek: bool = False
+    partial: tuple[int, int | None] | None = None
+
+
+class Parser:
+    """Reads the arguments of one command, from left to right."""
+
+    def __init__(self, data: bytes, at: int = 0) -> None:
+        self._data = data
+        self._at = at
+
+    def copy(self) -> Parser:
+        """Give another parser at the same place."""
+        return Parser(self._data, self._at)
+
+    def at_announced_literal(self) -> bool:
+        """Tell whether all that is left announces a literal that has not been read."""
+        return grammar.LITERAL_AT_END.match(self._data, self._at) is not None
+
+    def fail(self, rule: str) -> ParseError:
+        return ParseError(rule)
+
+    def _match(self, pattern: re.Pattern[bytes], rule: str) -> re.Match[bytes]:
+        match = pattern.match(self._data, self._at)
+        if match is None:
+            raise self.fail(rule)
+        self._at = match.end()
+        return match
+
+    def _try(self, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
+        match = pattern.match(self._data, self._at)
+        if match is not None:
+            self._at = match.end()
+        return match
+
+    def _try_byte(self, byte: bytes) -> bool:
+        if self._data.startswith(byte, self._at):
+            self._at += len(byte)
+            return True
+        return False
+
+    # -- structure -------------------------------------------------------------------------
+
+    def sp(self) -> None:
+        """``SP`` between arguments."""
+        self._match(grammar.SP, "SP")
+
+    def end(self) -> None:
+        """The end of the command: nothing but its line end is left."""
+        self._match(grammar.END, "CRLF")
+
+    def at_end(self) -> bool:
+        return grammar.END.match(self._data, self._at) is not None
+
+    def at(self, byte: bytes) -> bool:
+        """Tell whether the next octets are ``byte``."""
+        return self._data.startswith(byte, self._at)
+
+    def byte(self, byte: bytes) -> None:
+        """Read exactly ``byte``."""
+        if not self._try_byte(byte):
+            raise self.fail(byte.decode("ascii"))
+
+    def one_of(self, *choices: bytes) -> bytes:
+        """Read the first of ``choices`` that fits; empty if none does."""
+        return next((choice for choice in choices if self._try_byte(choice)), b"")
+
+    def peek_word(self) -> str:
+        """Give the next word in upper case without reading it; empty if there is none."""
+        match = grammar.KEYWORD.match(self._data, self._at)
+        return "" if match is None else match[0].decode("ascii").upper()
+
+    def word(self) -> str:
+        """Read a keyword of the grammar, in upper case."""
+        return self._match(grammar.KEYWORD, "keyword")[0].decode("ascii").upper()
+
+    def parenthesised(self, item: Callable[[], T], *, empty: bool = False) -> list[T]:
+        """``"(" item *(SP item) ")"``, or ``"()"`` where ``empty`` allows it."""
+        if not self._try_byte(b"("):
+            raise self.fail("(")
+        self._try(grammar.SP)
+        items: list[T] = []
+        if empty and self._try_byte(b")"):
+            return items
+        while True:
+            items.append(item())
+            if len(items) > _MAX_LIST:
+                raise self.fail("list too long")
+            spaced = self._try(grammar.SP)
+            if self._try_byte(b")"):
+                return items
+            if not spaced:
+                raise self.fail("SP")
+
+    # -- strings ---------------------------------------------------------------------------
+
+    def atom(self) -> bytes:
+        return self._match(grammar.ATOM, "atom")[0]
+
+    def quoted(self) -> bytes:
+        """``quoted``; text beyond ASCII must be UTF-8."""
+        text = self._match(grammar.QUOTED, "quoted")[1]
+        if not text.isascii():
+            try:
+                text.decode()
+            except UnicodeDecodeError as error:
+                raise self.fail("quoted") from error
+        return grammar.QUOTED_PAIR.sub(rb"\1", text) if b"\\" in text else text
+
+    def literal(self) -> bytes:
+        """``literal``: any octets but NUL."""
+        match = self._match(grammar.LITERAL, "literal")
+        data = self._data[self._at : self._at + int(match[2])]
+        if len(data) != int(match[2]) or (b"\0" in data and not match[1]):
+            raise self.fail("literal")
+        self._at += len(data)
+        return data
+
+    def string(self) -> bytes:
+        if self.at(b'"'):
+            return self.quoted()
+        return self.literal()
+
+    def astring(self) -> bytes:
+        if self.at(b'"') or self.at(b"{") or self.at(b"~{"):
+            return self.string()
+        return self._match(grammar.ASTRING, "astring")[0]
+
+    def nstring(self) -> bytes | None:
+        if self.peek_word() == "NIL" and not self.at(b'"'):
+            self.word()
+            return None
+        return self.string()
+
+    def list_mailbox(self) -> bytes:
+        """``list-mailbox``: an astring that may hold wildcards."""
+        if self.at(b'"') or self.at(b"{"):
+            return self.string()
+        return self._match(grammar.LIST_MAILBOX, "list-mailbox")[0]
+
+    # -- numbers ---------------------------------------------------------------------------
+
+    def number(self) -> int:
+        """``number``: 0 to 4294967295 (RFC 3501 9)."""
+        value = int(self._match(grammar.NUMBER, "number")[0])
+        if value > grammar.MAX_NUMBER:
+            raise self.fail("number")
+        return value
+
+    def sequence_set(self) -> SequenceSet:
+        """``sequence-set``. Cost follows its length, whatever numbers it names."""
+        text = self._match(grammar.SEQUENCE_SET, "sequence-set")[0]
+        ranges = []
+        for part in text.split(b","):
+            match = grammar.SEQ_RANGE.fullmatch(part)
+            if match is None:
+                raise self.fail("seq-range")
+            low = self._seq_number(match[1])
+            ranges.append((low, low if match[2] is None else self._seq_number(match[2])))
+        return SequenceSet(tuple(ranges))
+
+    def _seq_number(self, text: bytes) -> int | None:
+        if text == b"*":
+            return None
+        value = int(text)
+        if value > grammar.MAX_NUMBER:
+            raise self.fail("nz-number")
+        return value
+
+    # -- flags and dates -------------------------------------------------------------------
+
+    def flag(self) -> str:
+        """``flag``: a system flag with its backslash, or a keyword."""
+        return self._match(grammar.FLAG, "flag")[0].decode("ascii")
+
+    def flag_list(self) -> list[str]:
+        return self.parenthesised(self.flag, empty=True)
+
+    def date(self) -> datetime.date:
+        """``date``: with or without quotes."""
+        quoted = self._try_byte(b'"')
+        match = self._match(grammar.DATE, "date")
+        if quoted and not self._try_byte(b'"'):
+            raise self.fail("date")
+        month = grammar.MONTHS.get(match[2].lower())
+        try:
+            return datetime.date(int(match[3]), month or 0, int(match[1]))
+        except ValueError as error:
+            raise self.fail("date") from error
+
+    def date_time(self) -> int:
+        """``date-time``, as seconds since 1970."""
+        match = self._match(grammar.DATE_TIME, "date-time")
+        month = grammar.MONTHS.get(match[2].lower())
+        offset_s = (int(match[8]) * 60 + int(match[9])) * (-60 if match[7] == b"-" else 60)
+        try:
+            local = datetime.datetime(
+                int(match[3]),
+                month or 0,
+                int(match[1]),
+                int(match[4]),
+                int(match[5]),
+                min(int(match[6]), 59),  # a leap second
+                tzinfo=datetime.timezone(datetime.timedelta(seconds=offset_s)),
+            )
+            seconds = int(local.timestamp())
+        except (ValueError, OverflowError) as error:
+            raise self.fail("date-time") from error
+        if not 0 <= seconds < 1 << 33:  # what every file system can hold as a file's time
+            raise self.fail("date-time")
+        return seconds
+
+    # -- FETCH -----------------------------------------------------------------------------
+
+    def fetch_items(self) -> list[FetchItem]:
+        """``fetch-att`` or a list of them; macros, also inside a list (Courier), are expanded."""
+        if self.at(b"("):
+            return [item for items in self.parenthesised(self._fetch_att) for item in items]
+        return self._fetch_att()
+
+    def _fetch_att(self) -> list[FetchItem]:
+        name = self.word()
+        if name in _MACROS:
+            return [FetchItem(item) for item in _MACROS[name]]
+        if name in ("BODY", "BODY.PEEK"):
+            if self._try(grammar.SP_BEFORE_SECTION) or self.at(b"["):
+                section = self.section()
+                return [FetchItem("BODY[]", section, name == "BODY.PEEK", self._partial())]
+            return [FetchItem("BODY")]
+        if name not in _SIMPLE_ITEMS:
+            raise self.fail("fetch-att")
+        return [FetchItem(name)]
+
+    def section(self) -> Section:
+        """``section``."""
+        if not self._try_byte(b"["):
+            raise self.fail("section")
+        part: tuple[int, ...] = ()
+        numbers = self._try(grammar.SECTION_PART)
+        if numbers is not None:
+            part = tuple(map(int, numbers[0].split(b".")))
+        text = None
+        fields: tuple[bytes, ...] = ()
+        if not self.at(b"]"):
+            if numbers is not None and not self._try_byte(b"."):
+                raise self.fail("section-spec")
+            word = self._match(grammar.SECTION_TEXT, "section-text")[0].upper()
+            text = SectionText(word)
+            if text in (SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_NOT):
+                self.sp()
+                fields = tuple(self.parenthesised(self._field_name))
+        if not self._try_byte(b"]") or (text is SectionText.MIME and not part):
+            raise self.fail("section")
+        return Section(part, text, fields)
+
+    def _field_name(self) -> bytes:
+        """``header-fld-name``: what can be a field's name (RFC 5322 2.2), however it is sent."""
+        name = self.astring()
+        if not grammar.FIELD_NAME.fullmatch(name):
+            raise self.fail("header-fld-name")
+        return name
+
+    def _partial(self) -> tuple[int, int | None] | None:
+        match = self._try(grammar.PARTIAL)
+        if match is None:
+            if self.at(b"<"):
+                raise self.fail("partial")
+            return None
+        start, count = int(match[1]), None if match[2] is None else int(match[2])
+        if start > grammar.MAX_NUMBER or (count or 0) > grammar.MAX_NUMBER:
+            raise self.fail("partial")
+        return start, count
+
+
+_FAST = ("FLAGS", "INTERNALDATE", "RFC822.SIZE")
+_MACROS = {"FAST": _FAST, "ALL": (*_FAST, "ENVELOPE"), "FULL": (*_FAST, "ENVELOPE", "BODY")}
+_SIMPLE_ITEMS = frozenset(
+    (
+        "BODYSTRUCTURE",
+        "ENVELOPE",
+        "FLAGS",
+        "INTERNALDATE",
+        "RFC822",
+        "RFC822.HEADER",
+        "RFC822.SIZE",
+        "RFC822.TEXT",
+        "UID",
+    )
+)
+
+
+def command(text: bytes) -> tuple[bytes, str, Parser]:
+    """``tag SP command-name``: give both and a parser for the arguments.
+
+    ``UID FETCH`` and its kin come as one name.
+
+    Raises:
+        ParseError: there is no such beginning.
+    """
+    parser = Parser(text)
+    parser._try(grammar.SP)
+    tag = parser._match(grammar.TAG, "tag")[0]
+    parser.sp()
+    name = parser.word()
+    if name == "UID" and not parser.at_end():
+        parser.sp()
+        name = "UID " + parser.word()
+    return tag, name, parser
