@@ -2,6 +2,7 @@
 
 import errno
 import os
+import random
 import signal
 import socket
 import threading
@@ -17,6 +18,7 @@ from tests.courier.maildir.test_delivery import calls_of, failed, fresh_maildirs
 from tests.support import maildirs
 from tests.support.servers import Implementation
 
+from courier.maildir import lock as lock_module
 from courier.maildir import uiddb
 from courier.maildir.lock import FolderLock, LockTimeout
 from courier.maildir.uiddb import UidDb
@@ -344,11 +346,24 @@ def test_processes_exclude_each_other(maildir: Path) -> None:
 
 
 @pytest.mark.slow
-def test_processes_that_die_holding_the_lock(maildir: Path) -> None:
-    """All others come upon the stale lock together; still only one at a time gets it."""
+def test_processes_that_die_holding_the_lock(
+    maildir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All others judge the stale lock together and act on it later; still only one gets it."""
+    is_stale = lock_module._is_stale
+
+    def slow_to_act(fd: int) -> bool:
+        found = is_stale(fd)
+        if found:
+            time.sleep(random.uniform(0, 0.02))
+        return found
+
+    monkeypatch.setattr(lock_module, "_is_stale", slow_to_act)
+    monkeypatch.setattr(lock_module, "_BREAKER_PAUSE_S", 0.001)
     witness = Witness(maildir)
 
     def work() -> None:
+        random.seed(os.getpid())
         for _ in range(10):
             with FolderLock(str(maildir)):
                 witness.take_turn()
