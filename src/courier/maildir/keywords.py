@@ -82,7 +82,9 @@ def load_and_merge(
             if write and state.merge(folder, now, sync):
                 continue
         except OSError as error:
-            log.error("cannot merge keywords", path, error)
+            # In a folder that we may only read, others have to merge.
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                log.error("cannot merge keywords", path, error)
         return state.effective
     raise OSError(errno.EAGAIN, "Keywords change faster than they can be read", path)
 
@@ -308,25 +310,24 @@ def _remove_merged(directory: int, base: bytes, numbers: Sequence[int], period: 
     """Remove updates that :list has, but for the latest one, which slow readers may look for.
 
     A number from the future (a clock was ahead) would hide Courier's next updates: it goes as well.
+    Older ones go first, and an error ends it: an old update without its successor would count again.
     """
-    for number in numbers:
-        if number < max(numbers) or not period <= number <= period + 1:
-            _unlink_quietly(directory, _update_name(number, base))
+    latest = max(numbers, default=0)
+    for number in sorted(numbers):
+        if number == latest and period <= number <= period + 1:
+            return
+        try:
+            os.unlink(_update_name(number, base), dir_fd=directory)
+        except FileNotFoundError:
+            pass
 
 
 def _remove_if_old(directory: int, name: bytes, now: float) -> None:
     try:
         if os.lstat(name, dir_fd=directory).st_mtime < now - LEFTOVER_S:
-            _unlink_quietly(directory, name)
-    except FileNotFoundError:
-        pass
-
-
-def _unlink_quietly(directory: int, name: bytes) -> None:
-    try:
-        os.unlink(name, dir_fd=directory)
+            os.unlink(name, dir_fd=directory)
     except OSError:
-        pass  # gone, a directory, or not ours to remove: the next merge tries again
+        pass  # gone, a directory, or not ours to remove
 
 
 def _update_name(number: int, base: bytes) -> bytes:
