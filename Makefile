@@ -7,7 +7,7 @@
 
 PYTHON = /usr/bin/python3
 VENV = .tools/venv/bin
-CHECKED = src tests bench
+CHECKED = src tests bench tools
 PYTEST = $(PYTHON) -m pytest -q -p no:cacheprovider
 FAST = not slow and not courier and not client and not root
 
@@ -18,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE = 1
 
 run:
 	@tools/install run
-	@exec $(PYTHON) -m imapd.demo
+	@exec $(PYTHON) tools/demo.py
 
 check: tools lint
 	$(PYTEST)
