@@ -1,0 +1,151 @@
+"""Body sections: what ``BODY[2.1.HEADER.FIELDS (From)]`` names (RFC 9051 6.4.5.1, RFC 3501 6.4.5)."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from courier.message import header, lines
+from courier.message.message import Message
+from courier.message.mime import Part
+
+
+class SectionText(enum.Enum):
+    """``section-text``: what of a message or part is meant; its value is the name on the wire."""
+
+    HEADER = b"HEADER"
+    HEADER_FIELDS = b"HEADER.FIELDS"
+    HEADER_FIELDS_NOT = b"HEADER.FIELDS.NOT"
+    TEXT = b"TEXT"
+    MIME = b"MIME"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """``section-spec``: part numbers, what of that part, and the field names as the client wrote them."""
+
+    part: tuple[int, ...] = ()
+    text: SectionText | None = None
+    fields: tuple[bytes, ...] = ()
+
+
+def echo(section: Section) -> bytes:
+    """Return what stands between the brackets of the response.
+
+    Courier: field names as quoted strings in the case given; no list if it is empty.
+    """
+    words = [b"%d" % number for number in section.part]
+    if section.text is not None:
+        words.append(section.text.value)
+    text = b".".join(words)
+    if section.fields:
+        text += b" (" + b" ".join([_quoted(name) for name in section.fields]) + b")"
+    return text
+
+
+def extract(message: Message, section: Section) -> bytes:
+    """Return the section's octets in wire form; none if there is no such part (Courier: OK, empty)."""
+    found = _find(message, section)
+    if isinstance(found, bytes):
+        return found
+    return lines.wire(message.data, *found)
+
+
+def extract_slice(message: Message, section: Section, offset: int, count: int) -> bytes:
+    """Return ``extract(message, section)[offset : offset + count]`` at the cost of what is returned."""
+    found = _find(message, section)
+    if isinstance(found, bytes):
+        return found[offset : offset + count]
+    return lines.wire_slice(message.data, *found, offset, count)
+
+
+def size(message: Message, section: Section) -> int:
+    """Return ``len(extract(message, section))`` without building it."""
+    found = _find(message, section)
+    if isinstance(found, bytes):
+        return len(found)
+    if found == (0, len(message.data)):
+        return message.size
+    return lines.wire_size(message.data, *found)
+
+
+def _find(message: Message, section: Section) -> tuple[int, int] | bytes:
+    """Return a range of the message's data, or octets where the section is no range of it."""
+    data, text = message.data, section.text
+    if not section.part:  # what asks for the header or the whole needs no structure
+        start, body_start, end = 0, message.body_start, len(data)
+        if text is None:
+            return start, end
+    else:
+        part = _part(message.root, section.part)
+        if part is None:
+            return b""
+        if text is None:
+            return part.body_start, part.end
+        if text is not SectionText.MIME and part.message is not None:
+            part = part.message
+        start, body_start, end = part.header_start, part.body_start, part.end
+
+    match text:
+        case SectionText.TEXT:
+            return body_start, end
+        case SectionText.HEADER:
+            return start, body_start
+        case SectionText.MIME:
+            return _mime(data, start, body_start)
+        case SectionText.HEADER_FIELDS | SectionText.HEADER_FIELDS_NOT:
+            names = frozenset(name.lower() for name in section.fields)
+            is_wanted = text is SectionText.HEADER_FIELDS
+            return _fields(data, start, body_start, names, is_wanted)
+
+
+def _part(root: Part, numbers: tuple[int, ...]) -> Part | None:
+    """Follow part numbers (RFC 9051 6.4.5.1).
+
+    A message that is no multipart has one part, number 1: its body. The parts of a message/rfc822 are
+    those of the message in it.
+    """
+    part: Part = root
+    parts = root.children or [root]
+    for number in numbers:
+        if not 1 <= number <= len(parts):
+            return None
+        part = parts[number - 1]
+        if part.message is not None:
+            parts = part.message.children or [part.message]
+        elif part.children and part is not root:
+            parts = part.children
+        else:
+            parts = []
+    return part
+
+
+def _mime(data: bytes, start: int, end: int) -> bytes:
+    """Courier: of a part's header only what belongs to MIME, though RFC 9051 asks for all of it."""
+    kept = [
+        field
+        for name, field in header.fields(data, start, end)
+        if name.lower().startswith(b"content-") or name.lower() == b"mime-version"
+    ]
+    return _header(kept)
+
+
+def _fields(data: bytes, start: int, end: int, names: frozenset[bytes], is_wanted: bool) -> bytes:
+    kept = [
+        field
+        for name, field in header.fields(data, start, end)
+        if (name.lower() in names) == is_wanted
+    ]
+    return _header(kept)
+
+
+def _header(fields: list[bytes]) -> bytes:
+    """Write a header of these fields: byte for byte, and always an empty line at the end."""
+    text = lines.wire(b"".join(fields))
+    if text and not text.endswith(b"\r\n"):
+        text += b"\r\n"
+    return text + b"\r\n"
+
+
+def _quoted(name: bytes) -> bytes:
+    return b'"' + name.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
