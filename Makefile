@@ -43,7 +43,7 @@ bench:
 	@tools/install bench
 	@tools/unpack courier
 	@tools/unpack dovecot
-	$(PYTHON) bench/imap.py
+	$(PYTHON) -m bench.imap
 
 clean:
 	rm -rf .run .mypy_cache .ruff_cache .pytest_cache .hypothesis
