@@ -111,8 +111,8 @@ def test_changes_both_ways(
     client.command("STORE 1 +FLAGS.SILENT (\\Flagged)")
     client.command("STORE 2 +FLAGS.SILENT (\\Deleted)")
     client.command("EXPUNGE")
-    victim = min((near / "cur").iterdir(), key=lambda path: path.stat().st_size)
-    victim.rename(victim.with_name(victim.name.partition(":2,")[0] + ":2,ST"))
+    victim = max((near / "new").iterdir(), key=lambda path: path.stat().st_size)
+    victim.rename(near / "cur" / (victim.name.partition(":2,")[0] + ":2,ST"))
     run("mbsync", "-c", settings, "-a")
 
     assert len(copies(near)) == len(MESSAGES) - 2

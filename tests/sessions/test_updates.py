@@ -152,13 +152,11 @@ def test_deleted_folder(pair: tuple[Client, Client]) -> None:
 
 
 @pytest.mark.parametrize("windows", [2, 3])
-def test_manual_page_procedure(
-    implementation: Implementation, maildir: Path, start: Start, windows: int
-) -> None:
+def test_manual_page_procedure(maildir: Path, start: Start, windows: int) -> None:
     """imapd(8), "Verifying realtime concurrent folder status updates", step by step."""
     for number in (1, 2):
         deliver(maildir, PLAIN, number=number, flags="")
-    idling = [start(implementation).client for _ in range(windows)]
+    idling = [start().client for _ in range(windows)]
     tags = []
     for client in idling:
         client.command("SELECT INBOX")
@@ -166,7 +164,7 @@ def test_manual_page_procedure(
         assert text == "+ entering ENHANCED idle mode"
         tags.append(tag)
 
-    window = start(implementation).client
+    window = start().client
     window.command("SELECT INBOX")
     for _ in range(3):
         for sign, flags in (("+", rb"\\Deleted"), ("-", b"")):
@@ -197,10 +195,16 @@ def test_windows_of_both_servers(courier: Implementation, maildir: Path, start: 
     for client in (ours, real):
         client.command("SELECT INBOX")
 
-    for idling, acting in ((ours, real), (real, ours)):
-        tag, _ = idling.start_idle()
-        acting.command("STORE 1 +FLAGS (\\Flagged)")
-        idling.await_response(r"\* 1 FETCH \(FLAGS \(\\Flagged")
-        acting.command("STORE 1 -FLAGS (\\Flagged)")
-        idling.await_response(r"\* 1 FETCH \(FLAGS \(")
-        idling.end_idle(tag)
+    tag, _ = ours.start_idle()
+    real.command("STORE 1 +FLAGS (\\Flagged)")
+    ours.await_response(r"\* 1 FETCH \(FLAGS \(\\Flagged")
+    real.command("STORE 1 -FLAGS (\\Flagged)")
+    ours.await_response(r"\* 1 FETCH \(FLAGS \((\\Recent)?\)")
+    ours.end_idle(tag)
+
+    # Gamin may lose an event, so only the end of IDLE is sure to tell.
+    tag, _ = real.start_idle()
+    ours.command("STORE 1 +FLAGS (\\Deleted)")
+    real.connection.send(b"DONE\r\n")
+    real.await_response(r"\* 1 FETCH \(FLAGS \((\\Recent )?\\Deleted")
+    real.reply(tag)
