@@ -2,31 +2,10 @@
 
 from __future__ import annotations
 
-import enum
-from dataclasses import dataclass
-
 from courier.message import header, lines
 from courier.message.message import Message
 from courier.message.mime import Part
-
-
-class SectionText(enum.Enum):
-    """``section-text``: what of a message or part is meant; its value is the name on the wire."""
-
-    HEADER = b"HEADER"
-    HEADER_FIELDS = b"HEADER.FIELDS"
-    HEADER_FIELDS_NOT = b"HEADER.FIELDS.NOT"
-    TEXT = b"TEXT"
-    MIME = b"MIME"
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """``section-spec``: part numbers, what of that part, and the field names as the client wrote them."""
-
-    part: tuple[int, ...] = ()
-    text: SectionText | None = None
-    fields: tuple[bytes, ...] = ()
+from imapd.wire.section import Section, SectionText
 
 
 def echo(section: Section) -> bytes:

@@ -51,7 +51,9 @@ _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 def parse(value: bytes) -> list[Address]:
     """Return the addresses of an unfolded field value, and the marks of its groups."""
     if len(value) >= header.MAX_FIELD:
-        value = value[: value.rfind(b",") + 1]  # the last one is cut off
+        value = value[
+            : value.rfind(b",", 0, header.MAX_FIELD) + 1
+        ]  # what is after it may be cut off
 
     addresses: list[Address] = []
     at = 0

@@ -1,4 +1,4 @@
-"""The Date field: day as written and moment meant (RFC 5322 3.3, RFC 5322 4.3).
+"""The Date field: the day as written and the moment meant (RFC 5322 3.3, RFC 5322 4.3).
 
 Read leniently, without the locale: comments and the day's name are skipped, the year may have two digits,
 the seconds may be missing, and so may the zone, which is then UTC.
@@ -43,12 +43,12 @@ _EPOCH = datetime.date(1970, 1, 1).toordinal()
 class SentDate(NamedTuple):
     """What a Date field says."""
 
-    written: datetime.date  # the day in the sender's zone, as SENTSINCE wants it (RFC 9051 6.4.4)
+    day: datetime.date  # as written, in the sender's zone, as SENTSINCE wants it (RFC 9051 6.4.4)
     timestamp: int  # seconds since 1970, UTC, as SORT wants it (RFC 5256 2.2)
 
 
 def parse(value: bytes) -> SentDate | None:
-    """Read an unfolded Date field; None if it is no date."""
+    """Read a Date field, folded or not; None if it is no date."""
     value = value[:_LONGEST]
     if 0x28 in value:  # (
         value = _COMMENT.sub(b" ", value)
@@ -60,7 +60,7 @@ def parse(value: bytes) -> SentDate | None:
 
     day, month, year, hour, minute, second, sign, zone_hour, zone_minute, zone = match.groups()
     try:
-        written = datetime.date(_year(year), _MONTHS[month.lower()], int(day))
+        date = datetime.date(_year(year), _MONTHS[month.lower()], int(day))
     except (KeyError, ValueError):
         return None
     hour, minute = int(hour or 0), int(minute or 0)
@@ -72,7 +72,7 @@ def parse(value: bytes) -> SentDate | None:
         offset = -offset if sign == b"-" else offset
     # A leap second is the second after it.
     seconds = (hour * 60 + minute - offset) * 60 + min(int(second or 0), 60)
-    return SentDate(written, (written.toordinal() - _EPOCH) * 86400 + seconds)
+    return SentDate(date, (date.toordinal() - _EPOCH) * 86400 + seconds)
 
 
 def _year(digits: bytes) -> int:

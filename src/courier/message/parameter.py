@@ -17,8 +17,9 @@ _BACKSLASH = 0x5C
 
 _TYPE = re.compile(rb'["\s]*([^\s/;="]*)["\s]*(?:/["\s]*([^\s/;="]*))?[^;\s]*')
 _TOKEN = re.compile(rb'["\s]*([^\s;="]*)"?')
+# One separator, not a run of them: from each of a run the search would go to its end again.
 _PARAMETER = re.compile(
-    rb'[;\s]+"?([^\s;="]+)"?'
+    rb'[;\s]"?([^\s;="]+)"?'
     rb'(?:\s*=\s*(?:"([^"\\]*(?:\\.?[^"\\]*)*)(?:"|\Z)[^;]*|([^;]*)))?',
     re.DOTALL,
 )

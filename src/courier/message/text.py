@@ -21,38 +21,33 @@ _BLANKS = re.compile("[ \t\r\n]+")
 
 
 def fold(text: str) -> str:
-    """Return text for comparison: lower case, runs of blanks one space.
+    """Return text for comparison: lower case, runs of blanks one space, none at the ends.
 
     Sigma has one small form only, or where a word ends would matter.
     """
     if not text.isascii():
         text = text.replace("\u03a3", "\u03c3")
-    return _BLANKS.sub(" ", text.lower())
+    return _BLANKS.sub(" ", text.lower()).strip(" ")
 
 
-def key(text: str) -> str:
-    """Return what to look for in folded text. Courier: blanks at its ends do not count."""
-    return fold(text).strip(" ")
+# What SEARCH asks. ``needle`` is folded.
 
 
-# What SEARCH asks, by its key's name. ``pattern`` is what ``key`` returned.
-
-
-def header_contains(message: Message, name: bytes, pattern: str) -> bool:
+def field_contains(message: Message, name: bytes, needle: str) -> bool:
     """HEADER, and FROM, TO, CC, BCC, SUBJECT: the message's own fields, not those of its parts."""
-    return any(pattern in fold(value) for value in values(message, name))
+    return any(needle in fold(value) for value in values(message, name))
 
 
-def body_contains(message: Message, pattern: str) -> bool:
+def body_contains(message: Message, needle: str) -> bool:
     """BODY: the text of parts, each on its own."""
-    return any(pattern in fold(body) for body in bodies(message))
+    return any(needle in fold(body) for body in bodies(message))
 
 
-def text_contains(message: Message, pattern: str) -> bool:
+def message_contains(message: Message, needle: str) -> bool:
     """TEXT: header lines as ``name: value``, also of parts and embedded messages, and BODY."""
-    if any(pattern in fold(line) for line in header_lines(message)):
+    if any(needle in fold(line) for line in header_lines(message)):
         return True
-    return body_contains(message, pattern)
+    return body_contains(message, needle)
 
 
 def values(message: Message, name: bytes) -> list[str]:

@@ -1,0 +1,87 @@
+"""Content-Type and Content-Disposition values, as they ought to be and as they are."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+
+from courier.message import parameter
+from tests.courier.message.strategies import linear, rubbish
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "subtype", "parameters"),
+    [
+        (b"text/plain", b"text", b"plain", {}),
+        (b" TEXT/Plain;NAME=a=b", b"text", b"plain", {b"name": b"a=b"}),
+        (b'text / plain; charset = "UTF-8"', b"text", b"plain", {b"charset": b"UTF-8"}),
+        (b"text/plain;\n\tx=1;\r\n y=2;", b"text", b"plain", {b"x": b"1", b"y": b"2"}),
+        (b'a/b; n="a;b\\\\c\\"d"', b"a", b"b", {b"n": b'a;b\\c"d'}),
+        (b'a/b; n=""; z; q=', b"a", b"b", {b"n": b"", b"z": b"", b"q": b""}),
+        (
+            b"text/plain; charset=us-ascii (c; x=y); z=1",
+            b"text",
+            b"plain",
+            {b"charset": b"us-ascii", b"z": b"1"},
+        ),
+        (b"(c) text/plain", b"text", b"plain", {}),
+        (b"image/png; name=a(1).png", b"image", b"png", {b"name": b"a(1).png"}),
+        (b"a/b; name=foo bar.pdf; x=1", b"a", b"b", {b"name": b"foo bar.pdf", b"x": b"1"}),
+        (b'a/b; name="open; x=1', b"a", b"b", {b"name": b"open; x=1"}),
+        (b'a/b; name="a\\', b"a", b"b", {b"name": b"a\\"}),
+        (b"a/b; f*0*=utf-8''%e2; f*1=x", b"a", b"b", {b"f*0*": b"utf-8''%e2", b"f*1": b"x"}),
+        (b"text/html charset=utf-8", b"text", b"html", {b"charset": b"utf-8"}),
+        (b"text/plain;;; a=b", b"text", b"plain", {b"a": b"b"}),
+        (b"text/plain/x; a=b", b"text", b"plain", {b"a": b"b"}),
+        (b'"text/plain"; a=b', b"text", b"plain", {b"a": b"b"}),
+        (b"bogus; y=1", b"bogus", b"", {b"y": b"1"}),
+        (b"text/", b"text", b"", {}),
+        (b"/plain", b"", b"plain", {}),
+        (b"", b"", b"", {}),
+    ],
+)
+def test_content_type(
+    value: bytes, kind: bytes, subtype: bytes, parameters: dict[bytes, bytes]
+) -> None:
+    """Type and names in lower case, values as they are; nothing is lost to a missing semicolon."""
+    assert parameter.content_type(value) == (kind, subtype, tuple(parameters.items()))
+
+
+@pytest.mark.parametrize(
+    ("value", "token", "parameters"),
+    [
+        (b"INLINE", b"inline", ()),
+        (b'attachment; FileName="a b.txt"', b"attachment", ((b"filename", b"a b.txt"),)),
+        (
+            b"attachment; filename=X; filename=y",
+            b"attachment",
+            ((b"filename", b"X"), (b"filename", b"y")),
+        ),
+        (b"; filename=x", b"", ((b"filename", b"x"),)),
+    ],
+)
+def test_disposition(
+    value: bytes, token: bytes, parameters: tuple[tuple[bytes, bytes], ...]
+) -> None:
+    """The token in lower case, parameters in order."""
+    assert parameter.disposition(value) == (token, parameters)
+
+
+@given(rubbish)
+def test_any_bytes(value: bytes) -> None:
+    """Nothing raises, and no value can break a line."""
+    kind, subtype, parameters = parameter.content_type(value)
+    token, more = parameter.disposition(value)
+
+    strings = [kind, subtype, token, *(text for pair in parameters + more for text in pair)]
+    assert not set(b"".join(strings)) & set(b"\r\n\0")
+
+
+@pytest.mark.parametrize(
+    "piece", [b";", b'"', b"\\", b"(", b"(a", b";a", b";a=", b" ", b'a="\\', b"=", b"; ", b"/"]
+)
+def test_floods(piece: bytes) -> None:
+    """64 kB of anything is read in linear time."""
+    for start in (b"", b"a/b;", b'a/b; c="'):
+        with linear():
+            parameter.content_type(start + piece * (60_000 // len(piece)))

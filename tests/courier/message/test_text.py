@@ -1,0 +1,211 @@
+"""What SEARCH and SORT see of a message."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from courier.message import text
+from courier.message.message import Message
+from tests.courier.message.strategies import linear, rubbish
+
+MESSAGE = Message(
+    """\
+From: =?utf-8?q?J=C3=B6rg?= "M." <joerg@Example.org>
+To: "Doe, John" <john@example.com>, (Ann) ann@example.com,
+\tFriends: bob@example.com;
+Subject: =?iso-8859-1?q?Stra=DFe?=
+\t  und =?utf-8?b?V2Vn?=
+subject: second
+X-Empty:
+Content-Type: multipart/mixed; boundary=x
+
+preamble
+--x
+Content-Type: text/plain; charset=utf-8
+Content-Transfer-Encoding: quoted-printable
+X-Part: of the part
+
+Gr=C3=BC=
+=C3=9Fe   aus
+K=C3=B6ln
+--x
+Content-Type: text/html; charset=iso-8859-1
+Content-Transfer-Encoding: base64
+
+PGI+5tw8L2I+
+--x
+Content-Type: application/octet-stream
+
+hidden
+--x
+Content-Type: message/delivery-status
+
+Status: 5.1.1
+--x
+Content-Type: message/rfc822
+
+Subject: embedded
+
+ΟΔΟΣ Ärger
+--x--
+epilogue
+""".encode()
+)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("A  b\r\n\tC", "a b c"),
+        (" a ", "a"),
+        ("ÄÖ", "äö"),
+        ("ΟΔΟΣ", "οδοσ"),
+        ("a\u00a0 b", "a\u00a0 b"),
+        ("STRASSE", "strasse"),
+    ],
+)
+def test_fold(one: str, other: str) -> None:
+    """Case and runs of blanks do not count; other blanks and letters do."""
+    assert text.fold(one) == other
+
+
+def test_fold_makes_no_ss_of_sharp_s() -> None:
+    """Courier: letters are mapped one to one."""
+    assert text.fold("straße") == "straße"
+
+
+@pytest.mark.parametrize(
+    ("name", "needle", "found"),
+    [
+        (b"subject", "straße und weg", True),
+        (b"SUBJECT", "Straße", True),
+        (b"Subject", "second", True),
+        (b"Subject", "embedded", False),  # RFC: the message's own header
+        (b"Subject", "", True),
+        (b"X-Empty", "", True),
+        (b"X-Absent", "", False),
+        (b"X-Part", "", False),
+        (b"From", "jörg m. <joerg@example.org>", True),
+        (b"To", "doe, john <john@example.com>", True),
+        (b"To", "ann <ann@example.com>", True),
+        (b"To", "friends:", True),
+        (b"To", "bob@example.com", True),
+        (b"To", '"doe', False),
+    ],
+)
+def test_field_contains(name: bytes, needle: str, found: bool) -> None:
+    """Values are unfolded and decoded; address fields have their display form."""
+    assert text.field_contains(MESSAGE, name, text.fold(needle)) is found
+
+
+@pytest.mark.parametrize(
+    ("needle", "in_body", "in_message"),
+    [
+        ("grüße aus köln", True, True),
+        ("<b>æÜ</b>", True, True),
+        ("οδοσ ärger", True, True),
+        ("status: 5.1.1", True, True),
+        ("hidden", False, False),
+        ("preamble", False, False),
+        ("epilogue", False, False),
+        ("=C3", False, False),
+        ("PGI+", False, False),
+        ("subject: straße und weg", False, True),
+        ("subject: embedded", False, True),
+        ("x-part: of the part", False, True),
+        ("köln <b>", False, False),  # parts are searched one by one
+        ("weg second", False, False),
+    ],
+)
+def test_body_and_message(needle: str, in_body: bool, in_message: bool) -> None:
+    """BODY has the text of parts, TEXT that and header lines as they are read."""
+    assert text.body_contains(MESSAGE, text.fold(needle)) is in_body
+    assert text.message_contains(MESSAGE, text.fold(needle)) is in_message
+
+
+def test_encoding_counts_without_mime_version() -> None:
+    """A message that forgot MIME-Version is decoded all the same."""
+    message = Message(b"Content-Type: text/plain; charset=iso-8859-1\n\nsch\xf6n\n")
+
+    assert text.body_contains(message, "schön")
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "needle"),
+    [
+        (b"", b"sch\xf6n", "schön"),
+        (b"", "schön".encode(), "schön"),
+        (b"Content-Type: text/plain; charset=no-such\n\n", b"abc\xff", "abc\ufffd"),
+        (b"Content-Type: text/plain; charset=utf-8\n\n", b"abc\xffdef", "abc\ufffddef"),
+        (b"Content-Transfer-Encoding: base64\n", b"!!YWJj", "abc"),
+        (b"Content-Transfer-Encoding: base64\n", b"YWJjZ", "abc"),
+        (b"Content-Transfer-Encoding: quoted-printable\n", b"a=zz=", "a=zz"),
+        (b"Content-Transfer-Encoding: x-unknown\n", b"as it is", "as it is"),
+    ],
+)
+def test_bodies_that_are_not_right(head: bytes, body: bytes, needle: str) -> None:
+    """What can be read is found."""
+    assert text.body_contains(Message(head + b"\n" + body), needle)
+
+
+@given(rubbish, st.text(max_size=3))
+def test_any_bytes(data: bytes, needle: str) -> None:
+    """Nothing raises, and what is in the body is in the message."""
+    message = Message(data)
+    needle = text.fold(needle)
+
+    text.field_contains(message, b"From", needle)
+    if text.body_contains(message, needle):
+        assert text.message_contains(message, needle)
+
+
+@pytest.mark.parametrize(
+    ("subject", "base", "is_reply"),
+    [
+        ("foo", "FOO", False),
+        ("  foo\t bar ", "FOO BAR", False),
+        ("Re: foo", "FOO", True),
+        ("re : foo", "FOO", True),
+        ("RE: fw: Fwd: foo", "FOO", True),
+        ("Re[2]: foo", "FOO", True),
+        ("[list] Re: foo", "FOO", True),
+        ("Re: [list] foo", "FOO", True),
+        ("[a] [b] Re [c]: [d] foo", "FOO", True),
+        ("foo (fwd) (Fwd)", "FOO", True),
+        ("[fwd: Re: foo (fwd)]", "FOO", True),
+        ("[fwd: [fwd: foo]]", "FOO", True),
+        ("[list] foo", "FOO", False),
+        ("[a] [b]", "[B]", False),
+        ("[only]", "[ONLY]", False),
+        ("Re: [only]", "[ONLY]", True),
+        ("Re: ", "", True),
+        ("(fwd)", "", True),
+        ("", "", False),
+        ("Result: foo", "RESULT: FOO", False),
+        ("Re foo", "RE FOO", False),
+        ("[unclosed Re: foo", "[UNCLOSED RE: FOO", False),
+        ("straße", "STRAßE", False),
+    ],
+)
+def test_base_subject(subject: str, base: str, is_reply: bool) -> None:
+    """RFC 5256 2.1: what replies and forwards have in common."""
+    assert text.base_subject(subject) == (base, is_reply)
+
+
+@given(st.text("[] :()refwdRx", max_size=40))
+def test_base_subject_is_a_fixed_point(subject: str) -> None:
+    """The base subject of a base subject is itself, and of a reply to it too."""
+    base, _ = text.base_subject(subject)
+
+    assert text.base_subject(base)[0] == base
+    assert text.base_subject("Re: " + base)[0] == base
+
+
+@pytest.mark.parametrize("piece", ["[", "]", "[a]", "re:", "(fwd)", "[fwd:", " ", "re[", "[a] re:"])
+def test_subject_floods(piece: str) -> None:
+    """Long subjects are no work."""
+    with linear():
+        text.base_subject(piece * 100_000)
+        text.base_subject("[fwd: " * 1000 + "x" + "]" * 1000)
