@@ -156,6 +156,21 @@ class Folder:
             self.is_writable = False
             return self._read(False, ())[0]
 
+    def begin(self) -> UidDb:
+        """Give a folder that was never opened its UIDVALIDITY; its messages get no UIDs yet.
+
+        Others see no courierimapuiddb or one without entries.
+
+        Raises: as `synchronise`.
+        """
+        with self._mutex, FolderLock(self.path, enabled=self.options.use_locks):
+            database = uiddb.read(self.path)
+            if database is None:
+                uidvalidity = uiddb.new_uidvalidity(time.time())
+                database = UidDb(uidvalidity, 1, array("I"), [])
+                uiddb.write(self.path, database, sync=False)
+            return database
+
     def deliver(self, messages: Sequence[Prepared]) -> list[int]:
         """Land prepared messages in ``cur/`` and return their UIDs, in the same order.
 

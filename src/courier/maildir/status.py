@@ -31,10 +31,7 @@ def read(folder: Folder) -> Status:
     """
     database = uiddb.read(folder.path)
     if database is None:
-        folder.synchronise(take_new=False)
-        database = uiddb.read(folder.path)
-    if database is None:
-        raise FileNotFoundError(2, "UID database vanished", folder.path)
+        database = folder.begin()
     new = {filename.base(name): name for name in scan.listing(folder.path, "new")}
     cur = {filename.base(name): name for name in scan.listing(folder.path, "cur")}
     unknown = (new.keys() | cur.keys()) - set(database.bases)

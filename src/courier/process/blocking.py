@@ -121,15 +121,13 @@ class _Sink:
     def __init__(self, descriptor: int) -> None:
         self._socket: socket.socket | None = None
         self._own = -1
-        if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISSOCK(mode):
             self._socket = socket.socket(fileno=os.dup(descriptor))
-            return
-        try:
+        elif stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
             # An open file description of our own: O_NONBLOCK here is nobody else's business.
-            self._own = os.open(
-                f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_APPEND
-            )
-        except OSError:
+            self._own = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK)
+        else:  # a file: its position is shared, and it never makes anybody wait
             self._own = os.dup(descriptor)
 
     def close(self) -> None:

@@ -91,7 +91,7 @@ def _lines(
     above = {level for name in candidates for level in _levels_above(name)}
     for name in candidates:
         if pattern.matches(wanted, name):
-            yield _line(session, command, name, _attributes(session, command, name, above))
+            yield _line(session, command, name, _attributes(session, name, above))
     for level in sorted(above.difference(candidates)):
         if pattern.matches(wanted, level):
             yield _line(session, command, level, ["\\Noselect", _children(session, has=True)])
@@ -104,11 +104,11 @@ def _levels_above(name: str) -> Iterator[str]:
         at = name.rfind(pattern.SEPARATOR, 0, at)
 
 
-def _attributes(session: Session, command: str, name: str, above: set[str]) -> list[str]:
+def _attributes(session: Session, name: str, above: set[str]) -> list[str]:
     attributes = []
     folder = names.folder(name)
-    checked = folder == "" or (folder is not None and session.settings.check_all_folders)
-    if command == "LIST" and checked and folder is not None:
+    checked = folder == "" or session.settings.check_all_folders
+    if folder is not None and checked and session.tree.exists(folder):
         unseen = status.has_unseen(session.tree.directory(folder))
         attributes.append("\\Marked" if unseen else "\\Unmarked")
     attributes.append(_children(session, has=name in above))
