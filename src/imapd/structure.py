@@ -92,6 +92,8 @@ def _body(part: Part, utf8: bool, extended: bool, out: list[bytes]) -> None:
 
 @lru_cache(maxsize=256)
 def _frequent_media(kind: bytes, subtype: bytes, parameters: Parameters, utf8: bool) -> bytes:
+    # Courier: a charset in lower case, all other values as they are.
+    parameters = tuple([(n, v.lower() if n == b"charset" else v) for n, v in parameters])
     return _strings((kind, subtype), utf8) + b" " + _parameters(parameters, utf8)
 
 
@@ -119,11 +121,7 @@ def _extension(part: Part, utf8: bool) -> bytes:
 def _parameters(parameters: Parameters, utf8: bool) -> bytes:
     if not parameters:
         return b"NIL"
-    values: list[bytes] = []
-    for name, value in parameters:
-        # Courier: a charset in lower case, all other values as they are.
-        values += (name, value.lower() if name == b"charset" else value)
-    return b"(" + _strings(values, utf8) + b")"
+    return b"(" + _strings([text for pair in parameters for text in pair], utf8) + b")"
 
 
 def _field(fields: Mapping[bytes, bytes], name: bytes, utf8: bool) -> bytes:
