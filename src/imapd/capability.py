@@ -24,6 +24,8 @@ def _words(settings: Settings, tls: bool) -> Iterator[str]:
     yield from (settings.capability_tls if tls else ()) or settings.capability
     if settings.id_fields is not None:
         yield "ID"
+    if settings.move_expunge_to_trash:
+        yield "XMAGICTRASH"
     # Courier: always, since 5.0.
     yield from ("ENABLE", "UTF8=ACCEPT")
     if settings.extensions:

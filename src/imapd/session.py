@@ -94,6 +94,7 @@ class Session:
         self.state = State.AUTHENTICATED
         self.name = ""  # of the selected mailbox's folder
         self.view: View | None = None
+        self.copied: set[tuple[int, int]] = set()  # UIDVALIDITY, UID: copied by this session
         self.utf8 = False  # RFC 6855
         self.counts = Counts()
         self.announced: reader.Announced | None = None  # of the command at hand

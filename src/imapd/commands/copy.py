@@ -8,11 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from courier import log
-from courier.maildir.delivery import TemporaryFile
-from courier.maildir.folder import Folder, MessageGone, Prepared
-from courier.maildir.view import View
+from courier.maildir.folder import Prepared
 from courier.process.request import Work
-from imapd import mailbox
+from imapd import mailbox, transfer
 from imapd.completion import No, Ok
 from imapd.request import Handling
 from imapd.wire import writer
@@ -56,16 +54,18 @@ def _copy(session: Session, arguments: Parser, *, by_uid: bool, move: bool) -> H
     wanted = [view.uids[seq - 1] for seq in mailbox.sequence_numbers(seqs)]
     target = session.store.open(session.tree.directory(folder))
 
+    yield from session.refresh()  # the copies bear the flags that the messages have now
     with ExitStack() as files:  # whatever does not land is removed
         prepared: dict[int, Prepared] = {}
         try:
             for at in range(0, len(wanted), _SLICE):
                 batch = wanted[at : at + _SLICE]
-                prepared |= yield Work(partial(_prepare, view, batch, target, files))
+                prepared |= yield Work(partial(transfer.prepare, view, batch, target, files))
             uids = yield Work(partial(target.deliver, list(prepared.values())))
         except OSError as error:
             log.error("cannot copy messages", target.path, error)
             return No(_FAILED, "ALERT")
+    session.copied |= {(view.folder.uidvalidity, uid) for uid in prepared}
     code = ""
     if prepared:
         pair = b"%b %b" % (writer.uid_set(list(prepared)), writer.uid_set(uids))
@@ -84,23 +84,3 @@ def _remove(session: Session, uids: Sequence[int], code: str) -> Handling:
     yield Work(partial(session.selected.folder.remove, uids, only_deleted=False))
     yield from session.refresh()
     return Ok("MOVE completed.")
-
-
-def _prepare(
-    view: View, uids: Sequence[int], target: Folder, files: ExitStack
-) -> dict[int, Prepared]:
-    """Copy messages into the target's ``tmp/``; those that are gone are left out."""
-    prepared = {}
-    for uid in uids:
-        try:
-            data, found = view.folder.read(uid)
-        except MessageGone:
-            continue
-        file = files.enter_context(TemporaryFile(target.path, sync=target.options.fsync))
-        file.write(data)
-        file.close(int(found.st_mtime))
-        seq = view.seq(uid)
-        assert seq is not None
-        flags, number = view.folder.current(uid) or (view.flags[seq - 1], view.keywords[seq - 1])
-        prepared[uid] = Prepared(file, flags, view.folder.keyword_sets[number])
-    return prepared

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,13 +13,16 @@ from courier import log
 from courier.maildir.filename import Flag
 from courier.maildir.numberset import NumberSet
 from courier.process.request import Work
-from imapd import mailbox
+from imapd import mailbox, transfer
 from imapd.completion import Completion, No, Ok
 from imapd.request import Handling
 from imapd.wire.parser import Parser
 
 if TYPE_CHECKING:
     from imapd.session import Session
+
+#: Messages put into the trash folder under one lock.
+_SLICE = 100
 
 
 def expunge(session: Session, arguments: Parser) -> Handling:
@@ -44,14 +50,39 @@ def _expunge(session: Session, among: NumberSet | None) -> Handling:
 
 
 def remove_deleted(session: Session, among: NumberSet | None) -> None:
-    """Remove the messages that bear ``\\Deleted`` on disk, of all or ``among`` these UIDs."""
-    columns = session.selected.folder.columns
+    """Remove the messages that bear ``\\Deleted`` on disk, of all or ``among`` these UIDs.
+
+    With IMAP_MOVE_EXPUNGE_TO_TRASH they are put into the trash folder first; a crash leaves
+    a message in both. Courier: not those that this session copied somewhere, and not from
+    the trash folder.
+
+    Raises:
+        OSError: a message could not be put into the trash, and stays, or not be removed.
+    """
+    folder = session.selected.folder
+    columns = folder.columns
     uids = [
         uid
         for uid, flags in zip(columns.uids, columns.flags, strict=True)
         if flags & Flag.DELETED and (among is None or uid in among)
     ]
-    removed = session.selected.folder.remove(uids, only_deleted=True)
+    if session.settings.move_expunge_to_trash and session.name != session.tree.trash:
+        _put_into_trash(
+            session, [uid for uid in uids if (folder.uidvalidity, uid) not in session.copied]
+        )
+    removed = folder.remove(uids, only_deleted=True)
     if session.settings.log_deletions:
         for name in removed:
             log.expunged(session.client.user, session.client.peer, os.fsdecode(name))
+
+
+def _put_into_trash(session: Session, uids: Sequence[int]) -> None:
+    tree = session.tree
+    if not tree.exists(tree.trash):
+        tree.create(tree.trash)
+    trash = session.store.open(tree.directory(tree.trash))
+    for at in range(0, len(uids), _SLICE):
+        with ExitStack() as files:
+            prepared = transfer.prepare(session.selected, uids[at : at + _SLICE], trash, files)
+            kept = ~(Flag.DELETED | Flag.DRAFT)
+            trash.deliver([replace(m, flags=m.flags & kept) for m in prepared.values()])
