@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,7 +38,7 @@ def test_ranges_are_disjoint_and_ascending(ranges: list[tuple[int, int]]) -> Non
     found = list(NumberSet(ranges).ranges())
 
     assert all(low <= high for low, high in found)
-    assert all(end + 1 < begin for (_, end), (begin, _) in zip(found, found[1:], strict=False))
+    assert all(end + 1 < begin for (_, end), (begin, _) in pairwise(found))
 
 
 @given(RANGES, st.sets(st.integers(1, 60)).map(sorted))
@@ -79,4 +81,4 @@ def test_runs_keep_order(numbers: list[int]) -> None:
     found = list(runs(numbers))
 
     assert [n for low, high in found for n in range(low, high + 1)] == numbers
-    assert all(high + 1 != low for (_, high), (low, _) in zip(found, found[1:], strict=False))
+    assert all(high + 1 != low for (_, high), (low, _) in pairwise(found))
