@@ -140,9 +140,16 @@ def _addresses(
     value = fields.get(name)
     if value is None:
         return default
+    if len(value) <= _FREQUENT:
+        return _frequent_addresses(value, utf8) or default
+    return _address_list(value, utf8) or default
+
+
+def _address_list(value: bytes, utf8: bool) -> bytes:
+    """Write the addresses of a field's raw value; nothing if it has none."""
     addresses = address.parse(header.unfold(value))
     if not addresses:
-        return default
+        return b""
 
     # Written as if every string were plain, then checked at once: nearly always they are.
     written: list[bytes] = []
@@ -160,6 +167,11 @@ def _addresses(
     if text.isascii() and _BACKSLASH not in text and text.count(b'"') == quotes:
         return b"(" + text + b")"
     return b"(" + b"".join([_address(each, utf8) for each in addresses]) + b")"
+
+
+# In a folder few people write to few: most short address fields have been seen before.
+_FREQUENT = 120  # octets
+_frequent_addresses = lru_cache(maxsize=1024)(_address_list)
 
 
 def _address(each: Address, utf8: bool) -> bytes:
