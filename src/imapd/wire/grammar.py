@@ -28,8 +28,8 @@ QUOTED: Final = re.compile(rb'"([^\x00\r\n"\\]*(?:\\[^\x00\r\n][^\x00\r\n"\\]*)*
 QUOTED_PAIR: Final = re.compile(rb"\\(.)", re.DOTALL)
 #: literal, with LITERAL+ (RFC 7888) and literal8 (RFC 3516)
 LITERAL: Final = re.compile(rb"(~?)\{([0-9]{1,20})(\+?)\}\r?\n")
-#: the same at the end of what has been read of a command
-LITERAL_AT_END: Final = re.compile(rb"(~?)\{([0-9]{1,20})(\+?)\}\r?\n\Z")
+#: the same at the end of what has been read of a command, of any size
+LITERAL_AT_END: Final = re.compile(rb"(~?)\{([0-9]+)(\+?)\}\r?\n\Z")
 #: number: 32 bits; int() of ten digits is cheap
 NUMBER: Final = re.compile(rb"[0-9]{1,10}(?![0-9])")
 NZ_NUMBER: Final = re.compile(rb"[1-9][0-9]{0,9}(?![0-9])")

@@ -16,10 +16,14 @@ from imapd.wire import grammar
 MAX_COMMAND = 131_072
 #: Octets of one literal that is an argument.
 MAX_LITERAL = 65_536
+#: Literals of one command that are arguments. Each makes the reader hand over the whole so far.
+MAX_LITERALS = 1_000
 #: Octets of a non-synchronising literal that are read only to be thrown away.
 MAX_SKIPPED = 1 << 30
 
-_TAIL = 32  # holds the longest "{n+}" CRLF
+#: Octets kept of a line that is passed over: a literal announced at its end has at most 20 digits.
+_TAIL = 32
+_DIGITS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class Reader:
         self._input = bytearray()
         self._searched = 0  # octets of `_input` known to hold no line end
         self._command = bytearray()  # what came before the line at hand
+        self._accepted = 0  # literals in it
         self._literal = 0  # octets of an accepted literal still to come
         self._streamed = 0  # octets of a streamed literal still to come
         self._announced: Announced | None = None
@@ -77,6 +82,8 @@ class Reader:
         """
         assert self._streamed == 0, "a streamed literal is not read to its end"
         while True:
+            if self._refused > MAX_SKIPPED:
+                raise StreamLost
             if self._refused:
                 passed = min(self._refused, len(self._input))
                 self._consume(passed)
@@ -89,9 +96,10 @@ class Reader:
                 self._command += self._consume(self._literal)
                 self._literal = 0
             if self._skipping is not None:
-                if not self._skip_line():
+                ended = self._skip_line()
+                if ended is None:
                     return None
-                if self._refused:
+                if not ended:
                     continue
                 began, self._skipping = self._skipping, None
                 if self._report:
@@ -104,22 +112,22 @@ class Reader:
             if end < 0 or len(self._command) + end >= MAX_COMMAND:
                 self._skip(bytes(self._command + self._input[:256])[:256], report=True)
                 continue
-            self._command += self._consume(end + 1)
-            literal = grammar.LITERAL_AT_END.search(
-                self._command, max(0, len(self._command) - _TAIL)
-            )
+            line = bytes(self._consume(end + 1))
+            self._command += line
+            literal = _announcement(line)
             if literal is None:
                 return Line(self._take_command())
             self._announced = Announced(
-                bytes(self._command), int(literal[2]), not literal[3], bool(literal[1])
+                bytes(self._command), _size(literal), not literal[3], bool(literal[1])
             )
             return self._announced
 
     def accept(self) -> bool:
-        """Take the announced literal as an argument; False (and refuse) if it is too large."""
+        """Take the announced literal as an argument; False (and refuse) if it is one too many."""
         announced = self._take_announced()
         room = min(MAX_LITERAL, MAX_COMMAND - len(self._command))
-        if announced.size > room:
+        self._accepted += 1
+        if announced.size > room or self._accepted > MAX_LITERALS:
             self._announced = announced
             self.refuse(report=True)
             return False
@@ -129,7 +137,7 @@ class Reader:
     def stream(self) -> None:
         """Take the announced literal in pieces, by `chunk`; the command begins anew behind it."""
         self._streamed = self._take_announced().size
-        self._command.clear()
+        self._take_command()
 
     def chunk(self) -> bytes | None:
         """Give the next piece of the streamed literal: empty at its end, None for lack of input."""
@@ -144,17 +152,14 @@ class Reader:
     def refuse(self, *, report: bool = False) -> None:
         """Give up the command whose literal was announced; with ``report``, tell as `Overlong`.
 
-        A client that waits sends nothing more of it; one that does not is passed over.
-
-        Raises:
-            StreamLost: see `next`.
+        A client that waits sends nothing more of it; what one sends that does not is passed over.
         """
         announced = self._take_announced()
         if announced.waits:
-            self._command.clear()
+            self._take_command()
             return
         self._skip(announced.text[:256], report=report)
-        self._pass_over(announced.size)
+        self._refused = announced.size
 
     def discard(self) -> None:
         """Forget all that was fed and not read: STARTTLS (RFC 3501 6.2.1)."""
@@ -173,6 +178,7 @@ class Reader:
     def _take_command(self) -> bytes:
         text = bytes(self._command)
         self._command.clear()
+        self._accepted = 0
         return text
 
     def _consume(self, size: int) -> bytearray:
@@ -183,27 +189,62 @@ class Reader:
 
     def _skip(self, began: bytes, *, report: bool) -> None:
         self._skipping, self._report, self._tail = began, report, b""
-        self._command.clear()
+        self._take_command()
 
-    def _skip_line(self) -> bool:
-        """Pass over the rest of a line; a literal announced at its end is passed over next."""
+    def _skip_line(self) -> bool | None:
+        """Pass over the rest of a line; None for lack of input, True if the command ended there.
+
+        It goes on behind a literal that the client sends without waiting, which is refused.
+        """
         end = self._input.find(b"\n")
         piece = self._consume(len(self._input) if end < 0 else end + 1)
-        self._tail = (self._tail + piece[-_TAIL:])[-_TAIL:]
+        tail = (self._tail + piece[-_TAIL:])[-_TAIL:]
+        self._tail = tail if end < 0 else b""
         if end < 0:
-            return False
-        literal = grammar.LITERAL_AT_END.search(self._tail)
-        if literal is not None and literal[3]:
-            self._pass_over(int(literal[2]))
-            self._tail = b""
-        return True
-
-    def _pass_over(self, size: int) -> None:
-        if size > MAX_SKIPPED:
+            return None
+        if _UNTELLABLE.search(tail):
             raise StreamLost
-        self._refused = size
+        literal = grammar.LITERAL_AT_END.search(tail)
+        if literal is None or not literal[3]:
+            return True
+        self._refused = int(literal[2])
+        return False
 
 
+#: The end of an announcement whose beginning, and so its size, is not known any more.
+_UNTELLABLE = re.compile(rb"[0-9]{%d}\+\}\r?\n\Z" % (_DIGITS + 1))
+#: All that precedes an open quoted string; octets that can't be in one don't matter here.
+_UNQUOTED = re.compile(rb'(?>[^"]++|"(?:[^"\\]|\\.)*+")*+', re.DOTALL)
+
+
+def _announcement(line: bytes) -> re.Match[bytes] | None:
+    """Find a literal announced at the end of a line (what is between two literals of a command).
+
+    A client that does not wait has sent the literal whatever precedes it. For one that seems to
+    wait, an argument must begin there: else this is a malformed line, and nothing follows it.
+    """
+    at = line.rfind(b"{")
+    if at < 0:
+        return None
+    literal = grammar.LITERAL_AT_END.search(line, max(0, at - 1))
+    if literal is None or literal[3]:
+        return literal
+    at = literal.start()
+    begins = line[max(0, at - 1) : at] in (b" ", b"\t", b"(")
+    return literal if begins and _is_unquoted(line, at) else None
+
+
+def _is_unquoted(line: bytes, at: int) -> bool:
+    match = _UNQUOTED.match(line, 0, at)
+    return match is not None and match.end() == at
+
+
+def _size(literal: re.Match[bytes]) -> int:
+    """Give a literal's size; what nobody could send for more digits than can be meant."""
+    return int(literal[2]) if len(literal[2]) <= _DIGITS else _ENDLESS
+
+
+_ENDLESS = 1 << 64
 _TAG = re.compile(rb"[ \t]*([^\x00-\x20(){%*\"\\\x7f-\xff+]{1,128})(?=[ \t\r\n])")
 
 
