@@ -22,7 +22,8 @@ def text(view: View, update: Update, settings: Settings) -> bytes:
 
 def flags(view: View, settings: Settings) -> bytes:
     """FLAGS and PERMANENTFLAGS: the keywords in use, then the system flags."""
-    words = "".join(f"{word} " for word in view.folder.keywords_in_use()).encode("ascii")
+    keywords = writer.keyword_flags(view.folder.keywords_in_use())
+    words = b"".join(keyword + b" " for keyword in keywords)
     lines = b"* FLAGS (" + words + _SYSTEM + b" \\Recent)\r\n"
     if view.read_only:
         return lines + b"* OK [PERMANENTFLAGS ()] No permanent flags permitted\r\n"

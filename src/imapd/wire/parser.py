@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 #: Parts that a parenthesised list may have: no client comes near, and lists stay cheap.
 _MAX_LIST = 5_000
+#: Seconds since 1970 between which any file system can hold a file's time.
+_EARLIEST, _LATEST = -(1 << 31), 1 << 33
 
 
 class ParseError(Exception):
@@ -246,7 +248,7 @@ class Parser:
             seconds = int(local.timestamp())
         except (ValueError, OverflowError) as error:
             raise self.fail("date-time") from error
-        if not 0 <= seconds < 1 << 33:  # what every file system can hold as a file's time
+        if not _EARLIEST <= seconds < _LATEST:
             raise self.fail("date-time")
         return seconds
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from imapd.wire import utf7
 
@@ -61,8 +61,13 @@ def flags(flags: int, keywords: Iterable[str] = (), *, recent: bool = False) -> 
     words = [_FLAGS[flags]] if flags else []
     if recent:
         words.append(b"\\Recent")
-    words.extend(keyword.encode("ascii") for keyword in keywords)
+    words.extend(keyword_flags(keywords))
     return b"(" + b" ".join(words) + b")"
+
+
+def keyword_flags(keywords: Iterable[str]) -> Iterator[bytes]:
+    """``flag-keyword`` for each. One beyond ASCII, which no flag can say, is left out."""
+    return (keyword.encode("ascii") for keyword in keywords if keyword.isascii())
 
 
 def date_time(seconds: float) -> bytes:
