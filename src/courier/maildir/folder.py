@@ -100,6 +100,7 @@ class _Found:
 
     names: dict[int, tuple[bytes, bool]] = field(default_factory=dict)  # uid: name, lies in new/
     unknown: list[tuple[bytes, bool]] = field(default_factory=list)
+    taken: list[int] = field(default_factory=list)  # had a UID, and were moved to cur/ just now
 
 
 class Folder:
@@ -121,6 +122,8 @@ class Folder:
         self._database: UidDb | None = None
         self._database_stamp: object = None
         self._purged = float("-inf")
+        self._unclaimed: frozenset[int] = frozenset()  # in cur/, and recent for no session yet
+        self._stuck: set[bytes] = set()  # names in new/ that could not be moved
         self._sightings: dict[bytes, bytes] = {}  # base: path, of files that were renamed
 
     # -- reading ---------------------------------------------------------------------------
@@ -131,8 +134,8 @@ class Folder:
         Args:
             take_new: move what lies in ``new/`` to ``cur/``; False for EXAMINE.
 
-        Returns: the UIDs of messages that no session has had before, ascending: with
-        ``take_new`` also those that got their UID while they lay in ``new/``.
+        Returns: with ``take_new`` the UIDs of messages that are ``\\Recent`` for this caller,
+        ascending: those that it is the first to take, also if they had their UID already.
 
         A folder that this process may not write is read as it is: new messages stay unseen
         until somebody who may has given them UIDs.
@@ -143,7 +146,7 @@ class Folder:
         """
         with self._mutex:
             now = scan.stamp(self.path)
-            waiting = take_new and self.columns.in_new
+            waiting = take_new and self.unclaimed
             if self._stamp is not None and self._stamp.vouches_for(now) and not waiting:
                 return ()
             try:
@@ -189,11 +192,6 @@ class Folder:
             self._purge_tmp()
         stamp = scan.stamp(self.path)
         database = self._load_database(stamp)
-        if take_new:
-            try:
-                scan.take_new(self.path)
-            except OSError as error:
-                log.error("cannot move new mail to cur/", self.path, error)
         landed: list[bytes] = []
         try:
             for message in landing:
@@ -201,12 +199,11 @@ class Folder:
             if landed and self.options.fsync:
                 delivery.sync_directory(os.path.join(self.path, "cur"))
             found = self._find(database, landed, take_new)
-            fresh, given, database = self._number(database, found, landed)
+            given, database = self._number(database, found, landed)
         except BaseException:
             for name in landed:
                 _unlink_quietly(os.path.join(os.fsencode(self.path), b"cur", name))
             raise
-        promised = self.columns.in_new if take_new else frozenset()
         self._replace_columns(database, found, scan.stamp(self.path).keywords)
         # Taken before anything was read: what others change meanwhile shows against it.
         self._stamp = scan.Stamp(
@@ -216,9 +213,12 @@ class Folder:
             keywords.stamp(self.path),
             stamp.settled and not landing,
         )
-        if take_new and promised:
-            fresh = sorted({*fresh, *promised.intersection(self.columns.uids)})
-        return fresh, given
+        return self._claim(found) if take_new else (), given
+
+    def _claim(self, found: _Found) -> list[int]:
+        """Give the UIDs that are ``\\Recent`` for this caller, and for no later one."""
+        claimed, self._unclaimed = {*found.taken, *self._unclaimed}, frozenset()
+        return sorted(claimed & found.names.keys())
 
     def _purge_tmp(self) -> None:
         if time.monotonic() - self._purged > _PURGE_EVERY_S:
@@ -255,12 +255,16 @@ class Folder:
     def _find(self, database: UidDb, landed: Sequence[bytes], take_new: bool) -> _Found:
         """Match the files there are with the UIDs that are given."""
         uid_of = dict(zip(database.bases, database.uids, strict=True))
-        waiting = {filename.base(name): name for name in scan.listing(self.path, "new")}
-        expected = uid_of.keys() - waiting.keys()
-        if take_new:
-            self._separate_duplicates()
-        there = scan.present(self.path, expected)
         found = _Found()
+        if take_new:
+            taken = scan.take_new(self.path)
+            self._complain(taken.stuck)
+            found.taken = [uid_of[base] for base in taken.moved if base in uid_of]
+            waiting = {filename.base(name): name for name, _ in taken.stuck}
+            self._separate_duplicates()
+        else:
+            waiting = {filename.base(name): name for name in scan.listing(self.path, "new")}
+        there = scan.present(self.path, uid_of.keys() - waiting.keys())
         skip = {filename.base(name) for name in landed}
         for base, name in there.items():
             uid = uid_of.get(base)
@@ -278,6 +282,14 @@ class Folder:
                 found.unknown.append((name, True))
         found.unknown.sort(key=lambda entry: filename.arrival(entry[0]))
         return found
+
+    def _complain(self, stuck: Sequence[tuple[bytes, OSError]]) -> None:
+        """Log files that can't be moved out of ``new/``, each once."""
+        for name, error in stuck:
+            if name not in self._stuck:
+                path = os.path.join(self.path, "new", os.fsdecode(name))
+                log.error("cannot move new mail to cur/", path, error)
+        self._stuck = {name for name, _ in stuck}
 
     def _separate_duplicates(self) -> None:
         """Make both of two files with one base name visible (see doc/store.md).
@@ -302,27 +314,29 @@ class Folder:
 
     def _number(
         self, database: UidDb, found: _Found, landed: Sequence[bytes]
-    ) -> tuple[list[int], list[int], UidDb]:
+    ) -> tuple[list[int], UidDb]:
         """Give UIDs to landed and unknown messages and put them on disk.
 
-        Returns: the UIDs of the unknown ones, those of the landed ones, the database.
+        Returns: the UIDs of the landed ones, the database.
         When it cannot be written, messages that only happened to be there stay unknown.
         """
         changed = bool(found.unknown or landed) or len(found.names) != len(database.uids)
         if not changed and database.uidvalidity and self._database_stamp is not None:
-            return [], [], database
+            return [], database
         if not self.is_writable:
             if not database.uidvalidity:
                 raise PermissionError(errno.EACCES, "no UIDs and no right to give any", self.path)
-            return [], [], database
+            return [], database
         uidnext = database.uidnext
         given = list(range(uidnext, uidnext + len(landed)))
         uidnext += len(landed)
-        fresh = list(range(uidnext, uidnext + len(found.unknown)))
+        fresh = dict(enumerate(found.unknown, uidnext))
         uidnext += len(fresh)
-        numbered = dict(zip(given, ((name, False) for name in landed), strict=True))
-        numbered |= zip(fresh, found.unknown, strict=True)
-        names = {**found.names, **numbered}
+        names = {
+            **found.names,
+            **{uid: (name, False) for uid, name in zip(given, landed, strict=True)},
+            **fresh,
+        }
         uids = array("I", sorted(names))
         database = UidDb(
             database.uidvalidity or uiddb.new_uidvalidity(time.time()),
@@ -336,10 +350,11 @@ class Folder:
             if landed or self._database is None:
                 raise
             log.error("cannot write courierimapuiddb", self.path, error)
-            return [], [], self._database
+            return [], self._database
         found.names = names
+        self._unclaimed |= {uid for uid, (_, waits) in fresh.items() if not waits}
         self._database, self._database_stamp = database, uiddb.stamp(self.path)
-        return fresh, given, database
+        return given, database
 
     def _replace_columns(self, database: UidDb, found: _Found, keyword_files: object) -> None:
         old = self.columns
@@ -373,6 +388,11 @@ class Folder:
             if row is not None:
                 numbers[row] = self.keyword_number(words)
         return numbers
+
+    @property
+    def unclaimed(self) -> frozenset[int]:
+        """UIDs of messages that would be ``\\Recent`` for the next caller with ``take_new``."""
+        return self.columns.in_new | self._unclaimed
 
     def keyword_number(self, words: Iterable[str]) -> int:
         """Give the number of a keyword set in `keyword_sets`, adding it if it is new."""
@@ -445,6 +465,7 @@ class Folder:
                 flags[row] = filename.flags(name)
                 changed.append(uid)
         modseqs = self._record(changed) if changed else columns.modseqs
+        self._unclaimed |= columns.in_new & renamed.keys()
         self.columns = replace(
             columns,
             names=columns.names.with_names(names),

@@ -17,7 +17,7 @@ import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from courier.maildir import filename, keywords, uiddb
+from courier.maildir import delivery, filename, keywords, uiddb
 
 #: Seconds after which a directory's time can be trusted to differ from a later change's.
 _SETTLED_S = 2.0
@@ -87,22 +87,79 @@ def listing(path: str, name: str) -> list[bytes]:
         raise FolderGone(error.errno, error.strerror, os.path.join(path, name)) from error
 
 
-def take_new(path: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of the message files in ``new/``: base names, and names with the reason."""
+
+    moved: list[bytes]
+    stuck: list[tuple[bytes, OSError]]
+
+
+def take_new(path: str) -> Taken:
     """Move every message file of ``new/`` to ``cur/``, with ``:2,`` if it has no info yet.
 
     Others see each message in one of the two directories at any moment. A file that another
-    program moves or removes first is passed over.
+    program moves or removes first is passed over; one that can't be moved does not stop the rest.
 
     Raises:
-        OSError: a file cannot be moved; the ones before it are.
+        OSError: ``new/`` can't be read.
     """
+    taken = Taken([], [])
+    top = os.fsencode(path)
     for name in listing(path, "new"):
-        source = os.path.join(os.fsencode(path), b"new", name)
-        target = os.path.join(os.fsencode(path), b"cur", name if b":" in name else name + b":2,")
+        target = os.path.join(top, b"cur", name if b":" in name else name + b":2,")
         try:
-            os.rename(source, target)
+            moved = _take(os.path.join(top, b"new", name), target)
         except FileNotFoundError:
             continue
+        except OSError as error:
+            taken.stuck.append((name, error))
+        else:
+            taken.moved.append(filename.base(os.path.basename(moved)))
+    return taken
+
+
+def _take(source: bytes, target: bytes) -> bytes:
+    """Move a file from ``new/`` to ``target`` or, if another lies there, to a name of its own."""
+    there = _look(target)
+    if there is None:
+        os.rename(source, target)
+        return target
+    if _is_second_link(os.lstat(source), there):
+        os.unlink(source)
+        return target
+    return set_apart(source)
+
+
+def move(source: bytes, target: bytes) -> None:
+    """Rename a message file; another message that lies at ``target`` is set apart first."""
+    there = _look(target)
+    if there is not None and not os.path.samestat(os.lstat(source), there):
+        set_apart(target)
+    os.rename(source, target)
+
+
+def set_apart(path: bytes) -> bytes:
+    """Give a message file a base name of its own, in ``cur/``, and return where it lies then."""
+    directory, name = os.path.split(path)
+    found = os.lstat(path)
+    apart = f"{delivery.unique_name(f'duplicate{found.st_ino}')},S={found.st_size}"
+    renamed = filename.with_flags(os.fsencode(apart), filename.flags(name))
+    target = os.path.join(os.path.dirname(directory), b"cur", renamed)
+    os.rename(path, target)
+    return target
+
+
+def _look(path: bytes) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except FileNotFoundError:
+        return None
+
+
+def _is_second_link(found: os.stat_result, other: os.stat_result) -> bool:
+    """Tell whether two names were of one file, and not one name that a rename gave to the other."""
+    return os.path.samestat(found, other) and found.st_nlink > 1
 
 
 def present(path: str, expected: Collection[bytes]) -> dict[bytes, bytes]:

@@ -53,11 +53,11 @@ class View:
             self.recent |= NumberSet.of(fresh)
 
     def is_recent(self, uid: int) -> bool:
-        return uid in self.recent or (self.read_only and uid in self.folder.columns.in_new)
+        return uid in self.recent or (self.read_only and uid in self.folder.unclaimed)
 
     def recents(self) -> int:
         """Count the messages that are ``\\Recent`` in this session."""
-        waiting = self.folder.columns.in_new if self.read_only else frozenset()
+        waiting = self.folder.unclaimed if self.read_only else frozenset()
         extra = sum(1 for uid in waiting if uid not in self.recent and self.seq(uid))
         return extra + sum(end - begin for begin, end in self.recent.slices(self.uids))
 

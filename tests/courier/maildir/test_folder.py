@@ -337,7 +337,6 @@ def test_new_messages_are_moved_by_who_may_write(maildir: Path) -> None:
     assert not found.columns.in_new
 
 
-@pytest.mark.xfail
 def test_examined_messages_keep_their_uid(maildir: Path) -> None:
     """EXAMINE leaves them in new/, with a UID that stays when a session may write."""
     base = deliver(maildir, b"x\n", number=1)
@@ -355,7 +354,6 @@ def test_examined_messages_keep_their_uid(maildir: Path) -> None:
     assert examined.read(1)[0] == b"x\n"  # it has moved meanwhile
 
 
-@pytest.mark.xfail
 def test_recent_is_claimed_once(maildir: Path) -> None:
     """By the first call that may write, whoever read or moved the message before, or since."""
     deliver(maildir, b"x\n", number=1)
@@ -366,7 +364,6 @@ def test_recent_is_claimed_once(maildir: Path) -> None:
     assert list(examining.synchronise(take_new=True)) == []
 
 
-@pytest.mark.xfail
 def test_recent_is_claimed_by_one_process(maildir: Path) -> None:
     """A message that one process examined and another took to cur/ is not recent a second time."""
     deliver(maildir, b"x\n", number=1)
@@ -377,7 +374,6 @@ def test_recent_is_claimed_by_one_process(maildir: Path) -> None:
     assert list(first.synchronise(take_new=True)) == []
 
 
-@pytest.mark.xfail
 def test_recent_after_deliver_found_it(maildir: Path) -> None:
     """A message that an APPEND came across is recent for the next session all the same."""
     found = opened(maildir)
@@ -388,7 +384,6 @@ def test_recent_after_deliver_found_it(maildir: Path) -> None:
     assert list(found.synchronise(take_new=True)) == [uid for uid in (1, 2) if uid != appended]
 
 
-@pytest.mark.xfail
 def test_message_arriving_during_the_reading(
     maildir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -414,7 +409,6 @@ def test_message_arriving_during_the_reading(
 
 
 @pytest.mark.parametrize("same", [True, False])
-@pytest.mark.xfail
 def test_name_taken_in_cur(maildir: Path, same: bool) -> None:
     """Moving from new/ never replaces another message; a second link to the same one goes."""
     base = deliver(maildir, b"one\n", number=1, flags="")
@@ -430,7 +424,6 @@ def test_name_taken_in_cur(maildir: Path, same: bool) -> None:
     assert os.listdir(maildir / "new") == []
 
 
-@pytest.mark.xfail
 def test_message_that_cannot_be_moved(maildir: Path) -> None:
     """It stays in new/ and can be read; the others are moved."""
     long = "1." + "x" * 253
