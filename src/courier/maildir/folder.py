@@ -14,7 +14,7 @@ import threading
 import time
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
@@ -124,7 +124,8 @@ class Folder:
         self._purged = float("-inf")
         self._unclaimed: frozenset[int] = frozenset()  # in cur/, and recent for no session yet
         self._stuck: set[bytes] = set()  # names in new/ that could not be moved
-        self._sightings: dict[bytes, bytes] = {}  # base: path, of files that were renamed
+        self._sightings: Mapping[bytes, bytes] = {}  # base: path, when a file was last missed
+        self._absent: Set[bytes] = frozenset()  # bases of messages that were gone by then
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -261,10 +262,10 @@ class Folder:
             self._complain(taken.stuck)
             found.taken = [uid_of[base] for base in taken.moved if base in uid_of]
             waiting = {filename.base(name): name for name, _ in taken.stuck}
-            self._separate_duplicates()
         else:
             waiting = {filename.base(name): name for name in scan.listing(self.path, "new")}
-        there = scan.present(self.path, uid_of.keys() - waiting.keys())
+        known = self.columns.names if take_new else None
+        there = scan.present(self.path, uid_of.keys() - waiting.keys(), known=known)
         skip = {filename.base(name) for name in landed}
         for base, name in there.items():
             uid = uid_of.get(base)
@@ -290,27 +291,6 @@ class Folder:
                 path = os.path.join(self.path, "new", os.fsdecode(name))
                 log.error("cannot move new mail to cur/", path, error)
         self._stuck = {name for name, _ in stuck}
-
-    def _separate_duplicates(self) -> None:
-        """Make both of two files with one base name visible (see doc/store.md).
-
-        A crash leaves the old name or the new one.
-        """
-        directory = os.path.join(os.fsencode(self.path), b"cur")
-        for first, second in scan.duplicates(scan.listing(self.path, "cur")):
-            try:
-                one = os.lstat(os.path.join(directory, first))
-                other = os.lstat(os.path.join(directory, second))
-            except FileNotFoundError:
-                continue  # renamed while the directory was read: there is only one
-            if (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino):
-                _unlink_quietly(os.path.join(directory, first))
-                continue
-            apart = os.fsencode(delivery.unique_name("duplicate")) + b",S=%d" % other.st_size
-            os.rename(
-                os.path.join(directory, second),
-                os.path.join(directory, filename.with_flags(apart, filename.flags(second))),
-            )
 
     def _number(
         self, database: UidDb, found: _Found, landed: Sequence[bytes]
@@ -374,7 +354,7 @@ class Folder:
             before = dict(zip(old.uids, old.modseqs, strict=True))
             modseqs = array("Q", (modseq if uid in changed else before[uid] for uid in uids))
         self.columns = Columns(uids, Names(names), flags, numbers, modseqs, in_new)
-        self._sightings.clear()
+        self._sightings, self._absent = {}, frozenset()
         self.uidvalidity, self.uidnext = database.uidvalidity, database.uidnext
 
     def _load_keywords(self, names: Sequence[bytes], keyword_files: object) -> array[int]:
@@ -563,22 +543,28 @@ class Folder:
         raise MessageGone(2, "renamed again and again", os.fsdecode(path))
 
     def _look_again(self, base: bytes, missing: bytes) -> bytes:
-        """Give the path under which a message lies now, knowing that it is not ``missing``.
+        """Give the path under which a message lies, knowing that it was not ``missing``.
 
-        One listing serves all the messages that were renamed before it.
+        One look serves all the messages that were renamed or removed before it.
         """
         path = self._sightings.get(base)
-        if path is None or path == missing:
-            top = os.fsencode(self.path)
-            for directory in ("new", "cur"):
-                for name in scan.listing(self.path, directory):
-                    self._sightings[filename.base(name)] = os.path.join(
-                        top, directory.encode(), name
-                    )
+        if path == missing or (path is None and base not in self._absent):
+            self._sight()
             path = self._sightings.get(base)
-        if path is None or path == missing:
+        if path is None:
             raise MessageGone(2, "message file is gone", os.fsdecode(missing))
         return path
+
+    def _sight(self) -> None:
+        """Note where every message lies now, and which are gone."""
+        new = os.path.join(os.fsencode(self.path), b"new")
+        cur = os.path.join(os.fsencode(self.path), b"cur")
+        waiting = {filename.base(name): name for name in scan.listing(self.path, "new")}
+        expected = set(map(filename.base, self.columns.names)) - waiting.keys()
+        there = scan.present(self.path, expected)
+        paths = {base: os.path.join(new, name) for base, name in waiting.items()}
+        paths |= {base: os.path.join(cur, name) for base, name in there.items()}
+        self._sightings, self._absent = paths, expected - there.keys()
 
 
 def _rename_flags(change: FlagChange, path: bytes) -> bytes:
@@ -589,7 +575,7 @@ def _rename_flags(change: FlagChange, path: bytes) -> bytes:
     if target == path:
         os.lstat(path)  # the flags are only true if the file still has this name
     else:
-        os.rename(path, target)
+        scan.move(path, target)
     return wanted
 
 

@@ -14,9 +14,10 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 
+from courier import log
 from courier.maildir import delivery, filename, keywords, uiddb
 
 #: Seconds after which a directory's time can be trusted to differ from a later change's.
@@ -33,8 +34,8 @@ class FolderGone(FileNotFoundError):
 class Stamp:
     """Times and identities of what a folder is read from. Two equal ones: nothing changed."""
 
-    new: tuple[int, int]
-    cur: tuple[int, int]
+    new: tuple[int, int, int]
+    cur: tuple[int, int, int]
     uiddb: object
     keywords: object
     settled: bool
@@ -58,19 +59,23 @@ def stamp(path: str) -> Stamp:
     """
     new, cur = _directory(path, "new"), _directory(path, "cur")
     database, keyword_files = uiddb.stamp(path), keywords.stamp(path)
-    youngest = max(new[0], cur[0], keyword_files[0] if keyword_files else 0)
+    youngest = max(*new[:2], *cur[:2], *(keyword_files[:2] if keyword_files else ()))
     settled = time.time_ns() - youngest > _SETTLED_S * 1e9  # never, if it lies in the future
     return Stamp(new, cur, database, keyword_files, settled)
 
 
-def _directory(path: str, name: str) -> tuple[int, int]:
+def _directory(path: str, name: str) -> tuple[int, int, int]:
+    """Give a directory's times of modification and of status change, and its inode.
+
+    The second of them no restore can set back.
+    """
     try:
         found = os.stat(os.path.join(path, name))
     except FileNotFoundError as error:
         raise FolderGone(error.errno, error.strerror, os.path.join(path, name)) from error
     if not stat.S_ISDIR(found.st_mode):
         raise NotADirectoryError(20, os.strerror(20), os.path.join(path, name))
-    return found.st_mtime_ns, found.st_ino
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
 def listing(path: str, name: str) -> list[bytes]:
@@ -162,20 +167,30 @@ def _is_second_link(found: os.stat_result, other: os.stat_result) -> bool:
     return os.path.samestat(found, other) and found.st_nlink > 1
 
 
-def present(path: str, expected: Collection[bytes]) -> dict[bytes, bytes]:
+def present(
+    path: str, expected: Collection[bytes], *, known: Iterable[bytes] | None = None
+) -> dict[bytes, bytes]:
     """Map the base name of each message in ``cur/`` to its file name.
 
     Bases that are ``expected`` but missing are looked for again, until ``cur/`` stood still
     while it was listed: what is missing then is gone.
+
+    Args:
+        known: names that messages had before. Given by a caller that may write: of two files with
+            one base name, a known one keeps it.
     """
     found: dict[bytes, bytes] = {}
     for _ in range(_TRIES):
         before = _directory(path, "cur")
         names = listing(path, "cur")
-        found.update(zip(map(filename.base, names), names, strict=True))
-        if all(base in found for base in expected):
-            break
-        if _directory(path, "cur") == before and _older_than_a_tick(before[0]):
+        there = dict(zip(map(filename.base, names), names, strict=True))
+        found |= there
+        if known is not None and len(there) < len(names):
+            _separate(os.path.join(os.fsencode(path), b"cur"), names, frozenset(known))
+            known = None
+            continue
+        stood_still = _directory(path, "cur") == before and _older_than_a_tick(max(before[:2]))
+        if stood_still or all(base in found for base in expected):
             break
     return found
 
@@ -185,12 +200,23 @@ def _older_than_a_tick(changed_ns: int) -> bool:
     return abs(time.time_ns() - changed_ns) > 20_000_000
 
 
-def duplicates(names: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
-    """Give the pairs of different file names that have one base name."""
-    first: dict[bytes, bytes] = {}
-    pairs = []
-    for name in names:
-        other = first.setdefault(filename.base(name), name)
-        if other != name:
-            pairs.append((other, name))
-    return pairs
+def _separate(directory: bytes, names: Sequence[bytes], known: Container[bytes]) -> None:
+    """Make both of two files with one base name visible: one inode twice loses a link, of two
+    inodes the second gets a base name of its own. A crash leaves the old name or the new one.
+    """
+    keeper: dict[bytes, bytes] = {}
+    for name in sorted(names, key=lambda name: name not in known):
+        first = keeper.setdefault(filename.base(name), name)
+        if first == name:
+            continue
+        path = os.path.join(directory, name)
+        try:
+            kept, found = os.lstat(os.path.join(directory, first)), os.lstat(path)
+            if _is_second_link(kept, found):
+                os.unlink(path)
+            elif not os.path.samestat(kept, found):
+                set_apart(path)
+        except FileNotFoundError:
+            continue  # renamed while the directory was listed: there is only one
+        except OSError as error:
+            log.error("cannot tell apart two messages with one name", os.fsdecode(path), error)

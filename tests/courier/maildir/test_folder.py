@@ -489,7 +489,6 @@ def test_flags_of_messages_that_are_gone(maildir: Path) -> None:
     assert cur(maildir) == [f"{bases[0]}:2,S", f"{bases[2]}:2,S"]
 
 
-@pytest.mark.xfail
 def test_one_listing_serves_many_messages(maildir: Path, listings: list[str]) -> None:
     """However many were renamed or removed by others, cur/ is not listed for each."""
     bases = [deliver(maildir, b"x\n", number=n, flags="") for n in range(40)]
@@ -507,7 +506,6 @@ def test_one_listing_serves_many_messages(maildir: Path, listings: list[str]) ->
     assert listings.count("cur") <= 5  # readdir proves an absence only when nothing moves
 
 
-@pytest.mark.xfail
 def test_message_hidden_from_a_listing_is_not_gone(
     maildir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -536,7 +534,6 @@ def _hide_once(monkeypatch: pytest.MonkeyPatch, maildir: Path, base: str) -> Non
     monkeypatch.setattr(os, "listdir", hiding)
 
 
-@pytest.mark.xfail
 def test_flag_change_never_replaces_another_message(maildir: Path) -> None:
     """Even if a restore has put a second message where the renamed one would come to lie."""
     base = deliver(maildir, b"one\n", number=1, flags="")
@@ -901,7 +898,6 @@ def test_change_within_the_same_tick(maildir: Path) -> None:
     assert flags(found) == {1: Flag.SEEN}
 
 
-@pytest.mark.xfail
 def test_directory_times_set_back(maildir: Path, later: None) -> None:
     """A restore that gives directories their old times does not hide what it restored."""
     base = deliver(maildir, b"x\n", number=1, flags="")
@@ -1016,7 +1012,6 @@ def _duplicated(path: Path, texts: Sequence[bytes | None]) -> str:
 
 
 @pytest.mark.parametrize("known", [True, False])
-@pytest.mark.xfail
 def test_two_messages_with_one_base_name(maildir: Path, known: bool) -> None:
     """Both can be read; the one that had the UID keeps it."""
     base = deliver(maildir, b"one\n", number=1, flags="")
