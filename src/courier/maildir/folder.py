@@ -101,6 +101,7 @@ class _Found:
     names: dict[int, tuple[bytes, bool]] = field(default_factory=dict)  # uid: name, lies in new/
     unknown: list[tuple[bytes, bool]] = field(default_factory=list)
     taken: list[int] = field(default_factory=list)  # had a UID, and were moved to cur/ just now
+    is_complete: bool = True  # False: something could not be read or written, so try again
 
 
 class Folder:
@@ -205,15 +206,10 @@ class Folder:
             for name in landed:
                 _unlink_quietly(os.path.join(os.fsencode(self.path), b"cur", name))
             raise
-        self._replace_columns(database, found, scan.stamp(self.path).keywords)
+        self._replace_columns(database, found)
         # Taken before anything was read: what others change meanwhile shows against it.
-        self._stamp = scan.Stamp(
-            stamp.new,
-            stamp.cur,
-            self._database_stamp,
-            keywords.stamp(self.path),
-            stamp.settled and not landing,
-        )
+        settled = stamp.settled and found.is_complete
+        self._stamp = replace(stamp, uiddb=self._database_stamp, settled=settled)
         return self._claim(found) if take_new else (), given
 
     def _claim(self, found: _Found) -> list[int]:
@@ -330,19 +326,20 @@ class Folder:
             if landed or self._database is None:
                 raise
             log.error("cannot write courierimapuiddb", self.path, error)
+            found.is_complete = False
             return [], self._database
         found.names = names
         self._unclaimed |= {uid for uid, (_, waits) in fresh.items() if not waits}
         self._database, self._database_stamp = database, uiddb.stamp(self.path)
         return given, database
 
-    def _replace_columns(self, database: UidDb, found: _Found, keyword_files: object) -> None:
+    def _replace_columns(self, database: UidDb, found: _Found) -> None:
         old = self.columns
         uids = array("I", sorted(found.names))
         names = [found.names[uid][0] for uid in uids]
         in_new = frozenset(uid for uid, (_, waits) in found.names.items() if waits)
         flags = bytes(map(filename.flags, names))
-        numbers = self._load_keywords(names, keyword_files)
+        numbers = self._load_keywords(found, uids, names)
         if uids == old.uids:
             uids = old.uids
             flags = old.flags if flags == old.flags else flags
@@ -357,12 +354,25 @@ class Folder:
         self._sightings, self._absent = {}, frozenset()
         self.uidvalidity, self.uidnext = database.uidvalidity, database.uidnext
 
-    def _load_keywords(self, names: Sequence[bytes], keyword_files: object) -> array[int]:
+    def _load_keywords(self, found: _Found, uids: array[int], names: Sequence[bytes]) -> array[int]:
+        """Give the column of keyword sets; if the files can't be read, what was known."""
         numbers = array("I", bytes(4 * len(names)))
-        if not self.options.keywords or keyword_files is None:
+        if not self.options.keywords or keywords.stamp(self.path) is None:
             return numbers
         row_of = {filename.base(name): row for row, name in enumerate(names)}
-        loaded = keywords.load_and_merge(self.path, row_of, write=self.is_writable, now=time.time())
+        try:
+            loaded = keywords.load_and_merge(
+                self.path,
+                row_of,
+                write=self.is_writable,
+                now=time.time(),
+                sync=self.options.fsync,
+            )
+        except OSError as error:
+            log.error("cannot read keywords", self.path, error)
+            found.is_complete = False
+            known = dict(zip(self.columns.uids, self.columns.keywords, strict=True))
+            return array("I", (known.get(uid, 0) for uid in uids))
         for base, words in loaded.items():
             row = row_of.get(base)
             if row is not None:
@@ -473,14 +483,12 @@ class Folder:
         done: dict[int, int] = {}
         with self._mutex, FolderLock(self.path, enabled=self.options.use_locks):
             columns = self.columns
-            row_of = {filename.base(name): row for row, name in enumerate(columns.names)}
-            now = time.time()
-            stored = keywords.load_and_merge(self.path, row_of, write=True, now=now)
-            for uid in uids:
-                row = columns.row(uid)
-                if row is None:
-                    continue
-                base = filename.base(columns.names[row])
+            rows = {uid: row for uid in uids if (row := columns.row(uid)) is not None}
+            bases = {uid: filename.base(columns.names[row]) for uid, row in rows.items()}
+            # Merging is left to the next reading: it has to know every message there is.
+            known = frozenset(bases.values())
+            stored = keywords.load_and_merge(self.path, known, write=False, now=time.time())
+            for uid, base in bases.items():
                 words = change.apply(stored.get(base, ()))
                 done[uid] = self.keyword_number(words)
                 if done[uid] != self.keyword_number(stored.get(base, ())):
