@@ -147,19 +147,21 @@ class Session:
         """
         end = End.DISCONNECTED
         try:
-            yield self._sent(greeting)
-            self.reader.feed(unread)
-            while self.state is not State.LOGOUT:
-                yield from self._command()
-            end = End.LOGOUT
-        except Farewell as farewell:
-            end = End.TIMEOUT if farewell.is_timeout else End.DISCONNECTED
-            yield self._sent(f"* BYE {farewell.text}\r\n".encode())
-        except ShuttingDown:
-            end = End.SIGNAL
-            yield self._sent(b"* BYE Courier-IMAP server shut down by signal.\r\n")
-        except (ClientGone, _EndOfInput):
-            pass
+            try:
+                yield self._sent(greeting)
+                self.reader.feed(unread)
+                while self.state is not State.LOGOUT:
+                    yield from self._command()
+                end = End.LOGOUT
+            except Farewell as farewell:
+                end = End.TIMEOUT if farewell.is_timeout else End.DISCONNECTED
+                yield self._sent(f"* BYE {farewell.text}\r\n".encode())
+            except ShuttingDown:
+                end = End.SIGNAL
+                if self.state is not State.LOGOUT:  # which has said BYE
+                    yield self._sent(b"* BYE Courier-IMAP server shut down by signal.\r\n")
+        except (ClientGone, ShuttingDown, _EndOfInput):
+            pass  # nobody is there, or all has been said
         finally:
             self._log_end(end)
 
@@ -218,8 +220,8 @@ class Session:
         except Exception as error:
             log.bug(self.client.user, name, error)
             raise Farewell("[ALERT] Internal error, see the server's log.") from error
-        yield self._sent(completion.line(tag))
         yield from self._finish_literal()
+        yield self._sent(completion.line(tag))
 
     def _end_if_folder_is_gone(self) -> None:
         """A mailbox that another program removed can't stay selected (RFC 2180 3.3)."""
@@ -243,13 +245,16 @@ class Session:
         self, timeout_s: float
     ) -> Generator[Request, Any, reader.Line | reader.Announced | reader.Overlong]:
         while True:
-            try:
-                event = self.reader.next()
-            except reader.StreamLost:
-                raise Farewell("[ALERT] Literal too large.") from None
+            event = self._next()
             if event is not None:
                 return event
             yield from self._receive(timeout_s)
+
+    def _next(self) -> reader.Line | reader.Announced | reader.Overlong | None:
+        try:
+            return self.reader.next()
+        except reader.StreamLost:
+            raise Farewell("[ALERT] Literal too large.") from None
 
     def _receive(self, timeout_s: float) -> Steps:
         data = yield Receive(timeout_s)
@@ -351,7 +356,7 @@ class Session:
             yield from self._receive(LITERAL_S)
 
     def _idle(self, idle: Idle) -> Generator[Request, Any, bytes | Wake]:
-        event = self.reader.next()
+        event = self._next()
         if event is None:
             data = yield Receive(idle.timeout_s, idle.watch)
             if isinstance(data, Wake):
@@ -360,7 +365,7 @@ class Session:
                 raise _EndOfInput
             self.counts.received += len(data)
             self.reader.feed(data)
-            event = self.reader.next()
+            event = self._next()
         if event is None:
             return b""
         if isinstance(event, reader.Announced):
@@ -374,7 +379,10 @@ class Session:
         if self.view is None or self.state is not State.SELECTED:
             return
         if time.monotonic() - self._looked > _LOOK_EVERY_S:
-            yield from self.refresh()
+            try:
+                yield from self.refresh()
+            except OSError as error:  # what the command did is done, and its completion stands
+                log.error("cannot read folder", self.view.folder.path, error)
         # While more commands wait, sequence numbers in them must keep their meaning.
         expunge = disturbs is table.Disturbs.NUMBERS or (
             disturbs is table.Disturbs.NUMBERS_IF_LAST and not self.reader.unread()
@@ -385,6 +393,10 @@ class Session:
         """Bring the selected mailbox up to date with the disk, telling nothing yet."""
         yield Work(self.selected.refresh)
         self._looked = time.monotonic()
+
+    def look_again(self) -> None:
+        """See to it that the mailbox is read again before the command at hand completes."""
+        self._looked = float("-inf")
 
     def tell_all(self) -> bytes:
         """Give everything there is to tell, expunged messages too (IDLE)."""

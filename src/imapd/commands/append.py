@@ -94,7 +94,7 @@ def append(session: Session, arguments: Parser) -> Handling:
             log.error("cannot store message", opened.path, error)
             return No(_NO_ROOM, "ALERT")
     if session.is_selected(folder):
-        yield from session.refresh()
+        session.look_again()
     if _has_unicode_header(start) and not message.utf8:
         yield _UNICODE_ALERT
     return Ok("APPEND Ok.", f"APPENDUID {opened.uidvalidity} {uids[0]}")

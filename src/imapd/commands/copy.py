@@ -73,7 +73,7 @@ def _copy(session: Session, arguments: Parser, *, by_uid: bool, move: bool) -> H
     if move:
         return (yield from _remove(session, list(prepared), code))
     if session.is_selected(folder):
-        yield from session.refresh()
+        session.look_again()
     return Ok("COPY completed.", code)
 
 
@@ -82,5 +82,5 @@ def _remove(session: Session, uids: Sequence[int], code: str) -> Handling:
     if code:  # RFC 6851 4.3: before the EXPUNGEs
         yield f"* OK [{code}] Ok\r\n".encode()
     yield Work(partial(session.selected.folder.remove, uids, only_deleted=False))
-    yield from session.refresh()
+    session.look_again()
     return Ok("MOVE completed.")

@@ -1,0 +1,132 @@
+"""A session driven in memory: no process, no descriptor, every step under the test's control."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from courier.log import Peer
+from courier.maildir.folder import Options
+from courier.maildir.store import Store
+from courier.maildir.tree import Tree
+from courier.process.request import ClientGone, Receive, ShuttingDown, Wake, Work
+from imapd import settings
+from imapd.session import Client, Session
+from tests.imapd.responses import Response, read
+
+GREETING = b"* PREAUTH Ready.\r\n"
+SETTINGS = {
+    "IMAP_CAPABILITY": "IMAP4rev1 UIDPLUS CHILDREN NAMESPACE IDLE",
+    "IMAP_KEYWORDS": "1",
+    "IMAP_ID_FIELDS": "0",
+    "IMAP_FSYNC": "0",
+}
+
+
+class Driven:
+    """A session and its client in one: what is sent is answered before `send` returns."""
+
+    #: All that were made during a test, so that none ends by chance during another.
+    made: ClassVar[list[Driven]] = []
+
+    def __init__(
+        self,
+        maildir: Path,
+        environ: Mapping[str, str] | None = None,
+        *,
+        unread: bytes = b"",
+        started: bool = True,
+    ) -> None:
+        """``environ`` is added to `SETTINGS`; with ``started`` the greeting has been given."""
+        self.settings = settings.from_environment({**SETTINGS, **(environ or {})})
+        options = Options(
+            self.settings.use_locks, bool(self.settings.keywords), self.settings.fsync
+        )
+        tree = Tree(str(maildir), trash=self.settings.trash_folder_name)
+        client = Client("user", Peer("192.0.2.1", "40000"))
+        self.session = Session(self.settings, tree, Store(options), client)
+        self.output = b""
+        self.written: list[bytes] = []  # the pieces, in the order in which they were yielded
+        self.requests: list[Receive | Work] = []
+        self.ended = False
+        #: Called before and after each step is taken; what they raise is thrown into the session.
+        self.before: Callable[[object], None] = lambda step: None
+        self.after: Callable[[object], None] = lambda step: None
+        self._steps = self.session.run(GREETING, unread)
+        self._input: deque[bytes | Wake] = deque()
+        self._pending: object = None  # the request that waits for input
+        self.made.append(self)
+        if started:
+            assert self.run() == GREETING
+
+    def send(self, *pieces: bytes | Wake) -> bytes:
+        """Give the session input, piece by piece, and return what it wrote until it needs more."""
+        self._input.extend(pieces)
+        return self.run()
+
+    def ask(self, line: str) -> list[Response]:
+        """Send one line and return the responses, which must be well formed."""
+        return read(self.send(line.encode() + b"\r\n"))
+
+    def close(self) -> bytes:
+        """End the client's stream; the session must end."""
+        written = self.send(b"")
+        assert self.ended
+        return written
+
+    def stop(self) -> bytes:
+        """Tell the session that the server shuts down; it must end."""
+        assert self._pending is not None
+        self._pending = None
+        written = self.run(ShuttingDown())
+        assert self.ended
+        return written
+
+    def lose(self) -> None:
+        """Tell the session that its client takes no more output."""
+        self._pending = None
+        self.run(ClientGone())
+        assert self.ended
+
+    @classmethod
+    def end_all(cls) -> None:
+        """End the sessions that a test has left open, without a word."""
+        while cls.made:
+            cls.made.pop()._steps.close()
+
+    def run(self, failure: Exception | None = None) -> bytes:
+        """Take steps until the session waits for input that is not there, or ends."""
+        began = len(self.output)
+        answer: object = None
+        if self._pending is not None:
+            if not self._input:
+                return b""
+            self._pending, answer = None, self._input.popleft()
+        while not self.ended:
+            try:
+                step = self._steps.throw(failure) if failure else self._steps.send(answer)
+            except StopIteration:
+                self.ended = True
+                break
+            answer = failure = None
+            try:
+                self.before(step)
+                if isinstance(step, bytes):
+                    self.written.append(step)
+                    self.output += step
+                elif isinstance(step, Work):
+                    self.requests.append(step)
+                    answer = step.call()
+                else:
+                    assert isinstance(step, Receive), step
+                    self.requests.append(step)
+                    if not self._input:
+                        self._pending = step
+                        break
+                    answer = self._input.popleft()
+                self.after(step)
+            except Exception as error:
+                failure = error
+        return self.output[began:]

@@ -1,0 +1,479 @@
+"""The formal syntax of server responses, checked strictly (RFC 3501 9, RFC 2971, 4315, 5530, 6855).
+
+Shares no code with the server. `read` takes a stream of whole responses and fails with
+`Malformed` at the first octet that the grammar does not allow; what Courier sends beside the
+grammar is said where it is let through.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+class Malformed(AssertionError):
+    """Not a response: the message shows what stands where it stops being one."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """A response. ``tag`` is ``*``, ``+`` or a command's; ``name`` its first word in capitals."""
+
+    tag: bytes
+    name: str
+    raw: bytes
+    code: str = ""
+    number: int = 0
+    values: tuple[object, ...] = ()
+
+    @property
+    def is_tagged(self) -> bool:
+        return self.tag not in (b"*", b"+")
+
+    @property
+    def line(self) -> str:
+        return self.raw.decode("utf-8", "surrogateescape").removesuffix("\r\n")
+
+
+_ATOM = re.compile(rb'[^\x00-\x20(){%*"\\\]\x7f-\xff]+')
+_TAG = re.compile(rb'[^\x00-\x20(){%*"\\\x7f-\xff+]+')
+_QUOTED = re.compile(rb'"(?:[^\x00\r\n"\\]|\\["\\])*"')
+_LITERAL = re.compile(rb"\{([0-9]+)\}\r\n")
+_NUMBER = re.compile(rb"[0-9]{1,10}(?![0-9])")
+_NZ_NUMBER = re.compile(rb"[1-9][0-9]{0,9}(?![0-9])")
+_TEXT = re.compile(rb"[^\x00\r\n]+")
+_FLAG = re.compile(rb'\\?[^\x00-\x20(){%*"\\\]\x7f-\xff]+')
+_UID_SET = re.compile(rb"[1-9][0-9]*(?::[1-9][0-9]*)?(?:,[1-9][0-9]*(?::[1-9][0-9]*)?)*")
+_DATE_TIME = re.compile(
+    rb'"[ 0-3][0-9]-(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)-[0-9]{4} '
+    rb'[0-2][0-9]:[0-5][0-9]:[0-6][0-9] [+-][0-9]{4}"'
+)
+_SECTION_PART = re.compile(rb"[1-9][0-9]*(?:\.[1-9][0-9]*)*")
+_SECTION_TEXT = re.compile(rb"HEADER\.FIELDS\.NOT|HEADER\.FIELDS|HEADER|TEXT|MIME")
+_MAX = 0xFFFFFFFF
+
+
+def read(data: bytes) -> list[Response]:
+    """Cut a stream into responses.
+
+    Raises:
+        Malformed: it is not a sequence of whole, well formed responses.
+    """
+    reader = _Reader(data)
+    responses = []
+    while not reader.at_end():
+        responses.append(reader.response())
+    return responses
+
+
+class _Reader:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    # -- terminals -------------------------------------------------------------------------
+
+    def at_end(self) -> bool:
+        return self._at == len(self._data)
+
+    def fail(self, wanted: str) -> Malformed:
+        before = self._data[max(0, self._at - 80) : self._at]
+        behind = self._data[self._at : self._at + 80]
+        return Malformed(f"expected {wanted} behind {before!r}, found {behind!r}")
+
+    def match(self, pattern: re.Pattern[bytes], wanted: str) -> bytes:
+        match = pattern.match(self._data, self._at)
+        if match is None:
+            raise self.fail(wanted)
+        self._at = match.end()
+        return match[0]
+
+    def maybe(self, octets: bytes) -> bool:
+        if self._data.startswith(octets, self._at):
+            self._at += len(octets)
+            return True
+        return False
+
+    def exact(self, octets: bytes) -> None:
+        if not self.maybe(octets):
+            raise self.fail(repr(octets))
+
+    def sp(self) -> None:
+        self.exact(b" ")
+        if self._data.startswith(b" ", self._at):
+            raise self.fail("one SP")
+
+    def number(self) -> int:
+        value = int(self.match(_NUMBER, "number"))
+        if value > _MAX:
+            raise self.fail("number of 32 bits")
+        return value
+
+    def nz_number(self) -> int:
+        value = int(self.match(_NZ_NUMBER, "nz-number"))
+        if value > _MAX:
+            raise self.fail("nz-number of 32 bits")
+        return value
+
+    def quoted(self) -> bytes:
+        text = self.match(_QUOTED, "quoted")[1:-1]
+        text.decode()  # RFC 6855: UTF-8 at most
+        return re.sub(rb"\\(.)", rb"\1", text)
+
+    def literal(self) -> bytes:
+        header = self.match(_LITERAL, "literal")
+        size = int(header[1:-3])
+        data = self._data[self._at : self._at + size]
+        if len(data) < size:
+            raise self.fail(f"{size} octets")
+        self._at += size
+        return data
+
+    def string(self) -> bytes:
+        return self.quoted() if self._data.startswith(b'"', self._at) else self.literal()
+
+    def nstring(self) -> bytes | None:
+        return None if self.maybe(b"NIL") else self.string()
+
+    def listed(self, item: Callable[[], object], *, empty: bool = False) -> list[object]:
+        self.exact(b"(")
+        if empty and self.maybe(b")"):
+            return []
+        items = [item()]
+        while not self.maybe(b")"):
+            self.sp()
+            items.append(item())
+        return items
+
+    def joined(self, item: Callable[[], object]) -> list[object]:
+        """1*item in parentheses, without SP between them (addresses, bodies)."""
+        self.exact(b"(")
+        items = [item()]
+        while not self.maybe(b")"):
+            items.append(item())
+        return items
+
+    # -- responses -------------------------------------------------------------------------
+
+    def response(self) -> Response:
+        began = self._at
+        tag, name, code, number, values = self._any_response()
+        self.exact(b"\r\n")
+        return Response(tag, name, self._data[began : self._at], code, number, values)
+
+    def _any_response(self) -> tuple[bytes, str, str, int, tuple[object, ...]]:
+        if self.maybe(b"+ "):
+            self.match(_TEXT, "text")
+            return b"+", "", "", 0, ()
+        if not self.maybe(b"* "):
+            tag = self.match(_TAG, "tag")
+            self.sp()
+            name = self.match(_ATOM, "condition").decode()
+            if name not in ("OK", "NO", "BAD"):
+                raise self.fail("OK, NO or BAD")
+            return tag, name, self._resp_text(), 0, ()
+        if _NUMBER.match(self._data, self._at):
+            return (b"*", *self._numbered())
+        name = self.match(_ATOM, "response name").decode()
+        if name in ("OK", "NO", "BAD", "BYE", "PREAUTH"):
+            return b"*", name, self._resp_text(), 0, ()
+        if name not in _UNTAGGED:
+            raise self.fail("the name of an untagged response")
+        return b"*", name, "", 0, tuple(_UNTAGGED[name](self))
+
+    def _resp_text(self) -> str:
+        """``SP resp-text``; returns the response code."""
+        self.sp()
+        code = ""
+        if self.maybe(b"["):
+            began = self._at
+            self._resp_text_code()
+            code = self._data[began : self._at].decode()
+            self.exact(b"]")
+            self.sp()
+        self.match(_TEXT, "text")
+        return code
+
+    def _resp_text_code(self) -> None:
+        name = self.match(_ATOM, "resp-text-code")
+        if name in (b"UIDNEXT", b"UIDVALIDITY", b"UNSEEN"):
+            self.sp()
+            self.nz_number()
+        elif name == b"PERMANENTFLAGS":
+            self.sp()
+            self.listed(self._flag_perm, empty=True)
+        elif name == b"APPENDUID":
+            self.sp()
+            self.nz_number()
+            self.sp()
+            self.match(_UID_SET, "uid-set")
+        elif name == b"COPYUID":
+            self.sp()
+            self.nz_number()
+            for _ in range(2):
+                self.sp()
+                self.match(_UID_SET, "uid-set")
+        elif name not in _PLAIN_CODES:
+            raise self.fail("a response code that this server has")
+
+    def _flag_perm(self) -> bytes:
+        return b"\\*" if self.maybe(b"\\*") else self._flag()
+
+    def _flag(self) -> bytes:
+        return self.match(_FLAG, "flag")
+
+    def _flags(self) -> list[object]:
+        self.sp()
+        return self.listed(self._flag, empty=True)
+
+    def _capability(self) -> list[object]:
+        words: list[object] = []
+        while self.maybe(b" "):
+            words.append(self.match(_ATOM, "capability"))
+        if b"IMAP4rev1" not in words:
+            raise self.fail("IMAP4rev1 among the capabilities")
+        return words
+
+    def _enabled(self) -> list[object]:
+        words: list[object] = []
+        while self.maybe(b" "):
+            words.append(self.match(_ATOM, "capability"))
+        return words
+
+    def _search(self) -> list[object]:
+        numbers: list[object] = []
+        while self.maybe(b" "):
+            numbers.append(self.nz_number())
+        return numbers
+
+    def _list(self) -> list[object]:
+        self.sp()
+        attributes = self.listed(self._flag, empty=True)
+        self.sp()
+        separator = self.nstring()
+        self.sp()
+        return [attributes, separator, self.string()]
+
+    def _status(self) -> list[object]:
+        self.sp()
+        name = self.string()
+        self.sp()
+        return [name, dict(self.listed(self._status_att, empty=True))]  # type: ignore[arg-type]
+
+    def _status_att(self) -> tuple[str, int]:
+        name = self.match(_ATOM, "status-att").decode()
+        if name not in ("MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN"):
+            raise self.fail("status-att")
+        self.sp()
+        return name, self.number()
+
+    def _id(self) -> list[object]:
+        self.sp()
+        if self.maybe(b"NIL"):
+            return []
+        words = self.listed(self.nstring)
+        if len(words) % 2 or len(words) > 60:
+            raise self.fail("up to 30 pairs")
+        return words
+
+    def _namespace(self) -> list[object]:
+        found: list[object] = []
+        for _ in range(3):
+            self.sp()
+            found.append(None if self.maybe(b"NIL") else self.joined(self._one_namespace))
+        return found
+
+    def _one_namespace(self) -> object:
+        self.exact(b"(")
+        prefix = self.string()
+        self.sp()
+        separator = self.nstring()
+        self.exact(b")")
+        return prefix, separator
+
+    # -- message data ----------------------------------------------------------------------
+
+    def _numbered(self) -> tuple[str, str, int, tuple[object, ...]]:
+        number = self.number()
+        self.sp()
+        name = self.match(_ATOM, "EXISTS, RECENT, EXPUNGE or FETCH").decode()
+        if name in ("EXISTS", "RECENT"):
+            return name, "", number, ()
+        if number == 0:
+            raise self.fail("nz-number")
+        if name == "EXPUNGE":
+            return name, "", number, ()
+        if name != "FETCH":
+            raise self.fail("message data")
+        self.sp()
+        items = self.listed(self._msg_att)
+        return name, "", number, tuple(items)
+
+    def _msg_att(self) -> tuple[bytes, object]:
+        if self.maybe(b"BODY["):
+            return self._body_section()
+        name = self.match(_ATOM, "msg-att")
+        if name == b"FLAGS":
+            return name, self._flags()
+        self.sp()
+        if name == b"UID":
+            return name, self.nz_number()
+        if name == b"RFC822.SIZE":
+            return name, self.number()
+        if name == b"INTERNALDATE":
+            return name, self.match(_DATE_TIME, "date-time")
+        if name in (b"RFC822", b"RFC822.HEADER", b"RFC822.TEXT"):
+            return name, self.nstring()
+        if name == b"ENVELOPE":
+            return name, self._envelope()
+        if name in (b"BODY", b"BODYSTRUCTURE"):
+            return name, self._body(0)
+        raise self.fail("msg-att")
+
+    def _body_section(self) -> tuple[bytes, object]:
+        began = self._at - len(b"BODY[")
+        part = _SECTION_PART.match(self._data, self._at)
+        if part is not None:
+            self._at = part.end()
+        if not self._data.startswith(b"]", self._at):
+            if part is not None:
+                self.exact(b".")
+            text = self.match(_SECTION_TEXT, "section-text")
+            # Courier: no list if it is empty; here it never is.
+            if text.startswith(b"HEADER.FIELDS"):
+                self.sp()
+                self.listed(self._astring)
+        self.exact(b"]")
+        if self.maybe(b"<"):
+            self.number()
+            self.exact(b">")
+        name = self._data[began : self._at]
+        self.sp()
+        return name, self.nstring()
+
+    def _astring(self) -> bytes:
+        if self._data[self._at : self._at + 1] in (b'"', b"{"):
+            return self.string()
+        return self.match(_ATOM, "astring")
+
+    def _envelope(self) -> object:
+        self.exact(b"(")
+        values: list[object] = [self.nstring()]
+        self.sp()
+        values.append(self.nstring())
+        for _ in range(6):
+            self.sp()
+            values.append(None if self.maybe(b"NIL") else self.joined(self._address))
+        for _ in range(2):
+            self.sp()
+            values.append(self.nstring())
+        self.exact(b")")
+        return values
+
+    def _address(self) -> object:
+        self.exact(b"(")
+        values = [self.nstring()]
+        for _ in range(3):
+            self.sp()
+            values.append(self.nstring())
+        self.exact(b")")
+        return values
+
+    def _body(self, depth: int) -> object:
+        if depth > 100:
+            raise self.fail("a body nested less deeply")
+        self.exact(b"(")
+        if self._data.startswith(b"(", self._at):
+            return self._multipart(depth)
+        return self._single_part(depth)
+
+    def _multipart(self, depth: int) -> object:
+        parts = [self._body(depth + 1)]
+        while self._data.startswith(b"(", self._at):
+            parts.append(self._body(depth + 1))
+        self.sp()
+        subtype = self.string()
+        if self.maybe(b" "):
+            self._parameters()
+            self._disposition_and_on()
+        self.exact(b")")
+        return parts, subtype
+
+    def _single_part(self, depth: int) -> object:
+        kind = self.string()
+        self.sp()
+        subtype = self.string()
+        self.sp()
+        self._parameters()
+        for _ in range(2):
+            self.sp()
+            self.nstring()
+        self.sp()
+        self.string()
+        self.sp()
+        self.number()
+        whole = (kind.lower(), subtype.lower())
+        if whole == (b"message", b"rfc822") and self._data.startswith(b" (", self._at):
+            self.sp()
+            self._envelope()
+            self.sp()
+            self._body(depth + 1)
+            self.sp()
+            self.number()
+        elif kind.lower() == b"text":
+            self.sp()
+            self.number()
+        if self.maybe(b" "):
+            self.nstring()
+            self._disposition_and_on()
+        self.exact(b")")
+        return kind, subtype
+
+    def _disposition_and_on(self) -> None:
+        if not self.maybe(b" "):
+            return
+        if not self.maybe(b"NIL"):
+            self.exact(b"(")
+            self.string()
+            self.sp()
+            self._parameters()
+            self.exact(b")")
+        if not self.maybe(b" "):
+            return
+        if self._data.startswith(b"(", self._at):
+            self.listed(self.string)
+        else:
+            self.nstring()
+        if self.maybe(b" "):
+            self.nstring()
+
+    def _parameters(self) -> None:
+        if self.maybe(b"NIL"):
+            return
+        if len(self.listed(self.string)) % 2:
+            raise self.fail("pairs of name and value")
+
+
+_PLAIN_CODES = frozenset(
+    (
+        b"ALERT",
+        b"BADCHARSET",
+        b"EXPUNGEISSUED",
+        b"READ-ONLY",
+        b"READ-WRITE",
+        b"TOOBIG",
+        b"TRYCREATE",
+    )
+)
+_UNTAGGED: dict[str, Callable[[_Reader], list[object]]] = {
+    "CAPABILITY": _Reader._capability,
+    "ENABLED": _Reader._enabled,
+    "FLAGS": _Reader._flags,
+    "ID": _Reader._id,
+    "LIST": _Reader._list,
+    "LSUB": _Reader._list,
+    "NAMESPACE": _Reader._namespace,
+    "SEARCH": _Reader._search,
+    "STATUS": _Reader._status,
+}
