@@ -186,6 +186,7 @@ class Folder:
         Raises: as `synchronise`.
         """
         with self._mutex, FolderLock(self.path, enabled=self.options.use_locks):
+            self.is_writable = True
             return self._read(False, messages)[1]
 
     def _read(self, take_new: bool, landing: Sequence[Prepared]) -> tuple[Sequence[int], list[int]]:
@@ -197,7 +198,8 @@ class Folder:
         landed: list[bytes] = []
         try:
             for message in landing:
-                landed.append(self._land(message))
+                landed.append(message.file.land("cur", message.flags))
+                self._publish_keywords(landed[-1], message)
             if landed and self.options.fsync:
                 delivery.sync_directory(os.path.join(self.path, "cur"))
             found = self._find(database, landed, take_new)
@@ -220,7 +222,10 @@ class Folder:
     def _purge_tmp(self) -> None:
         if time.monotonic() - self._purged > _PURGE_EVERY_S:
             self._purged = time.monotonic()
-            delivery.purge_tmp(self.path, time.time())
+            try:
+                delivery.purge_tmp(self.path, time.time())
+            except OSError as error:
+                log.error("cannot purge", os.path.join(self.path, "tmp"), error)
 
     def _load_database(self, stamp: scan.Stamp) -> UidDb:
         """Give courierimapuiddb as it is now, or the one to start with.
@@ -239,15 +244,14 @@ class Folder:
         self._database, self._database_stamp = database, stamp.uiddb
         return database
 
-    def _land(self, message: Prepared) -> bytes:
-        name = message.file.land("cur", message.flags)
-        # Its keywords come right behind it: an update file that lies there before its message
-        # can be thrown away by a real Courier that reads the folder in between.
+    def _publish_keywords(self, name: bytes, message: Prepared) -> None:
+        """Put a landed message's keywords right behind it: an update file that lies there before its
+        message can be thrown away by a real Courier that reads the folder in between.
+        """
         if message.keywords and self.options.keywords:
             keywords.publish(
                 self.path, filename.base(name), message.keywords, sync=self.options.fsync
             )
-        return name
 
     def _find(self, database: UidDb, landed: Sequence[bytes], take_new: bool) -> _Found:
         """Match the files there are with the UIDs that are given."""

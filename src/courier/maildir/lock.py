@@ -33,6 +33,7 @@ import weakref
 from types import TracebackType
 from typing import Self
 
+from courier import log
 from courier.maildir import delivery
 
 FOREIGN_LIFETIME_S = 120
@@ -87,17 +88,25 @@ class FolderLock:
         self._pid = os.getpid()
 
     def release(self) -> None:
-        """Give the lock up. A lock that is no longer ours (broken by another host) is left alone."""
+        """Give the lock up. A lock that is no longer ours (broken by another host) is left alone.
+
+        Never raises: what was done under the lock is done. A lock file that can't be removed
+        is logged, and bears our pid, so that this process can still take it.
+        """
         mutex, self._mutex = self._mutex, None
         if mutex is None:
             return
         fd, self._fd = self._fd, -1
         try:
-            if fd >= 0 and self._pid == os.getpid():
-                _unlink_if_same(self._path, fd)
+            try:
+                if fd >= 0 and self._pid == os.getpid():
+                    _unlink_if_same(self._path, fd)
+            finally:
+                if fd >= 0:
+                    os.close(fd)
+        except OSError as error:
+            log.error("cannot remove lock", self._path, error)
         finally:
-            if fd >= 0:
-                os.close(fd)
             mutex.lock.release()
 
     def is_held(self) -> bool:

@@ -692,7 +692,6 @@ def test_deliver(maildir: Path) -> None:
     assert os.listdir(maildir / "tmp") == []
 
 
-@pytest.mark.xfail
 def test_deliver_after_the_folder_became_writable(maildir: Path) -> None:
     """What an earlier reading showed does not matter."""
     found = opened(maildir)
@@ -702,7 +701,6 @@ def test_deliver_after_the_folder_became_writable(maildir: Path) -> None:
 
 
 @pytest.mark.parametrize("fsync", [True, False])
-@pytest.mark.xfail
 def test_deliver_with_each_call_failing(tmp_path: Path, fsync: bool) -> None:
     """There are all messages under the UIDs returned, or an error and none; tmp/ is empty."""
     folders = fresh_maildirs(tmp_path)
@@ -1066,7 +1064,6 @@ def test_stray_names(maildir: Path) -> None:
     assert uids(opened(maildir)) == uids(found)
 
 
-@pytest.mark.xfail
 def test_tmp_that_is_a_link(maildir: Path, tmp_path: Path) -> None:
     """An administrator may have put tmp/ elsewhere on the file system: nothing there is purged."""
     (maildir / "tmp").rmdir()
