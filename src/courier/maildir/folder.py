@@ -25,6 +25,7 @@ from courier.maildir.changelog import ChangeLog
 from courier.maildir.columns import EMPTY, Columns, Names
 from courier.maildir.filename import Flag
 from courier.maildir.lock import FolderLock
+from courier.maildir.numbering import Entry, Numbering
 from courier.maildir.scan import FolderGone
 from courier.maildir.uiddb import UidDb
 
@@ -40,6 +41,8 @@ __all__ = [
 
 T = TypeVar("T")
 
+_NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _PURGE_EVERY_S = 3600.0
 #: Times one message file may escape a call by being renamed by others before it counts as gone.
 _RENAME_RACES = 20
@@ -98,8 +101,8 @@ class Prepared:
 class _Found:
     """What one reading of the directories came to."""
 
-    names: dict[int, tuple[bytes, bool]] = field(default_factory=dict)  # uid: name, lies in new/
-    unknown: list[tuple[bytes, bool]] = field(default_factory=list)
+    names: dict[int, Entry] = field(default_factory=dict)  # by UID
+    unknown: list[Entry] = field(default_factory=list)  # in the order of arrival
     taken: list[int] = field(default_factory=list)  # had a UID, and were moved to cur/ just now
     is_complete: bool = True  # False: something could not be read or written, so try again
 
@@ -115,13 +118,13 @@ class Folder:
         self.uidvalidity = 0
         self.uidnext = 1
         self.is_writable = True  # as far as the last reading showed
+        self.is_void = False  # its UIDs were told under another UIDVALIDITY: open it anew
         self.log = ChangeLog()
         self.keyword_sets: list[tuple[str, ...]] = [()]  # only grows
         self._keyword_numbers: dict[tuple[str, ...], int] = {(): 0}
         self._mutex = threading.RLock()
         self._stamp: scan.Stamp | None = None
-        self._database: UidDb | None = None
-        self._database_stamp: object = None
+        self._numbering = Numbering()
         self._purged = float("-inf")
         self._unclaimed: frozenset[int] = frozenset()  # in cur/, and recent for no session yet
         self._stuck: set[bytes] = set()  # names in new/ that could not be moved
@@ -139,8 +142,8 @@ class Folder:
         Returns: with ``take_new`` the UIDs of messages that are ``\\Recent`` for this caller,
         ascending: those that it is the first to take, also if they had their UID already.
 
-        A folder that this process may not write is read as it is: new messages stay unseen
-        until somebody who may has given them UIDs.
+        A folder that this process may not write, or that is on a full disk, is read as it is:
+        new messages stay unseen until somebody who can has given them UIDs.
 
         Raises:
             FolderGone: the folder is not there any more.
@@ -154,12 +157,13 @@ class Folder:
             try:
                 with FolderLock(self.path, enabled=self.options.use_locks):
                     self.is_writable = True
-                    return self._read(take_new, ())[0]
+                    return self._read(take_new)[0]
             except OSError as error:
-                if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                if error.errno not in (*_NO_RIGHT, *_NO_ROOM):
                     raise
-            self.is_writable = False
-            return self._read(False, ())[0]
+                refusal = error
+            self.is_writable = refusal.errno in _NO_ROOM
+            return self._read(False, refusal=refusal)[0]
 
     def begin(self) -> UidDb:
         """Give a folder that was never opened its UIDVALIDITY; its messages get no UIDs yet.
@@ -169,12 +173,8 @@ class Folder:
         Raises: as `synchronise`.
         """
         with self._mutex, FolderLock(self.path, enabled=self.options.use_locks):
-            database = uiddb.read(self.path)
-            if database is None:
-                uidvalidity = uiddb.new_uidvalidity(time.time())
-                database = UidDb(uidvalidity, 1, array("I"), [])
-                uiddb.write(self.path, database, sync=False)
-            return database
+            self._numbering.load(self.path, uiddb.stamp(self.path))
+            return self._numbering.restore(self.path)
 
     def deliver(self, messages: Sequence[Prepared]) -> list[int]:
         """Land prepared messages in ``cur/`` and return their UIDs, in the same order.
@@ -189,12 +189,21 @@ class Folder:
             self.is_writable = True
             return self._read(False, messages)[1]
 
-    def _read(self, take_new: bool, landing: Sequence[Prepared]) -> tuple[Sequence[int], list[int]]:
-        """Read the directories under both locks; see `synchronise` and `deliver`."""
-        if self.is_writable:
+    def _read(
+        self,
+        take_new: bool,
+        landing: Sequence[Prepared] = (),
+        refusal: OSError | None = None,
+    ) -> tuple[Sequence[int], list[int]]:
+        """Read the directories under both locks; see `synchronise` and `deliver`.
+
+        Args:
+            refusal: why nothing can be written, and courier.lock is not held.
+        """
+        if refusal is None:
             self._purge_tmp()
         stamp = scan.stamp(self.path)
-        database = self._load_database(stamp)
+        self._numbering.load(self.path, stamp.uiddb)
         landed: list[bytes] = []
         try:
             for message in landing:
@@ -202,16 +211,16 @@ class Folder:
                 self._publish_keywords(landed[-1], message)
             if landed and self.options.fsync:
                 delivery.sync_directory(os.path.join(self.path, "cur"))
-            found = self._find(database, landed, take_new)
-            given, database = self._number(database, found, landed)
+            found = self._find(landed, take_new)
+            given = self._number(found, landed, refusal)
         except BaseException:
             for name in landed:
                 _unlink_quietly(os.path.join(os.fsencode(self.path), b"cur", name))
             raise
-        self._replace_columns(database, found)
+        self._replace_columns(found, merge=refusal is None)
         # Taken before anything was read: what others change meanwhile shows against it.
         settled = stamp.settled and found.is_complete
-        self._stamp = replace(stamp, uiddb=self._database_stamp, settled=settled)
+        self._stamp = replace(stamp, uiddb=self._numbering.stamp, settled=settled)
         return self._claim(found) if take_new else (), given
 
     def _claim(self, found: _Found) -> list[int]:
@@ -227,23 +236,6 @@ class Folder:
             except OSError as error:
                 log.error("cannot purge", os.path.join(self.path, "tmp"), error)
 
-    def _load_database(self, stamp: scan.Stamp) -> UidDb:
-        """Give courierimapuiddb as it is now, or the one to start with.
-
-        A file that vanished under an open folder is restored from what was read before:
-        a new UIDVALIDITY is given only where none is known.
-        """
-        if self._database is not None and stamp.uiddb == self._database_stamp:
-            return self._database
-        database = uiddb.read(self.path)
-        if database is None:
-            self._database_stamp = None
-            if self._database is not None:
-                return self._database
-            return UidDb(0, 1, array("I"), [])
-        self._database, self._database_stamp = database, stamp.uiddb
-        return database
-
     def _publish_keywords(self, name: bytes, message: Prepared) -> None:
         """Put a landed message's keywords right behind it: an update file that lies there before its
         message can be thrown away by a real Courier that reads the folder in between.
@@ -253,9 +245,9 @@ class Folder:
                 self.path, filename.base(name), message.keywords, sync=self.options.fsync
             )
 
-    def _find(self, database: UidDb, landed: Sequence[bytes], take_new: bool) -> _Found:
+    def _find(self, landed: Sequence[bytes], take_new: bool) -> _Found:
         """Match the files there are with the UIDs that are given."""
-        uid_of = dict(zip(database.bases, database.uids, strict=True))
+        uid_of = self._numbering.uid_of()
         found = _Found()
         if take_new:
             taken = scan.take_new(self.path)
@@ -292,58 +284,35 @@ class Folder:
                 log.error("cannot move new mail to cur/", path, error)
         self._stuck = {name for name, _ in stuck}
 
-    def _number(
-        self, database: UidDb, found: _Found, landed: Sequence[bytes]
-    ) -> tuple[list[int], UidDb]:
-        """Give UIDs to landed and unknown messages and put them on disk.
+    def _number(self, found: _Found, landed: Sequence[bytes], refusal: OSError | None) -> list[int]:
+        """Give UIDs to landed and unknown messages and return those of the landed ones.
 
-        Returns: the UIDs of the landed ones, the database.
-        When it cannot be written, messages that only happened to be there stay unknown.
+        When that can't be put on disk, messages that only happened to be there stay unknown.
         """
-        changed = bool(found.unknown or landed) or len(found.names) != len(database.uids)
-        if not changed and database.uidvalidity and self._database_stamp is not None:
-            return [], database
-        if not self.is_writable:
-            if not database.uidvalidity:
-                raise PermissionError(errno.EACCES, "no UIDs and no right to give any", self.path)
-            return [], database
-        uidnext = database.uidnext
-        given = list(range(uidnext, uidnext + len(landed)))
-        uidnext += len(landed)
-        fresh = dict(enumerate(found.unknown, uidnext))
-        uidnext += len(fresh)
-        names = {
-            **found.names,
-            **{uid: (name, False) for uid, name in zip(given, landed, strict=True)},
-            **fresh,
-        }
-        uids = array("I", sorted(names))
-        database = UidDb(
-            database.uidvalidity or uiddb.new_uidvalidity(time.time()),
-            uidnext,
-            uids,
-            [filename.base(names[uid][0]) for uid in uids],
-        )
+        new = [*((name, False) for name in landed), *found.unknown]
         try:
-            uiddb.write(self.path, database, sync=self.options.fsync and bool(landed))
+            if refusal is not None:
+                raise refusal
+            sync = self.options.fsync and bool(landed)
+            found.names = self._numbering.number(self.path, found.names, new, sync=sync)
         except OSError as error:
-            if landed or self._database is None:
+            if landed or not self._numbering.uidvalidity:
                 raise
-            log.error("cannot write courierimapuiddb", self.path, error)
-            found.is_complete = False
-            return [], self._database
-        found.names = names
-        self._unclaimed |= {uid for uid, (_, waits) in fresh.items() if not waits}
-        self._database, self._database_stamp = database, uiddb.stamp(self.path)
-        return given, database
+            if error is not refusal:
+                log.error("cannot write courierimapuiddb", self.path, error)
+                found.is_complete = False
+            return []
+        given = sorted(found.names)[len(found.names) - len(new) :]
+        self._unclaimed |= {uid for uid in given[len(landed) :] if not found.names[uid][1]}
+        return given[: len(landed)]
 
-    def _replace_columns(self, database: UidDb, found: _Found) -> None:
+    def _replace_columns(self, found: _Found, *, merge: bool) -> None:
         old = self.columns
         uids = array("I", sorted(found.names))
         names = [found.names[uid][0] for uid in uids]
         in_new = frozenset(uid for uid, (_, waits) in found.names.items() if waits)
         flags = bytes(map(filename.flags, names))
-        numbers = self._load_keywords(found, uids, names)
+        numbers = self._load_keywords(found, uids, names, merge=merge)
         if uids == old.uids:
             uids = old.uids
             flags = old.flags if flags == old.flags else flags
@@ -356,9 +325,12 @@ class Folder:
             modseqs = array("Q", (modseq if uid in changed else before[uid] for uid in uids))
         self.columns = Columns(uids, Names(names), flags, numbers, modseqs, in_new)
         self._sightings, self._absent = {}, frozenset()
-        self.uidvalidity, self.uidnext = database.uidvalidity, database.uidnext
+        self.is_void = self.is_void or self.uidvalidity not in (0, self._numbering.uidvalidity)
+        self.uidvalidity, self.uidnext = self._numbering.uidvalidity, self._numbering.uidnext
 
-    def _load_keywords(self, found: _Found, uids: array[int], names: Sequence[bytes]) -> array[int]:
+    def _load_keywords(
+        self, found: _Found, uids: array[int], names: Sequence[bytes], *, merge: bool
+    ) -> array[int]:
         """Give the column of keyword sets; if the files can't be read, what was known."""
         numbers = array("I", bytes(4 * len(names)))
         if not self.options.keywords or keywords.stamp(self.path) is None:
@@ -368,7 +340,7 @@ class Folder:
             loaded = keywords.load_and_merge(
                 self.path,
                 row_of,
-                write=self.is_writable,
+                write=merge,
                 now=time.time(),
                 sync=self.options.fsync,
             )
@@ -422,7 +394,7 @@ class Folder:
 
     def current(self, uid: int) -> tuple[int, int] | None:
         """Give a message's flags and the number of its keyword set, as last read."""
-        row = self.columns.row(uid)
+        row = None if self.is_void else self.columns.row(uid)
         return None if row is None else (self.columns.flags[row], self.columns.keywords[row])
 
     def change_flags(self, uids: Iterable[int], change: FlagChange) -> dict[int, int]:
@@ -487,7 +459,8 @@ class Folder:
         done: dict[int, int] = {}
         with self._mutex, FolderLock(self.path, enabled=self.options.use_locks):
             columns = self.columns
-            rows = {uid: row for uid in uids if (row := columns.row(uid)) is not None}
+            wanted = () if self.is_void else uids
+            rows = {uid: row for uid in wanted if (row := columns.row(uid)) is not None}
             bases = {uid: filename.base(columns.names[row]) for uid, row in rows.items()}
             # Merging is left to the next reading: it has to know every message there is.
             known = frozenset(bases.values())
@@ -541,7 +514,7 @@ class Folder:
             MessageGone: no file of this message is left.
         """
         columns = self.columns
-        row = columns.row(uid)
+        row = None if self.is_void else columns.row(uid)
         if row is None:
             raise MessageGone(2, "no such message", f"UID {uid}")
         directory = b"new" if uid in columns.in_new else b"cur"

@@ -33,7 +33,7 @@ class Store:
         found = os.stat(path)
         with self._mutex:
             folder = self._folders.get((found.st_dev, found.st_ino))
-            if folder is None:
+            if folder is None or folder.is_void:
                 folder = Folder(path, self.options)
                 self._folders[found.st_dev, found.st_ino] = folder
             folder.path = path

@@ -43,7 +43,6 @@ class View:
         self.keywords: array[int] = array("I")
         self.recent = NumberSet()  # UIDs
         self._modseq = -1
-        self._uidvalidity: int | None = None
         self._keywords_told: frozenset[str] = frozenset()
 
     def refresh(self) -> None:
@@ -100,9 +99,8 @@ class View:
         Raises:
             FolderReset: another program has renumbered the folder.
         """
-        if self._uidvalidity not in (None, self.folder.uidvalidity):
+        if self.folder.is_void:
             raise FolderReset(self.folder.path)
-        self._uidvalidity = self.folder.uidvalidity
         columns = self.folder.columns
         changes = self.folder.log.since(self._modseq)
         if changes is not None and not changes.changed and not changes.vanished:
