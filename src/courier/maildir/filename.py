@@ -3,10 +3,10 @@
     name = base [":" info]      base: unique, never changes; holds ",S=" and the octets on disk
     info = "2," letters         D F R S T are ours; a-z are Dovecot's keywords, P is "passed"
 
-A base must not contain ":". Courier cuts such a name at its first colon when it compares messages
-and names keyword files, but at its last one when it reads flags and writes courierimapuiddb; two
-files whose names agree up to the first colon are one message to it. We always cut at the last
-colon, where Courier cuts before it writes, and never make such a name.
+A base must not contain ":", but a host name with one makes such names. Courier cuts them at the first
+colon when it compares messages and names keyword files, at the last one when it reads and writes
+flags and writes courierimapuiddb; two files whose names agree up to the first colon are one
+message to it. So do we, but write the base to courierimapuiddb as it is compared.
 """
 
 import enum
@@ -32,9 +32,8 @@ _LEADING_NUMBER = re.compile(rb"[ \t\r\f\v]*([+-]?[0-9]+)")
 
 
 def base(name: bytes) -> bytes:
-    """Return the part of ``name`` that survives flag changes: all before the last colon."""
-    head, colon, _ = name.rpartition(b":")
-    return head if colon else name
+    """Return the part of ``name`` that identifies the message: all before the first colon."""
+    return name.partition(b":")[0]
 
 
 def flags(name: bytes) -> int:

@@ -22,12 +22,12 @@ FLAGS = st.integers(0, filename.ALL_FLAGS)
         (b"1.h:1,S", b"1.h", 0),
         (b"1.h:", b"1.h", 0),
         (b"1.h,S=3:2,S", b"1.h,S=3", Flag.SEEN),
-        (b"x:2,S:2,F", b"x:2,S", Flag.FLAGGED),
+        (b"x:2,S:2,F", b"x", Flag.FLAGGED),
         (b"D2,S", b"D2,S", 0),
     ],
 )
 def test_name_in_parts(name: bytes, base: bytes, flags: int) -> None:
-    """The base ends at the last colon; flags count after ``2,`` only, in any order."""
+    """The base ends at the first colon; flags follow the last one and ``2,``, in any order."""
     assert filename.base(name) == base
     assert filename.flags(name) == flags
 
