@@ -7,6 +7,7 @@ opening are above those of an earlier one.
 
 from __future__ import annotations
 
+import threading
 import time
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -24,9 +25,10 @@ class Changes:
 
 
 class ChangeLog:
-    """Changes of one folder in the order of their MODSEQ."""
+    """Changes of one folder in the order of their MODSEQ. Threads may record and ask at once."""
 
     def __init__(self) -> None:
+        self._mutex = threading.Lock()  # never held while anything else is waited for
         self.highest = time.time_ns() // 1000
         self._floor = self.highest  # nothing older is known
         self._modseqs: list[int] = []
@@ -34,20 +36,28 @@ class ChangeLog:
 
     def record(self, changed: Iterable[int], vanished: Iterable[int]) -> int:
         """Note one change of the folder and return its MODSEQ."""
-        self.highest += 1
-        self._modseqs.append(self.highest)
-        self._changes.append(Changes(frozenset(changed), frozenset(vanished)))
-        if len(self._changes) > _KEPT:
-            dropped = len(self._changes) // 2
-            self._floor = self._modseqs[dropped - 1]
-            del self._modseqs[:dropped], self._changes[:dropped]
-        return self.highest
+        change = Changes(frozenset(changed), frozenset(vanished))
+        with self._mutex:
+            self.highest += 1
+            self._modseqs.append(self.highest)
+            self._changes.append(change)
+            if len(self._changes) > _KEPT:
+                dropped = len(self._changes) // 2
+                self._floor = self._modseqs[dropped - 1]
+                del self._modseqs[:dropped], self._changes[:dropped]
+            return self.highest
 
-    def since(self, modseq: int) -> Changes | None:
-        """Sum up what happened after ``modseq``; None when the log does not reach back so far."""
-        if modseq < self._floor:
-            return None
-        later = self._changes[bisect_right(self._modseqs, modseq) :]
+    def since(self, modseq: int, until: int | None = None) -> Changes | None:
+        """Sum up what happened after ``modseq``, up to and including ``until``.
+
+        Returns: None when the log does not reach back so far.
+        """
+        with self._mutex:
+            if modseq < self._floor:
+                return None
+            begin = bisect_right(self._modseqs, modseq)
+            end = None if until is None else bisect_right(self._modseqs, until)
+            later = self._changes[begin:end]
         vanished = frozenset[int]().union(*(change.vanished for change in later))
         changed = frozenset[int]().union(*(change.changed for change in later))
         return Changes(changed - vanished, vanished)

@@ -64,11 +64,12 @@ class Columns:
     """One row per message. ``array`` columns are never altered once they are here."""
 
     uids: array[int]  # "I": ascending, unique
-    names: Names  # file name in cur/, or in new/ for the UIDs in `unseen_by_all`
+    names: Names  # file name in cur/, or in new/ for the UIDs in `in_new`
     flags: bytes  # one octet per message: filename.Flag bits
     keywords: array[int]  # "I": number into the folder's table of keyword sets; 0 is none
     modseqs: array[int]  # "Q"
     in_new: frozenset[int]  # UIDs whose file still lies in new/
+    highest: int  # MODSEQ of the last change that is in here
 
     def __len__(self) -> int:
         return len(self.uids)
@@ -84,4 +85,4 @@ def row_of(uids: array[int], uid: int) -> int | None:
     return row if row < len(uids) and uids[row] == uid else None
 
 
-EMPTY = Columns(array("I"), Names(), b"", array("I"), array("Q"), frozenset())
+EMPTY = Columns(array("I"), Names(), b"", array("I"), array("Q"), frozenset(), 0)

@@ -323,7 +323,9 @@ class Folder:
             modseq = self.log.record(changed, vanished)
             before = dict(zip(old.uids, old.modseqs, strict=True))
             modseqs = array("Q", (modseq if uid in changed else before[uid] for uid in uids))
-        self.columns = Columns(uids, Names(names), flags, numbers, modseqs, in_new)
+        self.columns = Columns(
+            uids, Names(names), flags, numbers, modseqs, in_new, self.log.highest
+        )
         self._sightings, self._absent = {}, frozenset()
         self.is_void = self.is_void or self.uidvalidity not in (0, self._numbering.uidvalidity)
         self.uidvalidity, self.uidnext = self._numbering.uidvalidity, self._numbering.uidnext
@@ -438,6 +440,7 @@ class Folder:
             flags=bytes(flags),
             modseqs=modseqs,
             in_new=columns.in_new - renamed.keys(),
+            highest=self.log.highest,
         )
 
     def _record(self, changed: Sequence[int]) -> array[int]:
@@ -482,7 +485,10 @@ class Folder:
                 column[row] = number
                 changed.append(uid)
         if changed:
-            self.columns = replace(self.columns, keywords=column, modseqs=self._record(changed))
+            modseqs = self._record(changed)
+            self.columns = replace(
+                self.columns, keywords=column, modseqs=modseqs, highest=self.log.highest
+            )
 
     def remove(self, uids: Iterable[int], *, only_deleted: bool) -> list[bytes]:
         """Unlink message files and return the names they had; read again to see them gone.

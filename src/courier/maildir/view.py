@@ -101,8 +101,8 @@ class View:
         """
         if self.folder.is_void:
             raise FolderReset(self.folder.path)
-        columns = self.folder.columns
-        changes = self.folder.log.since(self._modseq)
+        columns = self.folder.columns  # another thread may replace them meanwhile
+        changes = self.folder.log.since(self._modseq, until=columns.highest)
         if changes is not None and not changes.changed and not changes.vanished:
             return Update()
         if changes is None:  # compare all
@@ -116,7 +116,7 @@ class View:
         seqs = ((self.seq(uid), values) for uid, values in told.items())
         flags = sorted(seq for seq, values in seqs if seq and self._values(seq) != values)
         if expunge or not gone:
-            self._modseq = self.folder.log.highest
+            self._modseq = columns.highest
         return Update(
             expunged=tuple(seq - index for index, seq in enumerate(gone)) if expunge else (),
             new_keywords=self.learn_keywords(),
@@ -150,8 +150,9 @@ class View:
         self.keywords = array("I", (number for _, number in values)) + columns.keywords[known:]
 
     def learn_keywords(self) -> bool:
-        """Note the keywords in use; tell whether one is new to the client."""
-        words = {word.lower() for word in self.folder.keywords_in_use()}
-        new = not words <= self._keywords_told
-        self._keywords_told |= words
-        return new
+        """Note the keywords in use if one is new to the client, who has to be told all of them."""
+        words = frozenset(word.lower() for word in self.folder.keywords_in_use())
+        if words <= self._keywords_told:
+            return False
+        self._keywords_told = words
+        return True

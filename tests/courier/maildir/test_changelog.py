@@ -21,12 +21,15 @@ def test_since(history: list[tuple[frozenset[int], frozenset[int]]], data: st.Da
     before = log.highest
     modseqs = [log.record(changed, vanished) for changed, vanished in history]
     after = data.draw(st.integers(0, len(history)))
+    last = data.draw(st.integers(after, len(history)))
+    marks = [before, *modseqs]
 
-    changes = log.since(modseqs[after - 1] if after else before)
+    changes = log.since(marks[after], until=marks[last])
 
-    vanished = frozenset[int]().union(*(gone for _, gone in history[after:]))
-    changed = frozenset[int]().union(*(new for new, _ in history[after:]))
+    vanished = frozenset[int]().union(*(gone for _, gone in history[after:last]))
+    changed = frozenset[int]().union(*(new for new, _ in history[after:last]))
     assert changes == Changes(changed - vanished, vanished)
+    assert log.since(marks[after]) == log.since(marks[after], until=marks[-1])
     assert modseqs == sorted(set(modseqs))
     assert log.highest == (modseqs[-1] if modseqs else before)
 
