@@ -7,6 +7,7 @@ import threading
 from weakref import WeakValueDictionary
 
 from courier.maildir.folder import Folder, Options
+from courier.maildir.watcher import Watcher
 
 
 class Store:
@@ -20,6 +21,7 @@ class Store:
 
     def __init__(self, options: Options) -> None:
         self.options = options
+        self.watcher = Watcher()
         self._mutex = threading.Lock()
         self._folders: WeakValueDictionary[tuple[int, int], Folder] = WeakValueDictionary()
         self._recent: list[Folder] = []

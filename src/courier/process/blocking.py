@@ -98,7 +98,7 @@ class _Driver:
         poll.register(self._source, select.POLLIN)
         poll.register(self._signalled, select.POLLIN)
         if request.watch is not None:
-            poll.register(request.watch.fileno(), select.POLLIN)
+            poll.register(request.watch.source.fileno(), select.POLLIN)
         deadline = time.monotonic() + request.timeout_s
         while not self._stopping:
             left_ms = max(0, int((deadline - time.monotonic()) * 1000) + 1)
@@ -108,7 +108,8 @@ class _Driver:
                     return os.read(self._source, _PIECE)
                 except ConnectionError:
                     return b""
-            if request.watch is not None and request.watch.fileno() in ready:
+            watch = request.watch
+            if watch and watch.source.fileno() in ready and watch in watch.source.collect():
                 return Wake.CHANGED
             if time.monotonic() >= deadline:
                 break

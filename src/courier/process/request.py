@@ -8,23 +8,40 @@ input and output) writes what it yields, in order, and gives other sessions thei
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 
-class Watch(Protocol):
-    """Something that becomes readable when what it watches changes."""
+class WatchSource(Protocol):
+    """A descriptor that becomes readable when some of what is watched through it changes."""
 
     def fileno(self) -> int:
         """Give the descriptor to wait for."""
+
+    def collect(self) -> Collection[Watch]:
+        """Read what happened, and give the watches that it concerns."""
+
+    def __hash__(self) -> int:
+        """Be the key by which a driver keeps who waits for it."""
+
+
+class Watch(Protocol):
+    """Something that a session waits for besides its client."""
+
+    @property
+    def source(self) -> WatchSource:
+        """Through which its changes come; several watches may have the same."""
+
+    def __hash__(self) -> int:
+        """Be the key by which a driver keeps who waits for it."""
 
 
 class Wake(enum.Enum):
     """Why a `Receive` ended without input."""
 
     TIMEOUT = enum.auto()
-    CHANGED = enum.auto()  # the watch is readable
+    CHANGED = enum.auto()  # what is watched has changed
 
 
 @dataclass(frozen=True, slots=True)

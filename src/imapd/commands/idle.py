@@ -7,7 +7,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from courier import log
-from courier.maildir.watch import FolderWatch, Inotify
+from courier.maildir.watcher import Watched
 from courier.process.request import Wake
 from imapd.completion import Farewell, Ok, Violation
 from imapd.request import Handling, Idle, Step
@@ -47,7 +47,7 @@ def idle(session: Session, arguments: Parser) -> Handling:
 
 
 def _line(
-    session: Session, watching: _Watching | None, deadline: float
+    session: Session, watching: Watched | None, deadline: float
 ) -> Generator[Step, Any, bytes | None]:
     """Wait for a line; None when it is time to look at the folder."""
     # Without a watch, which the system may refuse, the folder is looked at now and then.
@@ -57,46 +57,17 @@ def _line(
         if left_s <= 0:
             raise Farewell("Disconnected for inactivity.", is_timeout=True)
         answer = yield Idle(min(poll_s, left_s), watching)
-        if answer is Wake.TIMEOUT:
+        if isinstance(answer, Wake):
             return None
-        if answer is Wake.CHANGED:
-            if watching is not None and watching.has_changed():
-                return None
-        elif answer:
+        if answer:
             return bytes(answer)
 
 
-class _Watching:
-    """A watch on the selected folder."""
-
-    def __init__(self, folder: str) -> None:
-        self._inotify = Inotify()
-        try:
-            self._folder = FolderWatch(self._inotify, folder)
-        except OSError:
-            self._inotify.close()
-            raise
-
-    def fileno(self) -> int:
-        return self._inotify.fileno()
-
-    def has_changed(self) -> bool:
-        """Take the events there are; tell whether one of them calls for a look."""
-        changed = False
-        while events := self._inotify.read():
-            concerned = [self._folder.concerns(event) for event in events]  # each must be asked
-            changed = changed or any(concerned)
-        return changed
-
-    def close(self) -> None:
-        self._inotify.close()
-
-
-def _watch(session: Session) -> _Watching | None:
+def _watch(session: Session) -> Watched | None:
     if session.view is None:
         return None
     try:
-        return _Watching(session.view.folder.path)
+        return session.store.watcher.watch(session.view.folder.path)
     except OSError as error:
         log.error("cannot watch folder, polling instead", session.view.folder.path, error)
         return None

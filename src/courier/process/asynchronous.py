@@ -1,0 +1,240 @@
+"""The asyncio driver: many sessions in one process, each over its socket.
+
+A connection drives one generator. Its steps run in the event loop until it asks for something; what
+it yields is written, with back-pressure; what may block runs in a thread. Between a session's
+chunks the others get their turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from courier.process.request import (
+    ClientGone,
+    Receive,
+    ShuttingDown,
+    Steps,
+    Wake,
+    Watch,
+    WatchSource,
+    Work,
+)
+
+#: Seconds without progress after which a client that does not read is given up.
+_STALLED_S = 60.0
+#: A session works so long before others get their turn.
+_TURN_S = 0.005
+#: Input that is taken before the session asks for it.
+_READ_AHEAD = 65_536
+_HIGH_WATER = 262_144
+
+
+class Driver:
+    """What the connections of one process share: threads, and the watches' sources."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, threads: int = 8) -> None:
+        self.loop = loop
+        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="work")
+        self._waiting: dict[WatchSource, dict[Watch, set[Connection]]] = {}
+
+    def watch(self, connection: Connection, receive: Receive) -> None:
+        """Wake ``connection`` when what it watches changes."""
+        watch = receive.watch
+        assert watch is not None
+        waiting = self._waiting.get(watch.source)
+        if waiting is None:
+            waiting = self._waiting[watch.source] = {}
+            self.loop.add_reader(watch.source.fileno(), self._changed, watch.source)
+        waiting.setdefault(watch, set()).add(connection)
+
+    def unwatch(self, connection: Connection, receive: Receive) -> None:
+        watch = receive.watch
+        assert watch is not None
+        waiting = self._waiting[watch.source]
+        connections = waiting[watch]
+        connections.discard(connection)
+        if not connections:
+            del waiting[watch]
+        if not waiting:
+            del self._waiting[watch.source]
+            self.loop.remove_reader(watch.source.fileno())
+
+    def _changed(self, source: WatchSource) -> None:
+        for watch in source.collect():
+            for connection in list(self._waiting.get(source, {}).get(watch, ())):
+                connection.wake(Wake.CHANGED)
+
+
+class Connection(asyncio.Protocol):
+    """Drives one session over one socket."""
+
+    def __init__(self, driver: Driver, session: Steps, ended: Callable[[], None]) -> None:
+        """``ended`` is called once, when session and socket are done with."""
+        self._driver = driver
+        self._session = session
+        self._ended = ended
+        self._transport: asyncio.Transport | None = None
+        self._input: deque[bytes] = deque()
+        self._size = 0
+        self._at_end = False
+        self._receiving: Receive | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
+        self._is_blocked = False  # the client does not read
+        self._is_busy = False  # a thread works, or the session's next step is scheduled
+        self._failure: BaseException | None = None
+        self._is_done = False
+
+    async def start(self, connection: socket.socket) -> None:
+        """Begin the session. Raises OSError if the socket is unusable."""
+        connection.setblocking(False)
+        await self._driver.loop.connect_accepted_socket(lambda: self, connection)
+
+    def stop(self) -> None:
+        """End the session between two of its steps: the server stops."""
+        self._fail(ShuttingDown())
+
+    # -- asyncio.Protocol ------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=_HIGH_WATER)
+        self._go_on(None)
+
+    def data_received(self, data: bytes) -> None:
+        if self._receiving is not None and not self._input:
+            self.wake(data)
+            return
+        self._input.append(data)
+        self._size += len(data)
+        if self._size >= _READ_AHEAD and self._transport is not None:
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        self._at_end = True
+        if self._receiving is not None and not self._input:
+            self.wake(b"")
+        return True  # what the session has still to say is written
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._at_end = True
+        self._fail(ClientGone())
+
+    def pause_writing(self) -> None:
+        self._is_blocked = True
+        self._stalled = self._driver.loop.call_later(_STALLED_S, self._give_up)
+
+    def resume_writing(self) -> None:
+        self._is_blocked = False
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+        if self._receiving is None and not self._is_busy:
+            self._go_on(None)
+
+    def _give_up(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    # -- the session -----------------------------------------------------------------------
+
+    def wake(self, answer: bytes | Wake) -> None:
+        """Answer the `Receive` that the session waits with, if it still does."""
+        receiving, self._receiving = self._receiving, None
+        if receiving is None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if receiving.watch is not None:
+            self._driver.unwatch(self, receiving)
+        self._go_on(answer)
+
+    def _fail(self, failure: BaseException) -> None:
+        """Throw into the session: now if it waits for its client, else at its next step."""
+        if self._is_done:
+            return
+        self._failure = self._failure or failure
+        if self._receiving is not None:
+            self.wake(Wake.TIMEOUT)
+        elif not self._is_busy and self._transport is not None:
+            self._go_on(None)
+
+    def _go_on(self, answer: Any, failure: BaseException | None = None) -> None:
+        """Run the session's steps until it waits, or its turn is over."""
+        self._is_busy = False
+        until = time.monotonic() + _TURN_S
+        while not self._is_done:
+            if self._failure is not None:
+                failure, self._failure = self._failure, None
+            try:
+                step = (
+                    self._session.send(answer) if failure is None else self._session.throw(failure)
+                )
+            except StopIteration:
+                self._finish()
+                return
+            except (ClientGone, ShuttingDown):
+                self._finish()
+                return
+            answer = failure = None
+            if isinstance(step, bytes):
+                if step and self._transport is not None:
+                    self._transport.write(step)
+                if self._is_blocked:
+                    return
+                if time.monotonic() > until:
+                    self._is_busy = True
+                    self._driver.loop.call_soon(self._go_on, None)
+                    return
+            elif isinstance(step, Work):
+                self._is_busy = True
+                future = self._driver.loop.run_in_executor(self._driver.pool, step.call)
+                future.add_done_callback(self._worked)
+                return
+            elif self._input:
+                answer = self._take_input()
+            elif self._at_end:
+                answer = b""
+            else:
+                self._wait(step)
+                return
+
+    def _worked(self, future: asyncio.Future[object]) -> None:
+        error = future.exception()
+        if error is not None:
+            self._go_on(None, error)
+        else:
+            self._go_on(future.result())
+
+    def _wait(self, receive: Receive) -> None:
+        self._receiving = receive
+        self._timer = self._driver.loop.call_later(receive.timeout_s, self.wake, Wake.TIMEOUT)
+        if receive.watch is not None:
+            self._driver.watch(self, receive)
+
+    def _take_input(self) -> bytes:
+        data = b"".join(self._input)
+        self._input.clear()
+        self._size = 0
+        if self._transport is not None and not self._at_end:
+            self._transport.resume_reading()
+        return data
+
+    def _finish(self) -> None:
+        self._is_done = True
+        for timer in (self._timer, self._stalled):
+            if timer is not None:
+                timer.cancel()
+        if self._transport is not None:
+            if self._transport.get_write_buffer_size():
+                self._driver.loop.call_later(_STALLED_S, self._transport.abort)
+            self._transport.close()
+        self._ended()

@@ -1,0 +1,111 @@
+"""Channels between our own processes: bounded messages of a few fields, with descriptors.
+
+A channel is a pair of SOCK_SEQPACKET sockets, so that the kernel keeps messages apart. A message
+is a list of octet strings, each behind its length; a descriptor may travel with it. What comes from
+a less trusted process is checked for form here and for meaning by whoever receives it.
+"""
+
+from __future__ import annotations
+
+import array
+import os
+import socket
+import struct
+from collections.abc import Sequence
+
+#: Octets of a message. More than the log-in's unread input and its credentials together.
+MAX_MESSAGE = 196_608
+_MAX_FIELDS = 32
+_LENGTH = struct.Struct("!I")
+_MAX_DESCRIPTORS = 1
+
+
+class ChannelClosed(Exception):
+    """The other process is gone, or sent what is no message."""
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Make a channel; both ends are non-blocking and close on exec."""
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for end in ends:
+        end.setblocking(False)
+        for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            end.setsockopt(socket.SOL_SOCKET, option, 4 * MAX_MESSAGE)
+    return ends
+
+
+def pack(fields: Sequence[bytes]) -> bytes:
+    """Write a message."""
+    return b"".join(_LENGTH.pack(len(field)) + field for field in fields)
+
+
+def unpack(data: bytes) -> list[bytes]:
+    """Read a message.
+
+    Raises:
+        ChannelClosed: it is none.
+    """
+    fields: list[bytes] = []
+    at = 0
+    while at < len(data):
+        if at + _LENGTH.size > len(data) or len(fields) >= _MAX_FIELDS:
+            raise ChannelClosed("malformed message")
+        (size,) = _LENGTH.unpack_from(data, at)
+        at += _LENGTH.size
+        if at + size > len(data):
+            raise ChannelClosed("malformed message")
+        fields.append(data[at : at + size])
+        at += size
+    return fields
+
+
+def send(channel: socket.socket, fields: Sequence[bytes], descriptor: int | None = None) -> None:
+    """Send a message, and a copy of ``descriptor`` with it.
+
+    Raises:
+        BlockingIOError: the other end does not keep up; nothing was sent.
+        ChannelClosed: it is gone.
+    """
+    data = pack(fields)
+    if len(data) > MAX_MESSAGE:
+        raise ValueError("message too long")
+    ancillary = []
+    if descriptor is not None:
+        rights = array.array("i", [descriptor]).tobytes()
+        ancillary.append((socket.SOL_SOCKET, socket.SCM_RIGHTS, rights))
+    try:
+        channel.sendmsg([data], ancillary, socket.MSG_NOSIGNAL)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        raise ChannelClosed(str(error)) from error
+
+
+def receive(channel: socket.socket) -> tuple[list[bytes], int | None] | None:
+    """Receive a message and the descriptor that came with it, which the caller closes.
+
+    Returns: None if there is no message now.
+
+    Raises:
+        ChannelClosed: the other process is gone, or what it sent is no message.
+    """
+    size = socket.CMSG_SPACE(_MAX_DESCRIPTORS * array.array("i").itemsize)
+    try:
+        data, ancillary, flags, _ = channel.recvmsg(MAX_MESSAGE, size, socket.MSG_CMSG_CLOEXEC)
+    except BlockingIOError:
+        return None
+    except OSError as error:
+        raise ChannelClosed(str(error)) from error
+    descriptors = array.array("i")
+    for level, kind, rights in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(rights[: len(rights) - len(rights) % descriptors.itemsize])
+    try:
+        if not data or flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) or len(descriptors) > 1:
+            raise ChannelClosed("closed" if not data else "malformed message")
+        fields = unpack(data)
+    except ChannelClosed:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        raise
+    return fields, descriptors[0] if descriptors else None
