@@ -6,11 +6,14 @@ and nobody to notify.
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
+from typing import Any
 
 try:
-    from systemd import daemon as _systemd
+    # Untyped, and absent on machines without systemd.
+    _systemd: Any = importlib.import_module("systemd.daemon")
 except ImportError:
     _systemd = None
 
