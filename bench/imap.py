@@ -240,7 +240,7 @@ def table(entries: list[Contender], times: Times, header: str) -> str:
         medians = {name: statistics.median(times[title, name][1:]) for name in names}
         cells = [f"{medians[name] * 1000:.1f}" for name in names]
         if "ours" in names:
-            cells += [f"{medians[name] / medians['ours']:.2f}" for name in others]
+            cells += [f"{medians[name] / medians['ours']:.3g}" for name in others]
             cells.append(f"{times[title, 'ours'][0] * 1000:.1f}")
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
