@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +20,9 @@ class Completion:
         return type(self).__name__.upper()
 
     def line(self, tag: bytes) -> bytes:
-        """Give the response line, its end included."""
+        """Give the response line, its end included; nothing in the text can end it earlier."""
         code = f"[{self.code}] " if self.code else ""
-        return tag + f" {self.status} {code}{self.text}\r\n".encode()
+        return tag + f" {self.status} {code}{_CONTROL.sub('?', self.text)}\r\n".encode()
 
 
 class Ok(Completion):

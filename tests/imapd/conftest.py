@@ -40,7 +40,7 @@ def logged(tmp_path: Path) -> Iterator[Log]:
 def drive(maildir: Path, logged: Log) -> Drive:
     """Start sessions on the test's maildir, in memory."""
 
-    def start(**settings: str) -> Driven:
+    def start(**settings: str | None) -> Driven:
         return Driven(maildir, settings)
 
     return start

@@ -34,13 +34,16 @@ class Driven:
     def __init__(
         self,
         maildir: Path,
-        environ: Mapping[str, str] | None = None,
+        environ: Mapping[str, str | None] | None = None,
         *,
         unread: bytes = b"",
         started: bool = True,
     ) -> None:
-        """``environ`` is added to `SETTINGS`; with ``started`` the greeting has been given."""
-        self.settings = settings.from_environment({**SETTINGS, **(environ or {})})
+        """``environ`` is added to `SETTINGS` (None: not set); ``started``: greeted already."""
+        together = {**SETTINGS, **(environ or {})}
+        self.settings = settings.from_environment(
+            {name: value for name, value in together.items() if value is not None}
+        )
         options = Options(
             self.settings.use_locks, bool(self.settings.keywords), self.settings.fsync
         )

@@ -18,10 +18,13 @@ def create(session: Session, arguments: Parser) -> Completion:
     arguments.end()
 
     wanted = name.removesuffix(".")
+    if not names.is_creatable(wanted):
+        return No("Invalid mailbox name.")
     if names.is_shared(wanted):
-        return No(f'Access denied for CREATE on {wanted} (ACL "c" required)')
+        told = mailbox.quoted(session, wanted)[1:-1]
+        return No(f'Access denied for CREATE on {told} (ACL "c" required)')
     folder = names.folder(wanted)
-    if folder is None or not names.is_creatable(wanted):
+    if folder is None:
         return No("Invalid mailbox name.")
     if not folder:
         return No("INBOX already exists!")
