@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING
 
 from courier.maildir import subscriptions
 from courier.process.request import Work
 from imapd import mailbox, names
-from imapd.completion import No, Ok
+from imapd.completion import Ok
 from imapd.request import Handling
 from imapd.wire.parser import Parser
 
 if TYPE_CHECKING:
     from imapd.session import Session
+
+#: What a line of the file can't hold. Other odd names may be there, from other programs.
+_NO_LINE = re.compile("[\x00-\x1f\x7f]")
 
 
 def subscribe(session: Session, arguments: Parser) -> Handling:
@@ -21,7 +25,7 @@ def subscribe(session: Session, arguments: Parser) -> Handling:
     if name.endswith("."):
         return Ok("Folder directory subscribe punted.")
     if not names.is_creatable(name):
-        return No("Invalid mailbox name.")
+        raise names.InvalidName
     yield Work(partial(subscriptions.add, session.tree.path, name))
     return Ok("Folder subscribed.")
 
@@ -40,5 +44,7 @@ def _name(session: Session, arguments: Parser) -> str:
     arguments.end()
     plain = name.removesuffix(".")
     if names.folder(plain) is None and not plain.startswith("#shared."):
+        raise names.InvalidName
+    if _NO_LINE.search(name) or len(name.encode()) > subscriptions.LONGEST_NAME:
         raise names.InvalidName
     return name
