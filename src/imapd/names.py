@@ -12,6 +12,7 @@ from courier.maildir import tree
 from imapd.completion import CommandFailed, No
 from imapd.wire import utf7, writer
 
+_INBOX = re.compile(r"inbox(?:\.|\Z)", re.IGNORECASE | re.ASCII)
 _CONTROL = re.compile("[\x00-\x1f\x7f\x80-\x9f\u2028\u2029]")
 
 
@@ -51,11 +52,17 @@ def encode(name: str, *, utf8: bool) -> bytes | None:
 
 def folder(name: str) -> str | None:
     """Give the folder that a mailbox name stands for, ``""`` for INBOX; None if for none."""
-    if name.upper() == "INBOX":
+    name = with_inbox_in_capitals(name)
+    if name == "INBOX":
         return ""
-    if name[:6].upper() == "INBOX." and tree.is_name(name[6:]):
+    if name.startswith("INBOX.") and tree.is_name(name[6:]):
         return name[6:]
     return None
+
+
+def with_inbox_in_capitals(name: str) -> str:
+    """Give a name, or a pattern, with its first level as all answers have it if that is INBOX."""
+    return "INBOX" + name[5:] if _INBOX.match(name) else name
 
 
 def is_shared(name: str) -> bool:

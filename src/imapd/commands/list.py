@@ -40,7 +40,7 @@ def lsub(session: Session, arguments: Parser) -> Handling:
     if full is not None:
         shared = full.startswith("#")
         subscribed = [
-            _normalised(name)
+            names.with_inbox_in_capitals(name)
             for name in subscriptions.read(session.tree.path)
             if name.startswith("#") == shared
         ]
@@ -73,15 +73,7 @@ def _combined(reference: str, wanted: str) -> str | None:
     full = full.removesuffix(".")
     if full.count("*") + full.count("%") > _MAX_WILDCARDS:
         raise CommandFailed(No("Invalid argument"))
-    if full[:6].upper() == "INBOX.":
-        full = "INBOX." + full[6:]
     return full
-
-
-def _normalised(name: str) -> str:
-    """Give a subscribed name with INBOX in capitals, as all answers have it."""
-    folder = names.folder(name)
-    return name if folder is None else names.mailbox(folder)
 
 
 def _lines(

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.imapd.conftest import Drive
+from tests.imapd.driver import Driven
+from tests.support.maildirs import make_folder, make_maildir
+
+pytestmark = pytest.mark.usefixtures("logged")
+
+#: Directory names as another program could make them.
+ODD = [
+    b".a\r\n* BYE forged",
+    b".a\nb",
+    b".\xff\xfe",
+    b".caf\xe9",
+    b'."quoted"\\',
+    b".(x) {5}",
+    b".a..b",
+    b".a.",
+    b"..a",
+    b".\xf0\x9f\x98\x80",
+    b".\x01",
+]
+
+
+@pytest.mark.parametrize("utf8", [False, True])
+@pytest.mark.parametrize("odd", ODD)
+def test_odd_directory(maildir: Path, drive: Drive, odd: bytes, utf8: bool) -> None:
+    """It is told quoted or left out; the others are listed whatever it is called."""
+    os.makedirs(os.path.join(os.fsencode(maildir), odd, b"cur"))
+    make_folder(maildir, "INBOX.z")
+    driven = drive(IMAP_CHECK_ALL_FOLDERS="1")
+    if utf8:
+        driven.ask("s ENABLE UTF8=ACCEPT")
+
+    responses = driven.ask('a LIST "" *')
+
+    assert [r.name for r in responses[-1:]] == ["OK"]
+    told = [r.values[2] for r in responses[:-1]]
+    assert {b"INBOX", b"INBOX.z"} <= set(told)
+    name = odd[1:].decode("utf-8", "replace")
+    is_told = odd in (b'."quoted"\\', b".(x) {5}", b".\xf0\x9f\x98\x80", b".\x01")
+    assert len(told) == 2 + is_told, (name, told)
+
+
+def test_what_is_no_folder(maildir: Path, driven: Driven) -> None:
+    """Files and directories with a leading dot are left out (imap.md 7.1: Courier lists them)."""
+    (maildir / ".bashrc").touch()
+    (maildir / ".cache").mkdir()
+    (maildir / ".link").symlink_to("nowhere")
+    (maildir / ".fifo").mkdir()
+    os.mkfifo(maildir / ".fifo" / "cur")
+
+    assert len(driven.ask('a LIST "" *')) == 2
+
+
+def test_hostile_subscriptions(maildir: Path, driven: Driven) -> None:
+    """The file of subscriptions may hold anything; what is told is one name a line."""
+    (maildir / "courierimapsubscribed").write_bytes(
+        b'INBOX.a"b\\\r\n* BYE forged\n\xff\xfe\n\n.\n..\nINBOX\ninbox.X\n#shared.x\nINBOX.'
+        + b"y" * 20_000
+        + b"\nlast"
+    )
+
+    responses = driven.ask('a LSUB "" *')
+
+    assert {r.name for r in responses} == {"LSUB", "OK"}
+    told = [r.values[2] for r in responses[:-1]]
+    assert {b"INBOX", b"INBOX.X", b"last"} <= set(told)
+    assert b"#shared.x" not in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        ('"" %', ["INBOX"]),
+        ('"" i%', ["INBOX"]),
+        ('"" inbox.%', ["INBOX.a"]),
+        ('"" "INBOX.a.%"', ["INBOX.a.b"]),
+        ("INBOX %.%", ["INBOX.a.b"]),
+        ("inbox. *", ["INBOX.a.b", "INBOX.a"]),
+        ('"" ınbox', []),
+        ("elsewhere *", []),
+        ('"" "INBOX.A"', []),
+    ],
+)
+def test_patterns(maildir: Path, driven: Driven, arguments: str, names: list[str]) -> None:
+    """INBOX in any case, all else as it is; a level above a folder is there too."""
+    make_maildir(maildir / ".a.b")
+    driven.ask("s ENABLE UTF8=ACCEPT")
+    if not arguments.isascii():
+        arguments = '"" "ınbox"'
+
+    responses = driven.ask(f"a LIST {arguments}")
+
+    assert [r.values[2] for r in responses[:-1]] == [name.encode() for name in names]
+
+
+@pytest.mark.parametrize(("wildcards", "name"), [(10, "OK"), (11, "NO")])
+def test_wildcards(driven: Driven, wildcards: int, name: str) -> None:
+    """Courier takes ten."""
+    assert (
+        driven.ask(f'a LIST "" {"*%" * (wildcards // 2)}{"*" * (wildcards % 2)}')[-1].name == name
+    )

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import re
+import sys
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from imapd.pattern import matches
+
+PATTERNS = st.text("abI.*%é", max_size=12)
+NAMES = st.text("abI.é", max_size=12)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "fits"),
+    [
+        ("*", "INBOX.a.b", True),
+        ("%", "INBOX", True),
+        ("%", "INBOX.a", False),
+        ("INBOX.%", "INBOX.a", True),
+        ("INBOX.%", "INBOX.a.b", False),
+        ("INBOX.*", "INBOX", False),
+        ("INBOX*", "INBOX", True),
+        ("%.%", "a.b", True),
+        ("%.%", "a.b.c", False),
+        ("%%", "ab", True),
+        ("*%", "a.b", True),
+        ("%*", "a.b", True),
+        ("", "", True),
+        ("", "a", False),
+        ("a", "", False),
+        ("a*b*c", "a.b.b.c", True),
+        ("a%c", "a.c", False),
+        # Only INBOX, the first level, is in any case.
+        ("inbox", "INBOX", True),
+        ("i*", "INBOX.a", True),
+        ("InBoX.A", "INBOX.A", True),
+        ("inbox.A", "INBOX.a", False),
+        ("inboxa", "INBOXa", False),
+        ("i*", "INBOXa", False),
+        ("ınbox", "INBOX", False),
+        ("*.inbox", "INBOX.INBOX", False),
+    ],
+)
+def test_matches(pattern: str, name: str, fits: bool) -> None:
+    assert matches(pattern, name) == fits
+
+
+def model(pattern: str, name: str) -> bool:
+    """The same by a regular expression."""
+    parts = {"*": ".*", "%": "[^.]*"}
+    text = "".join(parts.get(char, re.escape(char)) for char in pattern)
+    return re.fullmatch(text, name, re.DOTALL) is not None
+
+
+@example("%a%", ".a")
+@example("%.%a", ".a.a")
+@given(PATTERNS, NAMES)
+def test_matches_as_a_regular_expression(pattern: str, name: str) -> None:
+    """Any pattern, any name."""
+    assert matches(pattern, name) == model(pattern, name)
+
+
+@given(PATTERNS, NAMES)
+def test_matches_below_inbox(pattern: str, name: str) -> None:
+    """The five letters fit in either case, and nothing else does."""
+    full = f"INBOX.{name}"
+
+    assert matches(f"inboX.{pattern}", full) == model(f"INBOX.{pattern}", full)
+
+
+def test_cost_of_a_hostile_pattern() -> None:
+    """One step for each character, whatever the wildcards: where a walk would take 2**60."""
+    pattern, name = "*a%" * 20 + "b", "a" * 250
+    lines = 0
+
+    def count(*_: object) -> object:
+        nonlocal lines
+        lines += 1
+        return count
+
+    sys.settrace(count)
+    try:
+        assert not matches(pattern, name)
+    finally:
+        sys.settrace(None)
+
+    assert lines < 20 * (len(pattern) + len(name))
