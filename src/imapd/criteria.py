@@ -65,7 +65,10 @@ class Candidate:
         """INTERNALDATE's day in the server's zone. Raises as `message`."""
         if self._found is None:
             self._found = self.view.folder.stat(self.uid)
-        return datetime.datetime.fromtimestamp(self._found.st_mtime).date()
+        try:
+            return datetime.datetime.fromtimestamp(self._found.st_mtime).date()
+        except (ValueError, OverflowError):  # a time that no calendar has
+            return datetime.date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)

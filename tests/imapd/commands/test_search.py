@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.imapd.driver import Driven
+from tests.support.maildirs import deliver
+
+pytestmark = pytest.mark.usefixtures("logged")
+
+
+@pytest.fixture
+def selected(maildir: Path, driven: Driven) -> Driven:
+    """A session with three messages."""
+    for number in range(3):
+        deliver(maildir, b"Subject: %d\n\nbody\n" % number, number=number, flags="S" * (number % 2))
+    driven.send(b"s SELECT INBOX\r\n")
+    return driven
+
+
+def found(driven: Driven, keys: str) -> list[object] | str:
+    """The numbers found, or the status of a refusal."""
+    responses = driven.ask(f"a SEARCH {keys}")
+    return list(responses[0].values) if responses[0].name == "SEARCH" else responses[-1].name
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ("*", [3]),
+        ("*:2", [2, 3]),
+        ("3:1", [1, 2, 3]),
+        ("9:*", [3]),
+        ("UID *", [3]),
+        ("UID 9:*", [3]),
+        ("UID 4294967295", []),
+        ("UID 1:4294967295 2", [2]),
+        ("NOT NOT SEEN", [2]),
+        ("OR SEEN OR 1 3", [1, 2, 3]),
+        ("(SEEN) (2)", [2]),
+        ("LARGER 4294967295", []),
+        ("SMALLER 0", []),
+    ],
+)
+def test_keys(selected: Driven, keys: str, expected: list[object]) -> None:
+    assert found(selected, keys) == expected
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "",
+        "()",
+        "NOT",
+        "OR SEEN",
+        "(SEEN",
+        "SEEN)",
+        "0",
+        "FOO",
+        "UID",
+        "SUBJECT",
+        "BEFORE x",
+        "LARGER 4294967296",
+        "RETURN (ALL) ALL",
+        "KEYWORD \\Seen",
+        "1,",
+        "HEADER x",
+    ],
+)
+def test_no_keys(selected: Driven, keys: str) -> None:
+    assert found(selected, keys) == "BAD"
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        (" ".join(["ALL"] * 1000), [1, 2, 3]),
+        (" ".join(["ALL"] * 1001), "BAD"),
+        ("NOT " * 200 + "SEEN", [2]),
+        ("NOT " * 201 + "SEEN", "BAD"),
+        ("NOT " * 40_000 + "SEEN", "BAD"),
+        ("(" * 200 + "SEEN" + ")" * 200, [2]),
+        ("(" * 201 + "SEEN" + ")" * 201, "BAD"),
+        ("(" * 100_000, "BAD"),
+        ("OR SEEN " * 200 + "SEEN", [2]),
+        ("OR " * 200 + "SEEN " * 201, [2]),
+        ("OR " * 60_000 + "SEEN", "BAD"),
+        ("(ALL " * 199 + "SEEN" + ")" * 199, [2]),
+        ("NOT (NOT (" * 50 + "SEEN" + "))" * 50, [2]),
+        ("(OR 1 " * 100 + "SEEN" + ")" * 100, [1, 2]),
+    ],
+)
+def test_limits(selected: Driven, keys: str, expected: object) -> None:
+    """As many keys and as deep as allowed is served, one more is refused, and nothing recurses."""
+    assert found(selected, keys) == expected
+    assert selected.ask("b NOOP")[-1].name == "OK"
+
+
+def test_many_numbers(selected: Driven) -> None:
+    """A set of 64 kB costs its own length once, not once for each message."""
+    assert found(selected, ",".join(["4294967295:*"] * 5000)) == [3]
+    assert found(selected, ",".join(str(number) for number in range(10_000, 25_000))) == []
+
+
+@pytest.mark.parametrize("charset", ["X-NONE", "idna", "base64", "rot13", "undefined", "zlib", '"'])
+def test_charset_that_is_none(selected: Driven, charset: str) -> None:
+    """NO [BADCHARSET]: no codec of Python's that is no charset can be named."""
+    (completion,) = selected.ask(f"a SEARCH CHARSET {charset} ALL")
+
+    assert completion.name == ("BAD" if charset == '"' else "NO")
+    assert completion.code == ("" if charset == '"' else "BADCHARSET")
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "ISO-8859-1", "utf-7", "utf-16", "iso-2022-jp"])
+def test_text_that_is_not_of_its_charset(selected: Driven, charset: str) -> None:
+    """It matches nothing, or what is left of it; no octets are too odd."""
+    for text in (b"\xff\xfe\xfd", b"+", b"\x1b$B", b"\x00\xd8"):
+        literal = b"~{%d+}\r\n%b" % (len(text), text)
+        sent = selected.send(
+            b"a SEARCH CHARSET " + charset.encode() + b" TEXT " + literal + b"\r\n"
+        )
+        assert sent.endswith(b"a OK SEARCH done.\r\n")
+
+
+@pytest.mark.parametrize("seconds", [-(1 << 31), (1 << 34), 253_402_300_800, 1 << 40, 1 << 55])
+def test_file_of_an_impossible_time(selected: Driven, maildir: Path, seconds: int) -> None:
+    """Whatever the file system has, a search by date, and a FETCH of it, ends well."""
+    path = sorted((maildir / "cur").iterdir())[0]
+    try:
+        os.utime(path, (seconds, seconds))
+    except OSError:
+        pytest.skip("not on this file system")
+    selected.ask("b NOOP")
+
+    assert isinstance(found(selected, "SINCE 1-Jan-1990"), list)
+    assert selected.ask("c FETCH 1 INTERNALDATE")[-1].name == "OK"
