@@ -126,7 +126,10 @@ def enter(settings: Settings, maildir: str) -> Tree:
             "uid or gid: "
         )
     path = os.getcwd()
-    tree.remove_leftovers(path)
+    try:
+        tree.remove_leftovers(path)
+    except OSError as error:  # no reason not to serve what can be served
+        log.error("cannot remove leftovers", path, error)
     return Tree(path, trash=settings.trash_folder_name, use_locks=settings.use_locks)
 
 

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from courier.process.request import Receive, Wake
+from imapd.commands import idle
+from tests.imapd.conftest import Drive, Log
+from tests.imapd.driver import Driven
+from tests.imapd.responses import read
+from tests.support.maildirs import deliver
+
+pytestmark = pytest.mark.usefixtures("logged")
+
+PROMPT = b"+ entering idle mode\r\n"
+DONE_OK = b"a OK IDLE completed\r\n"
+BAD = b"a BAD Error in IMAP command received by server.\r\n"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b"DONE\r\n"],
+        [b"done\n"],
+        [b"D", b"O", b"NE", b"\r", b"\n"],
+        [b"DONE \r\n"],
+        [b"Done and more\r\n"],
+        [b"DONE {5}\r\n"],
+        [b"DONE {5+}\r\nab", b"cde x\r\n"],
+    ],
+)
+def test_done(driven: Driven, pieces: list[bytes]) -> None:
+    """However it comes in, and whatever follows it on its line (Courier)."""
+    assert driven.send(b"a IDLE\r\n") == PROMPT
+    assert driven.send(*pieces) == DONE_OK
+    assert driven.send(b"b NOOP\r\n") == b"b OK NOOP completed\r\n"
+
+
+def test_all_in_one_packet(driven: Driven) -> None:
+    """DONE, and the commands behind it, need not wait for the prompt."""
+    sent = driven.send(b"a IDLE\r\nDONE\r\nb IDLE\r\nDONE\r\nc NOOP\r\n")
+
+    assert sent == PROMPT + DONE_OK + PROMPT + b"b OK IDLE completed\r\nc OK NOOP completed\r\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"b NOOP\r\n",
+        b"\r\n",
+        b"DONEX\r\n",
+        b"\x00\xff\r\n",
+        b"b LOGOUT {3}\r\n",
+        b"b X {8+}\r\nLOGOUT\r\n\r\n",
+        b"x" * 200_000 + b"\r\n",
+    ],
+)
+def test_anything_else(driven: Driven, line: bytes) -> None:
+    """It ends IDLE with BAD and is not executed; the next command is."""
+    driven.send(b"a IDLE\r\n")
+
+    assert driven.send(line + b"c NOOP\r\n") == BAD + b"c OK NOOP completed\r\n"
+
+
+def test_with_an_argument(driven: Driven) -> None:
+    """Then it does not begin, and DONE is no command."""
+    responses = driven.ask("a IDLE x\r\nDONE\r\nb NOOP")
+
+    assert [(r.tag, r.name) for r in responses] == [
+        (b"a", "BAD"),
+        (b"DONE", "BAD"),
+        (b"b", "OK"),
+    ]
+
+
+def test_half_an_hour_is_the_end_whatever_is_sent(
+    driven: Driven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rubbish without a line end puts it off no more than changes do."""
+    now = 1000.0
+    monkeypatch.setattr(idle.time, "monotonic", lambda: now)
+    driven.send(b"a SELECT INBOX\r\na IDLE\r\n")
+    for _ in range(17):
+        now += 100
+        assert driven.send(b"x") == b""
+        assert driven.send(Wake.CHANGED) == b""
+        assert isinstance(driven.requests[-1], Receive)
+        assert driven.requests[-1].timeout_s <= 2800 - now
+    now = 2800.0
+
+    assert driven.send(Wake.TIMEOUT) == b"* BYE Disconnected for inactivity.\r\n"
+    assert driven.ended
+
+
+def test_changes(driven: Driven, maildir: Path) -> None:
+    """Told when the watch wakes it up: EXPUNGE too, and each once."""
+    driven.send(b"a SELECT INBOX\r\na IDLE\r\n")
+    base = deliver(maildir, b"x\n", number=1, flags="")
+
+    assert driven.send(Wake.CHANGED) == b"* 1 EXISTS\r\n* 1 RECENT\r\n"
+    (maildir / "cur" / f"{base}:2,").unlink()
+    assert driven.send(Wake.CHANGED) == b"* 1 EXPUNGE\r\n* 0 EXISTS\r\n* 0 RECENT\r\n"
+    assert driven.send(b"DONE\r\n") == DONE_OK
+
+
+def test_change_before_done(driven: Driven, maildir: Path) -> None:
+    """What changed last is told before the completion."""
+    driven.send(b"a SELECT INBOX\r\na IDLE\r\n")
+    deliver(maildir, b"x\n", number=1, flags="")
+
+    assert driven.send(b"DONE\r\n") == b"* 1 EXISTS\r\n* 1 RECENT\r\n" + DONE_OK
+
+
+def test_no_watch_to_be_had(
+    drive: Drive, maildir: Path, logged: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The prompt comes all the same, and the folder is looked at every IMAP_IDLE_TIMEOUT."""
+
+    def refuse(path: str) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    driven = drive(IMAP_IDLE_TIMEOUT="7")
+    monkeypatch.setattr(driven.session.store.watcher, "watch", refuse)
+    driven.send(b"a SELECT INBOX\r\n")
+
+    assert driven.send(b"a IDLE\r\n") == PROMPT
+    assert isinstance(driven.requests[-1], Receive)
+    assert driven.requests[-1].timeout_s == 7
+    assert driven.requests[-1].watch is None
+    assert "cannot watch folder, polling instead" in logged.lines[-1]
+    deliver(maildir, b"x\n", number=1, flags="")
+    assert driven.send(Wake.TIMEOUT) == b"* 1 EXISTS\r\n* 1 RECENT\r\n"
+    assert driven.send(b"DONE\r\n") == DONE_OK
+
+
+@pytest.mark.parametrize("end", ["done", "close", "stop", "lose"])
+def test_watch_is_closed(driven: Driven, end: str) -> None:
+    """However IDLE ends, no descriptor stays open."""
+    driven.send(b"a SELECT INBOX\r\n")
+    before = len(os.listdir("/proc/self/fd"))
+    driven.send(b"a IDLE\r\n")
+    assert len(os.listdir("/proc/self/fd")) == before + 1
+
+    if end == "done":
+        driven.send(b"DONE\r\n")
+    else:
+        getattr(driven, end)()
+
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_without_a_mailbox(driven: Driven) -> None:
+    """Nothing is watched, and DONE ends it."""
+    assert read(driven.send(b"a IDLE\r\nDONE\r\n"))[-1].name == "OK"

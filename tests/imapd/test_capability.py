@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+
+from imapd import capability, settings
+from imapd.commands import table
+
+SHIPPED = "IMAP4rev1 UIDPLUS CHILDREN NAMESPACE THREAD=ORDEREDSUBJECT SORT QUOTA IDLE"
+
+
+def listed(*, tls: bool = False, **environ: str) -> list[str]:
+    return capability.listed(settings.from_environment(environ), tls=tls).split(" ")
+
+
+def test_listed() -> None:
+    """The administrator's words but those not to be had, then Courier's own, then ours."""
+    words = listed(IMAP_CAPABILITY=SHIPPED)
+
+    assert words[:5] == ["IMAP4rev1", "UIDPLUS", "CHILDREN", "NAMESPACE", "IDLE"]
+    assert words[5:7] == ["ENABLE", "UTF8=ACCEPT"]
+    assert set(words[7:]) == {"LITERAL+", "UNSELECT", "MOVE"}
+
+
+def test_nothing_set() -> None:
+    assert listed()[0] == "IMAP4rev1"
+
+
+def test_word_of_both() -> None:
+    """Each word is said once, where the administrator put it."""
+    words = listed(IMAP_CAPABILITY="IMAP4rev1 MOVE IDLE ENABLE")
+
+    assert words[:4] == ["IMAP4rev1", "MOVE", "IDLE", "ENABLE"]
+    assert len(words) == len(set(words))
+
+
+@pytest.mark.parametrize(("tls", "word"), [(False, "AUTH=PLAIN"), (True, "AUTH=EXTERNAL")])
+def test_with_tls(tls: bool, word: str) -> None:
+    """IMAP_CAPABILITY_TLS counts if there is TLS, and only then."""
+    words = listed(
+        tls=tls,
+        IMAP_CAPABILITY="IMAP4rev1 AUTH=PLAIN",
+        IMAP_CAPABILITY_TLS="IMAP4rev1 AUTH=EXTERNAL",
+    )
+
+    assert [w for w in words if w.startswith("AUTH=")] == [word]
+
+
+def test_with_tls_but_no_list_for_it() -> None:
+    assert listed(tls=True, IMAP_CAPABILITY="IMAP4rev1 XX")[1] == "XX"
+
+
+def test_id_is_there_when_it_is_switched_on() -> None:
+    """Any value of IMAP_ID_FIELDS does that, 0 too."""
+    assert "ID" not in listed()
+    assert "ID" in listed(IMAP_ID_FIELDS="0")
+
+
+def test_extensions_switched_off() -> None:
+    """Then Courier's list is all there is, and its capabilities stay in effect."""
+    words = listed(IMAP_EXTENSIONS="0")
+
+    assert words == ["IMAP4rev1", "ENABLE", "UTF8=ACCEPT"]
+
+
+@pytest.mark.parametrize(
+    ("word", "commands"),
+    [
+        ("UIDPLUS", ["UID EXPUNGE"]),
+        ("NAMESPACE", ["NAMESPACE"]),
+        ("IDLE", ["IDLE"]),
+        ("ENABLE", ["ENABLE"]),
+        ("UNSELECT", ["UNSELECT"]),
+        ("MOVE", ["MOVE", "UID MOVE"]),
+        ("ID", ["ID"]),
+    ],
+)
+def test_what_is_listed_exists(word: str, commands: list[str]) -> None:
+    """No capability without its commands."""
+    assert word in listed(IMAP_CAPABILITY=SHIPPED, IMAP_ID_FIELDS="0")
+    assert all(command in table.COMMANDS for command in commands)
+
+
+@pytest.mark.parametrize("word", ["THREAD=REFERENCES", "SORT", "QUOTA", "ACL", "ACL2=UNION"])
+def test_what_does_not_exist_is_not_listed(word: str) -> None:
+    """Though the file says so, in whatever case."""
+    words = listed(IMAP_CAPABILITY=f"IMAP4rev1 {word} {word.lower()}")
+
+    assert not {word, word.lower()} & set(words)
