@@ -22,6 +22,8 @@ from courier.maildir.uiddb import UidDb
 #: Highest UIDVALIDITY of folders that are gone, kept where a clock would give it out again.
 _WATERMARK = "pycourier-uidvalidity"
 _DELETED = "deleted"
+#: Octets; with its dot a directory's name has 255.
+_LONGEST_NAME = 254
 
 
 class Tree:
@@ -34,11 +36,21 @@ class Tree:
         self._use_locks = use_locks
 
     def directory(self, name: str) -> str:
-        """Give the directory of folder ``name``, whether it exists or not."""
-        return os.path.join(self.path, "." + name) if name else self.path
+        """Give the directory of folder ``name``, whether it exists or not.
+
+        Raises:
+            ValueError: it is no name of a folder (`is_name`).
+        """
+        if not name:
+            return self.path
+        if not is_name(name):
+            raise ValueError(f"no name of a folder: {name!r}")
+        return os.path.join(self.path, "." + name)
 
     def exists(self, name: str) -> bool:
         """Tell whether ``name`` is a folder: a directory with ``cur/`` in it."""
+        if name and not is_name(name):
+            return False
         return os.path.isdir(os.path.join(self.directory(name), "cur"))
 
     def folders(self) -> list[str]:
@@ -46,13 +58,8 @@ class Tree:
 
         Files and directories with a leading dot that are no folders are left out.
         """
-        names = [
-            entry.name[1:]
-            for entry in os.scandir(self.path)
-            if is_name(entry.name[1:])
-            and entry.name.startswith(".")
-            and self.exists(entry.name[1:])
-        ]
+        dotted = (name[1:] for name in os.listdir(self.path) if name.startswith("."))
+        names = [name for name in dotted if is_name(name) and self.exists(name)]
         return ["", *sorted(names)]
 
     def below(self, name: str) -> list[str]:
@@ -72,10 +79,11 @@ class Tree:
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
         built = os.path.join(self.path, "tmp", delivery.unique_name("folder"))
-        os.mkdir(built, 0o700)
         try:
-            for directory in ("tmp", "new", "cur"):
-                os.mkdir(os.path.join(built, directory), 0o700)
+            for directory in ("", "tmp", "new", "cur"):
+                path = os.path.join(built, directory)
+                os.mkdir(path, 0o700)
+                os.chmod(path, 0o700)  # whatever the umask
             with open(os.path.join(built, "maildirfolder"), "x") as file:
                 os.fchmod(file.fileno(), 0o600)
             uidvalidity = uiddb.new_uidvalidity(time.time(), above=self._watermark())
@@ -117,7 +125,8 @@ class Tree:
         """Rename a folder and all below it; each gets a new UIDVALIDITY.
 
         The directories are renamed one by one, in the order of their names; if one can't be, those
-        before it are renamed back. A crash leaves some of them renamed, no message lost.
+        before it are renamed back. A crash leaves some of them renamed, no message lost. A new
+        UIDVALIDITY is there before the new name, so it is also what a failure leaves.
 
         Raises:
             FileNotFoundError: there is neither such a folder nor one below it.
@@ -134,20 +143,21 @@ class Tree:
         if new == old or new.startswith(old + "."):
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), new)
         for _, target in moves:
+            if len(os.fsencode(target)) > _LONGEST_NAME:
+                raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), target)
             if os.path.lexists(self.directory(target)):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
         done: list[tuple[str, str]] = []
         try:
             for name, target in moves:
                 self._raise_watermark(self.directory(name))
+                self._renumber(self.directory(name))
                 os.rename(self.directory(name), self.directory(target))
                 done.append((name, target))
         except OSError:
             for name, target in reversed(done):
                 os.rename(self.directory(target), self.directory(name))
             raise
-        for _, target in done:
-            self._renumber(self.directory(target))
         delivery.sync_directory(self.path)
 
     def _renumber(self, directory: str) -> None:
@@ -174,7 +184,11 @@ class Tree:
         The clock gives a value out again within the same second (Courier sleeps two seconds
         instead), and values from before 2011 are above the clock's (another epoch).
         """
-        database = uiddb.read(directory)
+        try:
+            database = uiddb.read(directory)
+        except OSError as error:
+            log.error("cannot read courierimapuiddb", directory, error)
+            return
         if database is None or database.uidvalidity < uiddb.new_uidvalidity(time.time()):
             return
         if database.uidvalidity > self._watermark():
@@ -188,7 +202,7 @@ def is_name(name: str) -> bool:
         "/" not in name
         and "\0" not in name
         and all(name.split("."))
-        and len(os.fsencode(name)) <= 254
+        and len(os.fsencode(name)) <= _LONGEST_NAME
     )
 
 
