@@ -133,6 +133,7 @@ class Tree:
             FileExistsError: there is something under a new name.
             OSError: the system refused; all names are as before.
         """
+        self.directory(new)  # a name at all
         moves = [
             (name, new + name[len(old) :])
             for name in self.folders()

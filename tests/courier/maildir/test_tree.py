@@ -65,13 +65,13 @@ def test_names_that_cannot_be(top: Tree, maildir: Path, name: str) -> None:
     assert not tree.is_name(name)
     if name == "":
         return  # INBOX
-    filled(maildir, "a")
+    filled(maildir, "other")
 
-    for call in (top.create, top.delete, partial(top.rename, "a"), top.directory):
+    for call in (top.create, top.delete, partial(top.rename, "other"), top.directory):
         with pytest.raises(ValueError):
             call(name)
     assert not top.exists(name)
-    assert sorted(os.listdir(maildir)) == [".a", "cur", "new", "tmp"]
+    assert sorted(os.listdir(maildir)) == [".other", "cur", "new", "tmp"]
     assert sorted(os.listdir(maildir.parent)) == ["Maildir"]
 
 
