@@ -1,0 +1,1 @@
+"""Who a client is: accounts, passwords, SASL, and the protocol of authdaemond's socket."""

@@ -1,0 +1,117 @@
+"""Stored passwords: whether one fits, and making new ones.
+
+Courier's own forms are a prefix in braces and base64; anything else is crypt(3)'s. The result of
+each is compared as text, in constant time.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import re
+from collections.abc import Callable
+
+from courier.auth import libcrypt
+
+_PREFIX = re.compile(rb"\{([A-Za-z0-9]+)\}")
+_SALT_SIZE = 4
+_SHA1_SIZE = 20
+
+#: What a salt of crypt(3) is made of.
+_SALT_ALPHABET = b"./0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def fits(password: bytes, stored: bytes) -> bool:
+    """Whether ``password`` is the one that ``stored`` was made of."""
+    prefix = _PREFIX.match(stored)
+    kind = prefix[1].upper() if prefix else b""
+    value = stored[prefix.end() :] if prefix else stored
+    if kind == b"SSHA":
+        made = _ssha(password, _salt_of(value))
+    elif kind in _DIGESTS:
+        made = _DIGESTS[kind](password)
+    elif kind == b"CRYPT" or not prefix:
+        made = _crypted(password, value)
+    else:
+        return False
+    return made is not None and bool(value) and hmac.compare_digest(made, value)
+
+
+def _crypted(password: bytes, stored: bytes) -> bytes | None:
+    try:
+        return libcrypt.crypt(password, stored)
+    except libcrypt.CryptError:
+        return None
+
+
+def _base64_of(name: str) -> Callable[[bytes], bytes]:
+    return lambda password: base64.b64encode(hashlib.new(name, password).digest())
+
+
+_DIGESTS: dict[bytes, Callable[[bytes], bytes]] = {
+    b"MD5": _base64_of("md5"),
+    b"MD5RAW": lambda password: hashlib.md5(password).hexdigest().encode(),
+    b"SHA": _base64_of("sha1"),
+    b"SHA256": _base64_of("sha256"),
+    b"SHA512": _base64_of("sha512"),
+}
+
+
+def _ssha(password: bytes, salt: bytes | None) -> bytes | None:
+    if not salt:
+        return None
+    return base64.b64encode(hashlib.sha1(password + salt).digest() + salt)
+
+
+def _salt_of(value: bytes) -> bytes | None:
+    # Courier takes salts of four octets alone; OpenLDAP makes longer ones.
+    try:
+        return base64.b64decode(value, validate=True)[_SHA1_SIZE:]
+    except binascii.Error:
+        return None
+
+
+# --- Making ---------------------------------------------------------------------------------------
+
+
+def md5_crypt(password: bytes) -> bytes:
+    """`$1$` and a salt of eight characters."""
+    return libcrypt.crypt(password, b"$1$" + _random_salt(8))
+
+
+def des_crypt(password: bytes) -> bytes:
+    """crypt(3)'s oldest form, with its salt of two characters."""
+    return libcrypt.crypt(password, _random_salt(2))
+
+
+def like(password: bytes, stored: bytes) -> bytes:
+    """Store ``password`` in the manner of ``stored``, the hash of the password before it.
+
+    Courier makes `$1$` or `{SSHA}` of what it doesn't know. That would weaken a bcrypt hash, so
+    here crypt(3)'s methods stay what they are, and the oldest, DES, becomes the system's best.
+    """
+    prefix = _PREFIX.match(stored)
+    kind = prefix[1].upper() if prefix else b""
+    if kind in _DIGESTS:
+        return b"{" + kind + b"}" + _DIGESTS[kind](password)
+    if kind == b"SSHA":
+        salted = _ssha(password, os.urandom(_SALT_SIZE))
+        assert salted is not None
+        return b"{SSHA}" + salted
+    method = re.match(rb"(?:\{CRYPT\})?(\$[0-9a-z]+\$)", stored, re.IGNORECASE)
+    lead = stored[: prefix.end()] if prefix and kind == b"CRYPT" else b""
+    return lead + libcrypt.crypt(password, _setting(method[1] if method else b""))
+
+
+def _setting(method: bytes) -> bytes:
+    try:
+        return libcrypt.setting(method)
+    except libcrypt.CryptError:
+        return libcrypt.setting()
+
+
+def _random_salt(size: int) -> bytes:
+    return bytes(_SALT_ALPHABET[octet % 64] for octet in os.urandom(size))
