@@ -33,8 +33,9 @@ def read(folder: Folder) -> Status:
     if database is None:
         database = folder.begin()
     new = {filename.base(name): name for name in scan.listing(folder.path, "new")}
-    cur = {filename.base(name): name for name in scan.listing(folder.path, "cur")}
-    unknown = (new.keys() | cur.keys()) - set(database.bases)
+    known = set(database.bases)
+    cur = scan.present(folder.path, known - new.keys())
+    unknown = (new.keys() | cur.keys()) - known
     flags = [filename.flags(name) for name in (new | cur).values()]
     return Status(
         messages=len(flags),
