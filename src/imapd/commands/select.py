@@ -38,6 +38,9 @@ def _open(session: Session, arguments: Parser, *, read_only: bool) -> Handling:
     try:
         view = View(session.store.open(directory), read_only=read_only)
         yield Work(view.refresh)
+        if view.folder.is_void:  # renumbered since it was last open: this client was told nothing
+            view = View(session.store.open(directory), read_only=read_only)
+            yield Work(view.refresh)
     except OSError as error:
         log.error("cannot open folder", directory, error)
         return No("Unable to open this mailbox.")
