@@ -1,0 +1,54 @@
+"""userdbpw: turn a password on standard input into what userdb stores. See userdbpw(8)."""
+
+from __future__ import annotations
+
+import functools
+import getpass
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from courier.auth import hmac_state, passwords
+
+_HMAC = {
+    f"-hmac-{name}": functools.partial(hmac_state.secret, function)
+    for name, function in hmac_state.HASHES.items()
+}
+_KINDS: Mapping[str, Callable[[bytes], bytes]] = {"-md5": passwords.md5_crypt, **_HMAC}
+
+
+def main(arguments: Sequence[str]) -> int:
+    if any(argument not in _KINDS for argument in arguments):
+        print("userdbpw: invalid argument.", file=sys.stderr)
+        return 1
+    # Courier: -hmac-… wins over -md5 in any order; of two, the last counts.
+    chosen = sorted(arguments, key=lambda argument: argument in _HMAC)
+    kind = _KINDS[chosen[-1]] if chosen else passwords.des_crypt
+    try:
+        password = _password()
+    except EOFError:
+        return 1
+    sys.stdout.buffer.write(kind(password) + b"\n")
+    return 0
+
+
+def _password() -> bytes:
+    """Read one line, or ask twice at a terminal.
+
+    Raises:
+        EOFError: there is nothing to read.
+    """
+    if not sys.stdin.isatty():
+        line = sys.stdin.buffer.readline()
+        if not line:
+            raise EOFError
+        return line.removesuffix(b"\n")
+    while True:
+        typed = getpass.getpass("Password: ", sys.stderr)
+        if getpass.getpass("Reenter password: ", sys.stderr) == typed:
+            return os.fsencode(typed)
+        print("Passwords don't match.", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
