@@ -106,7 +106,7 @@ class _Driver:
             if self._source in ready:
                 try:
                     return os.read(self._source, _PIECE)
-                except ConnectionError:
+                except OSError:  # however the connection broke: it has ended
                     return b""
             watch = request.watch
             if watch and watch.source.fileno() in ready and watch in watch.source.collect():
