@@ -162,6 +162,8 @@ class Session:
                     yield self._sent(b"* BYE Courier-IMAP server shut down by signal.\r\n")
         except (ClientGone, ShuttingDown, _EndOfInput):
             pass  # nobody is there, or all has been said
+        except Exception as error:
+            log.bug(self.client.user, "session", error)
         finally:
             self._log_end(end)
 

@@ -21,9 +21,9 @@ from typing import TypeVar
 
 from courier import log
 from courier.maildir import delivery, filename, keywords, scan, uiddb
+from courier.maildir.change import FlagChange, KeywordChange, rename_flags, unlink
 from courier.maildir.changelog import ChangeLog
 from courier.maildir.columns import EMPTY, Columns, Names
-from courier.maildir.filename import Flag
 from courier.maildir.lock import FolderLock
 from courier.maildir.numbering import Entry, Numbering
 from courier.maildir.scan import FolderGone
@@ -59,33 +59,6 @@ class Options:
     use_locks: bool = True  # IMAP_USELOCKS
     keywords: bool = True  # IMAP_KEYWORDS
     fsync: bool = True  # IMAP_FSYNC: what was answered OK survives a power failure
-
-
-@dataclass(frozen=True, slots=True)
-class FlagChange:
-    """What to do with a message's flags; ``FlagChange(add=f, remove=~0)`` sets exactly ``f``."""
-
-    add: int = 0
-    remove: int = 0
-
-    def apply(self, flags: int) -> int:
-        return (flags & ~self.remove | self.add) & filename.ALL_FLAGS
-
-
-@dataclass(frozen=True, slots=True)
-class KeywordChange:
-    """What to do with a message's keywords; names compare without regard to case."""
-
-    add: tuple[str, ...] = ()
-    remove: tuple[str, ...] = ()
-    clear: bool = False  # remove all others first
-
-    def apply(self, words: Sequence[str]) -> tuple[str, ...]:
-        dropped = {word.lower() for word in self.remove}
-        kept = {} if self.clear else {word.lower(): word for word in words}
-        for word in self.add:
-            kept.setdefault(word.lower(), word)
-        return tuple(word for lower, word in kept.items() if lower not in dropped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,7 +387,7 @@ class Folder:
             try:
                 for uid in uids:
                     try:
-                        renamed[uid] = self._with_file(uid, partial(_rename_flags, change))
+                        renamed[uid] = self._with_file(uid, partial(rename_flags, change))
                     except MessageGone:
                         continue
             finally:
@@ -506,7 +479,7 @@ class Folder:
         with self._mutex:
             for uid in uids:
                 try:
-                    name = self._with_file(uid, partial(_unlink, only_deleted))
+                    name = self._with_file(uid, partial(unlink, only_deleted=only_deleted))
                 except MessageGone:
                     continue
                 if name is not None:
@@ -556,28 +529,6 @@ class Folder:
         paths = {base: os.path.join(new, name) for base, name in waiting.items()}
         paths |= {base: os.path.join(cur, name) for base, name in there.items()}
         self._sightings, self._absent = paths, expected - there.keys()
-
-
-def _rename_flags(change: FlagChange, path: bytes) -> bytes:
-    """Rename one message file and return its new name, in ``cur/``."""
-    directory, name = os.path.split(path)
-    wanted = filename.with_flags(name, change.apply(filename.flags(name)))
-    target = os.path.join(os.path.dirname(directory), b"cur", wanted)
-    if target == path:
-        os.lstat(path)  # the flags are only true if the file still has this name
-    else:
-        scan.move(path, target)
-    return wanted
-
-
-def _unlink(only_deleted: bool, path: bytes) -> bytes | None:
-    """Unlink one message file and return its name; None when it is to stay."""
-    name = os.path.basename(path)
-    if only_deleted and not filename.flags(name) & Flag.DELETED:
-        os.lstat(path)
-        return None
-    os.unlink(path)
-    return name
 
 
 def _unlink_quietly(path: bytes) -> None:

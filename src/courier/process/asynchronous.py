@@ -20,6 +20,7 @@ from courier.process.request import (
     Receive,
     ShuttingDown,
     Steps,
+    Unfinished,
     Wake,
     Watch,
     WatchSource,
@@ -89,6 +90,7 @@ class Connection(asyncio.Protocol):
         self._is_blocked = False  # the client does not read
         self._is_busy = False  # a thread works, or the session's next step is scheduled
         self._failure: BaseException | None = None
+        self._is_between = False  # nothing is thrown in before the first step, or amid a response
         self._is_done = False
 
     async def start(self, connection: socket.socket) -> None:
@@ -172,7 +174,7 @@ class Connection(asyncio.Protocol):
         self._is_busy = False
         until = time.monotonic() + _TURN_S
         while not self._is_done:
-            if self._failure is not None:
+            if self._failure is not None and self._is_between:
                 failure, self._failure = self._failure, None
             try:
                 step = (
@@ -185,6 +187,7 @@ class Connection(asyncio.Protocol):
                 self._finish()
                 return
             answer = failure = None
+            self._is_between = not isinstance(step, Unfinished)
             if isinstance(step, bytes):
                 if step and self._transport is not None:
                     self._transport.write(step)

@@ -9,7 +9,7 @@ import socket
 import stat
 import time
 
-from courier.process.request import ClientGone, Receive, ShuttingDown, Steps, Wake
+from courier.process.request import ClientGone, Receive, ShuttingDown, Steps, Unfinished, Wake
 
 #: Seconds without progress after which a client that does not read is given up.
 _STALLED_S = 60.0
@@ -58,14 +58,16 @@ class _Driver:
         answer: object = None
         failure: BaseException | None = None
         told = False
+        is_between = False  # nothing is thrown in before the first step, or amid a response
         while True:
-            if self._stopping and not told:
+            if self._stopping and is_between and not told:
                 told, failure = True, ShuttingDown()
             try:
                 request = session.send(answer) if failure is None else session.throw(failure)
             except StopIteration:
                 break
             answer = failure = None
+            is_between = not isinstance(request, Unfinished)
             try:
                 if isinstance(request, bytes):
                     self._write(request)

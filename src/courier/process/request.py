@@ -62,6 +62,10 @@ class Work:
     call: Callable[[], object]
 
 
+class Unfinished(bytes):
+    """Octets of a response that goes on: where the server stops, it stops behind its end."""
+
+
 #: Octets to write, or a request.
 Request = bytes | Receive | Work
 # The answer's type depends on the request, which a generator's type can't say.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from courier import log
 from courier.maildir.folder import MessageGone
 from courier.message.message import Message
-from courier.process.request import Work
+from courier.process.request import Unfinished, Work
 from imapd import mailbox, section, structure, updates
 from imapd.commands.store import mark_seen
 from imapd.completion import Completion, Ok
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Messages answered from columns alone before others get their turn.
 _SLICE = 500
+#: Octets of a response that are collected before they are sent on.
+_PIECE = 262_144
 _UNICODE_ALERT = (
     "* OK [ALERT] Message {} appears to be a Unicode message and your E-mail reader did not enable "
     "Unicode support. Please use an E-mail reader that supports IMAP with UTF-8 "
@@ -98,7 +100,7 @@ def _fetch(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
             )
             yield f"* NO [ALERT] Cannot open message {seq}\r\n".encode()
             continue
-        yield _line(session, plan, seq, message, found)
+        yield from _pieces(session, plan, seq, message, found)
         if plan.sets_seen:
             newly_seen = yield Work(partial(mark_seen, view, [view.uids[seq - 1]]))
             if newly_seen:
@@ -135,6 +137,26 @@ def _open(session: Session, uid: int, plan: _Plan) -> tuple[Message | None, os.s
     message = Message(data)
     session.keep(uid, message, found)
     return message, found
+
+
+def _pieces(
+    session: Session,
+    plan: _Plan,
+    seq: int,
+    message: Message | None,
+    found: os.stat_result | None,
+) -> Iterator[bytes]:
+    """Write one response; a large one in pieces, for a client may ask for a message 100 times."""
+    piece = [b"* %d FETCH (" % seq]
+    size = 0
+    for index, item in enumerate(plan.items):
+        part = _item(session, item, seq, message, found)
+        piece.append(b" " + part if index else part)
+        size += len(part)
+        if size > _PIECE:
+            yield Unfinished(b"".join(piece))
+            piece, size = [], 0
+    yield b"".join(piece) + b")\r\n"
 
 
 def _line(

@@ -146,7 +146,7 @@ def flags(words: Sequence[str]) -> tuple[int, tuple[str, ...]]:
             if word.lower() not in _SYSTEM:
                 raise Violation
             bits |= _SYSTEM[word.lower()]
-        elif keyword_files.valid(word):
+        elif keyword_files.valid(word) and word.upper() != "NIL":  # Courier: no flag at all
             names.setdefault(word.lower(), word)
         else:
             raise Violation

@@ -18,7 +18,7 @@ from imapd.wire.section import Section, SectionText
 T = TypeVar("T")
 
 #: Parts that a parenthesised list may have: no client comes near, and lists stay cheap.
-_MAX_LIST = 5_000
+_MAX_LIST = 1_000
 #: Seconds since 1970 between which any file system can hold a file's time.
 _EARLIEST, _LATEST = -(1 << 31), 1 << 33
 
