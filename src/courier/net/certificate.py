@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -261,7 +261,8 @@ def _public_octets(owner: x509.Certificate | PrivateKey) -> bytes:
 
 def _validity(certificate: x509.Certificate) -> tuple[datetime, datetime]:
     if hasattr(certificate, "not_valid_after_utc"):  # cryptography 42
-        return certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        utc: Any = certificate  # Debian 12's types don't know of it
+        return utc.not_valid_before_utc, utc.not_valid_after_utc
     return (
         certificate.not_valid_before.replace(tzinfo=UTC),
         certificate.not_valid_after.replace(tzinfo=UTC),

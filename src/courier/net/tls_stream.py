@@ -200,7 +200,7 @@ class TlsStream:
     @property
     def alpn(self) -> str:
         """The application protocol agreed on, or nothing."""
-        return self._connection.get_alpn_proto_negotiated().decode("ascii", "replace")
+        return str(self._connection.get_alpn_proto_negotiated(), "ascii", "replace")
 
     def subject(self) -> dict[str, str]:
         """Return the subject of the client's certificate: `EMAILADDRESS`, `CN`, ...
