@@ -143,6 +143,10 @@ def absolute_path(text: str) -> Path:
     return Path(text)
 
 
+def absolute_path_or_none(text: str) -> Path | None:
+    return absolute_path(text) if text else None
+
+
 def options(text: str) -> tuple[str, ...]:
     """Words for a command line. Courier: the start script has the shell take them apart again."""
     try:

@@ -97,6 +97,26 @@ def values(
     return found
 
 
+def values_of(
+    tables: Sequence[type], assignments: Mapping[str, Assignment], *, for_daemon: bool
+) -> list[Mapping[str, Any]]:  # Any: each field's own type
+    """Read what is assigned for each of several dataclasses.
+
+    Raises:
+        SettingsError: with the lines of them all.
+    """
+    found: list[Mapping[str, Any]] = []
+    wrong: list[str] = []
+    for one in tables:
+        try:
+            found.append(values(one, assignments, for_daemon=for_daemon))
+        except SettingsError as error:
+            wrong += error.lines
+    if wrong:
+        raise SettingsError(wrong)
+    return found
+
+
 def _assigned(declared: Setting, assignments: Mapping[str, Assignment]) -> Mapping[int, Assignment]:
     """The assignments to a setting: by port for a family, else under 0."""
     if not declared.is_family:

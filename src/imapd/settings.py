@@ -1,20 +1,24 @@
-"""imapd's settings: one line for each, in the order of `conf/imapd.dist`.
+"""imapd's settings: one line for each, in the order of `conf/imapd.dist` and `imapd-ssl.dist`.
 
-Each is explained in imapd(8). The files are Courier's, `/etc/courier/imapd` and `imapd-ssl`.
+Each is explained in imapd(8). The files are Courier's, `/etc/courier/imapd` and `imapd-ssl`. Both
+daemons, imapd and imapd-ssl, read both files, each its own one last. The TLS_* settings are in
+`courier.tls_settings`; what it all comes to for one of the daemons, in `imapd.service`.
 """
 
 # ruff: noqa: RUF009  a call per field is how this table is written
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from courier import log, paths, shell
+from courier import log, paths, shell, tcpd_options
 from courier import setting_reader as read
 from courier.setting_reader import Address, Expected, Port
-from courier.settings import SettingsError, family, notices, setting, values
+from courier.settings import SettingsError, family, notices, setting, table, values, values_of
 from courier.shell import Assignment, Origin
+from courier.tcpd_options import TcpdOptions
+from courier.tls_settings import OLD_PROTOCOLS, TlsSettings
 
 __all__ = ["Purge", "Settings", "SettingsError", "from_environment", "load"]
 
@@ -83,8 +87,12 @@ def _days(text: str) -> int:
         raise _EXPECTED_PURGES from None
 
 
-def _tcpd_options(text: str) -> tuple[str, ...]:
-    return tuple(option for option in read.options(text) if option != _OBSOLETE_OPTION)
+def _limit(text: str) -> int | None:
+    return read.number(1)(text) if text else None
+
+
+def _no_or_one(text: str) -> bool:
+    return read.number(0, 1)(text) == 1
 
 
 def _folder_name(text: str) -> str:
@@ -92,6 +100,8 @@ def _folder_name(text: str) -> str:
         raise Expected("a folder's name without leading dot")
     return text or "Trash"
 
+
+_LOGIN_USER = "pycourier-login"
 
 _outbox = read.matching(r"\.[^/]*[^/.]", "a folder's directory name with its leading dot: .Outbox")
 _header_name = read.matching(r"[!-9;-~]+", "a header field's name")
@@ -105,7 +115,8 @@ class Settings:
     """All of imapd's settings. Without arguments: nothing was set.
 
     Those read ``by_daemon`` say something after `load` alone. ``environment`` holds all variables,
-    also those that aren't ours: programs that imapd runs for a session get them.
+    also those that aren't ours: programs that imapd runs for a session get them. ``origins`` says
+    of each variable where it was set.
     """
 
     address: Address | None = setting("ADDRESS", read.address, unset=None, by_daemon=True)
@@ -116,7 +127,9 @@ class Settings:
     pid_file: Path = setting(
         "PIDFILE", read.absolute_path, unset=paths.RUNDIR / "imapd.pid", by_daemon=True
     )
-    tcpd_options: tuple[str, ...] = setting("TCPDOPTS", _tcpd_options, unset=(), by_daemon=True)
+    tcpd_options: TcpdOptions = setting(
+        "TCPDOPTS", tcpd_options.parse, unset=TcpdOptions(), by_daemon=True
+    )
     access_file: Path | None = setting(
         "IMAPACCESSFILE", read.path_or_none, unset=None, by_daemon=True
     )
@@ -164,50 +177,45 @@ class Settings:
     start: bool = setting("IMAPDSTART", read.yes, unset=False, by_daemon=True)
     maildir_path: str = setting("MAILDIRPATH", read.text_or("Maildir"), unset="Maildir")
 
+    # imapd-ssl
+    ssl_port: tuple[Port, ...] = setting("SSLPORT", read.ports, unset=(Port(993),), by_daemon=True)
+    ssl_address: Address | None = setting("SSLADDRESS", read.address, unset=None, by_daemon=True)
+    ssl_pid_file: Path = setting(
+        "SSLPIDFILE", read.absolute_path, unset=paths.RUNDIR / "imapd-ssl.pid", by_daemon=True
+    )
+    ssl_logger_options: tuple[str, ...] = setting(
+        "SSLLOGGEROPTS", read.options, unset=(), by_daemon=True
+    )
+    ssl_start: bool = setting("IMAPDSSLSTART", read.yes, unset=False, by_daemon=True)
+    starttls: bool = setting("IMAPDSTARTTLS", read.yes, unset=False, by_daemon=True)
+    tls_required: bool = setting("IMAP_TLS_REQUIRED", read.flag, unset=False, by_daemon=True)
+    couriertls: str | None = setting("COURIERTLS", read.text_or_none, unset=None, by_daemon=True)
+
     # Additions of ours
     extensions: bool = setting("IMAP_EXTENSIONS", read.flag_or_on, unset=True)
     max_append: int = setting("IMAP_MAX_APPEND", read.octets, unset=0)
     fsync: bool = setting("IMAP_FSYNC", read.flag_or_on, unset=True)
+    max_per_c: int | None = setting("IMAP_MAXPERC", _limit, unset=None, by_daemon=True)
+    login_user: str = setting(
+        "LOGIN_USER", read.text_or(_LOGIN_USER), unset=_LOGIN_USER, by_daemon=True
+    )
+    login_processes: int = setting(
+        "IMAP_LOGIN_PROCESSES", read.number(1, 64), unset=2, by_daemon=True
+    )
+    login_isolation: bool = setting("IMAP_LOGIN_ISOLATION", read.flag, unset=False, by_daemon=True)
+    one_session_per_worker: bool = setting(
+        "IMAP_SESSIONS_PER_WORKER", _no_or_one, unset=False, by_daemon=True
+    )
 
+    tls: TlsSettings = field(default_factory=TlsSettings)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    origins: Mapping[str, Origin] = field(default_factory=dict, repr=False)
 
 
 # Settings that stand in the same files and that another part of the server reads.
 _OTHERS = frozenset(
-    {
-        "SSLPORT",
-        "SSLADDRESS",
-        "SSLPIDFILE",
-        "SSLLOGGEROPTS",
-        "IMAPDSSLSTART",
-        "IMAPDSTARTTLS",
-        "IMAP_TLS_REQUIRED",
-        "COURIERTLS",
-        "TLS_PRIORITY",
-        "TLS_PROTOCOL",
-        "TLS_CIPHER_LIST",
-        "TLS_STARTTLS_PROTOCOL",
-        "TLS_MIN_DH_BITS",
-        "TLS_TIMEOUT",
-        "TLS_CERTFILE",
-        "TLS_PRIVATE_KEYFILE",
-        "TLS_DHPARAMS",
-        "TLS_TRUSTCERTS",
-        "TLS_VERIFYPEER",
-        "TLS_EXTERNAL",
-        "TLS_CACHEFILE",
-        "TLS_CACHESIZE",
-        "TLS_INTCACHESIZE",
-        "TLS_ALPN",
-        "DEBUG_LOGIN",
-        "TIMEOUT_SOCK",
-        "TIMEOUT_READ",
-        "TIMEOUT_WRITE",
-    }
+    {"DEBUG_LOGIN", "TIMEOUT_SOCK", "TIMEOUT_READ", "TIMEOUT_WRITE", "TLS_INTCACHESIZE"}
 )
-
-# Courier: gone from couriertcpd since 5.2.7, but Debian's file still has it.
-_OBSOLETE_OPTION = "-noidentlookup"
 
 _OBSOLETE = {
     "AUTHMODULES": "the modules stand in authdaemonrc, as authmodulelist",
@@ -222,9 +230,10 @@ _OBSOLETE = {
 
 
 def load(files: Sequence[Path], warn: Callable[[str], None] = log.warn) -> Settings:
-    """Read settings files in order, later assignments winning: imapd-ssl, then imapd.
+    """Read settings files in order, later assignments winning.
 
-    Unknown and obsolete names are told to ``warn``; they are passed on to programs that are run.
+    That is imapd-ssl, then imapd for the daemon imapd, and the reverse for imapd-ssl. Unknown and
+    obsolete names are told to ``warn``; they are passed on to programs that are run.
 
     Raises:
         SettingsError: with a line for each value, or for the file, that can't be used.
@@ -235,13 +244,32 @@ def load(files: Sequence[Path], warn: Callable[[str], None] = log.warn) -> Setti
         raise SettingsError([str(error)]) from error
     except OSError as error:
         raise SettingsError([f"{error.filename}: {error.strerror}"]) from error
-    found = values(Settings, assignments, for_daemon=True)
-    for line in notices(Settings, assignments, _OTHERS, _OBSOLETE):
+    found, tls = values_of((Settings, TlsSettings), assignments, for_daemon=True)
+    of_tls = {one.name for one in table(TlsSettings).values()}
+    for line in notices(Settings, assignments, _OTHERS | of_tls, _OBSOLETE):
         warn(line)
-    if (tcpd := assignments.get("TCPDOPTS")) and _OBSOLETE_OPTION in tcpd.value:
-        warn(f"{tcpd.origin}: TCPDOPTS: {_OBSOLETE_OPTION} is obsolete and ignored")
-    environment = paths.SHELL_VARIABLES | {name: one.value for name, one in assignments.items()}
-    return Settings(**found, environment=environment)
+    settings = Settings(
+        **found,
+        tls=TlsSettings(**tls),
+        environment=paths.SHELL_VARIABLES | {name: one.value for name, one in assignments.items()},
+        origins={name: one.origin for name, one in assignments.items()},
+    )
+    for name, text in _without_effect(settings):
+        warn(f"{settings.origins[name]}: {name}: {text}")
+    return settings
+
+
+def _without_effect(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield what is set, is understood, and changes nothing."""
+    for option in settings.tcpd_options.ignored:
+        yield "TCPDOPTS", f"{option} is obsolete and ignored"
+    if settings.tls.priority:
+        yield "TLS_PRIORITY", "is GnuTLS's; see TLS_PROTOCOL and TLS_CIPHER_LIST"
+    if settings.tls.min_dh_bits:
+        yield "TLS_MIN_DH_BITS", "is GnuTLS's; OpenSSL refuses parameters that are too short"
+    for name in ("TLS_PROTOCOL", "TLS_STARTTLS_PROTOCOL"):
+        if (value := settings.environment.get(name, "").strip()) in OLD_PROTOCOLS:
+            yield name, f"{value} is obsolete and taken for unset"
 
 
 def from_environment(environ: Mapping[str, str]) -> Settings:

@@ -2,6 +2,7 @@
 
 import socket
 from ipaddress import ip_address
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,13 @@ import pytest
 from courier import paths
 from courier.setting_reader import Port
 from courier.shell import Origin
+from courier.tcpd_options import TcpdOptions
+from courier.tls_settings import Protocol, TlsSettings
 from imapd.settings import Purge, Settings, SettingsError, from_environment, load
 
-DIST = Path(__file__).parents[2] / "conf" / "imapd.dist"
+CONF = Path(__file__).parents[2] / "conf"
+DIST = CONF / "imapd.dist"
+DIST_SSL = CONF / "imapd-ssl.dist"
 
 
 @pytest.fixture
@@ -40,7 +45,7 @@ UNSET: dict[str, Any] = {
     "max_daemons": 40,
     "max_per_ip": 4,
     "pid_file": Path("/run/courier/imapd.pid"),
-    "tcpd_options": (),
+    "tcpd_options": TcpdOptions(),
     "access_file": None,
     "logger_options": (),
     "default_domain": None,
@@ -81,9 +86,39 @@ UNSET: dict[str, Any] = {
     "skip_symlink_checks": False,
     "start": False,
     "maildir_path": "Maildir",
+    "ssl_port": (Port(993),),
+    "ssl_address": None,
+    "ssl_pid_file": Path("/run/courier/imapd-ssl.pid"),
+    "ssl_logger_options": (),
+    "ssl_start": False,
+    "starttls": False,
+    "tls_required": False,
+    "couriertls": None,
     "extensions": True,
     "max_append": 0,
     "fsync": True,
+    "max_per_c": None,
+    "login_user": "pycourier-login",
+    "login_processes": 2,
+    "login_isolation": False,
+    "one_session_per_worker": False,
+    "tls.priority": None,
+    "tls.protocol": None,
+    "tls.ciphers": None,
+    "tls.starttls_protocol": None,
+    "tls.min_dh_bits": 0,
+    "tls.timeout_s": None,
+    "tls.certificate": None,
+    "tls.private_key": None,
+    "tls.dh_parameters": None,
+    "tls.trusted": None,
+    "tls.verify": None,
+    "tls.external": None,
+    "tls.cache_file": None,
+    "tls.cache_size": 524288,
+    "tls.alpn": (),
+    "tls.chain": None,
+    "tls.ciphersuites": None,
 }
 
 CAPABILITY = (
@@ -94,7 +129,7 @@ CAPABILITY_ORIG = CAPABILITY.replace("IDLE", "AUTH=CRAM-MD5 AUTH=CRAM-SHA1 AUTH=
 # What the shipped file sets, apart from the above.
 SHIPPED: dict[str, Any] = {
     "max_per_ip": 20,
-    "tcpd_options": ("-nodnslookup",),
+    "tcpd_options": TcpdOptions(dns_lookup=False),
     "access_file": Path("/etc/courier/imapaccess"),
     "logger_options": ("-name=imapd",),
     "capability": tuple(CAPABILITY.split()),
@@ -111,14 +146,29 @@ SHIPPED: dict[str, Any] = {
     "start": True,
 }
 
+# And what conf/imapd-ssl.dist sets.
+SHIPPED_SSL: dict[str, Any] = {
+    "ssl_logger_options": ("-name=imapd-ssl",),
+    "ssl_start": True,
+    "starttls": True,
+    "couriertls": "/usr/bin/couriertls",
+    "tls.certificate": Path("/etc/courier/imapd.pem"),
+    "tls.dh_parameters": Path("/etc/courier/dhparams.pem"),
+    "tls.trusted": Path("/etc/ssl/certs/ca-certificates.crt"),
+    "tls.verify": "none",
+    "tls.cache_file": Path("/var/lib/courier/couriersslimapcache"),
+    "tls.alpn": ("imap",),
+}
+
 
 def fields(settings: Settings) -> dict[str, Any]:
-    return {name: getattr(settings, name) for name in UNSET}
+    return {name: attrgetter(name)(settings) for name in UNSET}
 
 
 def test_every_field_is_listed_above() -> None:
     """A new setting needs its unset meaning stated here."""
-    assert set(UNSET) | {"environment"} == set(Settings.__dataclass_fields__)
+    own = set(Settings.__dataclass_fields__) - {"tls", "environment", "origins"}
+    assert set(UNSET) == own | {f"tls.{name}" for name in TlsSettings.__dataclass_fields__}
 
 
 def test_nothing_set(file: Path) -> None:
@@ -141,6 +191,17 @@ def test_shipped_file() -> None:
     assert warnings == []
 
 
+@pytest.mark.parametrize("files", [(DIST, DIST_SSL), (DIST_SSL, DIST)])
+def test_shipped_files(files: tuple[Path, Path]) -> None:
+    """Both together, in the order of either daemon."""
+    warnings: list[str] = []
+
+    settings = load(files, warnings.append)
+
+    assert fields(settings) == UNSET | SHIPPED | SHIPPED_SSL
+    assert warnings == []
+
+
 # name, value, field, what is read
 VALUES: list[tuple[str, str, str, Any]] = [
     ("ADDRESS", "", "address", None),
@@ -159,8 +220,9 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("MAXDAEMONS", "40x", "max_daemons", 40),
     ("MAXPERIP", " 8", "max_per_ip", 8),
     ("PIDFILE", "/run/x.pid", "pid_file", Path("/run/x.pid")),
-    ("TCPDOPTS", "-nodnslookup -noidentlookup '-denymsg=go away'", "tcpd_options",
-     ("-nodnslookup", "-denymsg=go away")),
+    ("TCPDOPTS", "-nodnslookup -noidentlookup '-denymsg=go away'", "tcpd_options", TcpdOptions(
+        dns_lookup=False, deny_message="go away", ignored=("-noidentlookup",)
+    )),
     ("IMAPACCESSFILE", "", "access_file", None),
     ("LOGGEROPTS", "-name=x -facility=auth", "logger_options", ("-name=x", "-facility=auth")),
     ("DEFDOMAIN", "@example.com", "default_domain", "@example.com"),
@@ -253,6 +315,54 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("IMAP_MAX_APPEND", "", "max_append", 0),
     ("IMAP_FSYNC", "0", "fsync", False),
     ("IMAP_FSYNC", "", "fsync", True),
+    ("SSLPORT", "1993", "ssl_port", (Port(1993),)),
+    ("SSLPORT", "::1.993", "ssl_port", (Port(993, ip_address("::1")),)),
+    ("SSLADDRESS", "192.0.2.1", "ssl_address", ip_address("192.0.2.1")),
+    ("SSLPIDFILE", "/run/x.pid", "ssl_pid_file", Path("/run/x.pid")),
+    ("SSLLOGGEROPTS", "-name=x", "ssl_logger_options", ("-name=x",)),
+    ("IMAPDSSLSTART", "yes", "ssl_start", True),
+    ("IMAPDSTARTTLS", "YES", "starttls", True),
+    ("IMAPDSTARTTLS", "NO", "starttls", False),
+    ("IMAP_TLS_REQUIRED", "1", "tls_required", True),
+    ("COURIERTLS", "/usr/lib/couriertls", "couriertls", "/usr/lib/couriertls"),
+    ("COURIERTLS", "", "couriertls", None),
+    ("IMAP_MAXPERC", "100", "max_per_c", 100),
+    ("IMAP_MAXPERC", "", "max_per_c", None),
+    ("LOGIN_USER", "imaplogin", "login_user", "imaplogin"),
+    ("LOGIN_USER", "", "login_user", "pycourier-login"),
+    ("IMAP_LOGIN_PROCESSES", "8", "login_processes", 8),
+    ("IMAP_LOGIN_ISOLATION", "1", "login_isolation", True),
+    ("IMAP_SESSIONS_PER_WORKER", "1", "one_session_per_worker", True),
+    ("IMAP_SESSIONS_PER_WORKER", "0", "one_session_per_worker", False),
+    ("TLS_PRIORITY", "NORMAL", "tls.priority", "NORMAL"),
+    ("TLS_PROTOCOL", "", "tls.protocol", None),
+    ("TLS_PROTOCOL", "TLSv1", "tls.protocol", Protocol("TLSv1")),
+    ("TLS_PROTOCOL", "TLS1", "tls.protocol", Protocol("TLSv1")),
+    ("TLS_PROTOCOL", "TLSv1.1++", "tls.protocol", Protocol("TLSv1.1")),
+    ("TLS_PROTOCOL", "TLSv1.2+", "tls.protocol", Protocol("TLSv1.2")),
+    ("TLS_PROTOCOL", "TLSv1.2++", "tls.protocol", Protocol("TLSv1.2", server_preference=True)),
+    ("TLS_PROTOCOL", "TLSv1.3", "tls.protocol", Protocol("TLSv1.3")),
+    ("TLS_PROTOCOL", "SSL23", "tls.protocol", None),
+    ("TLS_STARTTLS_PROTOCOL", "TLSv1.3", "tls.starttls_protocol", Protocol("TLSv1.3")),
+    ("TLS_CIPHER_LIST", "HIGH", "tls.ciphers", "HIGH"),
+    ("TLS_MIN_DH_BITS", "2048", "tls.min_dh_bits", 2048),
+    ("TLS_TIMEOUT", "300", "tls.timeout_s", 300),
+    ("TLS_TIMEOUT", "0", "tls.timeout_s", None),
+    ("TLS_CERTFILE", "/etc/x.pem", "tls.certificate", Path("/etc/x.pem")),
+    ("TLS_CERTFILE", "", "tls.certificate", None),
+    ("TLS_PRIVATE_KEYFILE", "/etc/x.key", "tls.private_key", Path("/etc/x.key")),
+    ("TLS_DHPARAMS", "/etc/dh", "tls.dh_parameters", Path("/etc/dh")),
+    ("TLS_TRUSTCERTS", "/etc/ssl/certs", "tls.trusted", Path("/etc/ssl/certs")),
+    ("TLS_VERIFYPEER", "NONE", "tls.verify", "none"),
+    ("TLS_VERIFYPEER", "peer", "tls.verify", "peer"),
+    ("TLS_VERIFYPEER", "REQUIREPEER", "tls.verify", "require"),
+    ("TLS_EXTERNAL", "emailaddress", "tls.external", "emailaddress"),
+    ("TLS_CACHEFILE", "/x", "tls.cache_file", Path("/x")),
+    ("TLS_CACHESIZE", "16384", "tls.cache_size", 16384),
+    ("TLS_ALPN", "imap, x  @optional", "tls.alpn", ("imap", "x")),
+    ("TLS_ALPN", "", "tls.alpn", ()),
+    ("TLS_CHAINFILE", "/etc/chain.pem", "tls.chain", Path("/etc/chain.pem")),
+    ("TLS_CIPHERSUITES", "TLS_AES_256_GCM_SHA384", "tls.ciphersuites", "TLS_AES_256_GCM_SHA384"),
 ]  # fmt: skip
 
 
@@ -271,6 +381,9 @@ def test_every_setting_has_values_above() -> None:
 DAEMONS = {
     "address", "port", "auth_service", "max_daemons", "max_per_ip", "pid_file", "tcpd_options",
     "access_file", "logger_options", "umask", "address_space_kib", "start",
+    "ssl_port", "ssl_address", "ssl_pid_file", "ssl_logger_options", "ssl_start", "starttls",
+    "tls_required", "couriertls", "max_per_c", "login_user", "login_processes", "login_isolation",
+    "one_session_per_worker", *(name for name in UNSET if name.startswith("tls.")),
 }  # fmt: skip
 
 
@@ -341,6 +454,24 @@ def test_variables_of_a_users_shell_do_no_harm() -> None:
         ("IMAP_MAX_APPEND", "50M", "a number of octets, 0 for no limit"),
         ("IMAP_MAX_APPEND", "-1", "a number of octets, 0 for no limit"),
         ("IMAP_FSYNC", "always", "0 or 1"),
+        ("TCPDOPTS", "-nodnslookup -nodns", "options of couriertcpd, not -nodns"),
+        ("TCPDOPTS", "143", "options of couriertcpd, not 143"),
+        ("TCPDOPTS", "-maxperc", "-maxperc with a value"),
+        ("TCPDOPTS", "-maxperc=0", "for -maxperc a number, at least 1"),
+        ("TCPDOPTS", "-block=x.example", "no -block (this server asks no DNS lists)"),
+        ("SSLPORT", "imaps.", "ports, or addresses with ports (192.0.2.1.143), and commas"),
+        ("SSLPIDFILE", "x", "an absolute path"),
+        ("IMAPDSTARTTLS", "1", "YES or NO"),
+        ("IMAP_TLS_REQUIRED", "yes", "0 or 1"),
+        ("IMAP_MAXPERC", "0", "a number, at least 1"),
+        ("IMAP_LOGIN_PROCESSES", "0", "a number from 1 to 64"),
+        ("IMAP_SESSIONS_PER_WORKER", "4", "a number from 0 to 1"),
+        ("TLS_PROTOCOL", "TLSv1.4", "TLSv1, TLSv1.1, TLSv1.2 or TLSv1.3, perhaps with ++"),
+        ("TLS_STARTTLS_PROTOCOL", "x", "TLSv1, TLSv1.1, TLSv1.2 or TLSv1.3, perhaps with ++"),
+        ("TLS_CERTFILE", "imapd.pem", "an absolute path"),
+        ("TLS_VERIFYPEER", "", "NONE, PEER or REQUIREPEER"),
+        ("TLS_VERIFYPEER", "YES", "NONE, PEER or REQUIREPEER"),
+        ("TLS_ALPN", "imap,caf\u00e9", "names of protocols separated by commas"),
     ],
 )
 def test_mistyped_value(file: Path, name: str, value: str, expected: str) -> None:
@@ -411,6 +542,37 @@ def test_names_that_are_no_settings(file: Path) -> None:
         f"{file}:6: TCPDOPTS: -noidentlookup is obsolete and ignored",
     ]
     assert settings.environment["IMAP_UMAKS"] == "077"
+
+
+def test_settings_without_effect(file: Path) -> None:
+    """They are told, each with its place and what to look at instead."""
+    _, warnings = loaded(
+        file,
+        "TLS_PRIORITY=NORMAL\nTLS_MIN_DH_BITS=1024\nTLS_PROTOCOL=SSL23\n"
+        'TLS_STARTTLS_PROTOCOL="$TLS_PROTOCOL"\nCOURIERTLS=/usr/bin/couriertls\n'
+        'TLS_INTCACHESIZE=10\nTCPDOPTS="-stderrlogger=/x"\n',
+    )
+
+    assert warnings == [
+        f"{file}:7: TCPDOPTS: -stderrlogger is obsolete and ignored",
+        f"{file}:1: TLS_PRIORITY: is GnuTLS's; see TLS_PROTOCOL and TLS_CIPHER_LIST",
+        f"{file}:2: TLS_MIN_DH_BITS: is GnuTLS's; OpenSSL refuses parameters that are too short",
+        f"{file}:3: TLS_PROTOCOL: SSL23 is obsolete and taken for unset",
+        f"{file}:4: TLS_STARTTLS_PROTOCOL: SSL23 is obsolete and taken for unset",
+    ]
+
+
+def test_place_of_each_setting(file: Path) -> None:
+    settings, _ = loaded(file, "\nTLS_CERTFILE=/x\n")
+
+    assert settings.origins == {"TLS_CERTFILE": Origin(str(file), 2)}
+
+
+def test_wrong_values_of_both_tables_are_told(file: Path) -> None:
+    assert refused(file, "TLS_VERIFYPEER=x\nIMAP_ACL=x\n") == (
+        f"{file}:2: IMAP_ACL: expected 0 or 1, found 'x'",
+        f"{file}:1: TLS_VERIFYPEER: expected NONE, PEER or REQUIREPEER, found 'x'",
+    )
 
 
 def test_environment_for_programs(file: Path) -> None:
