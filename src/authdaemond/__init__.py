@@ -1,0 +1,1 @@
+"""authdaemond: tells the mail servers who a client is."""

@@ -1,0 +1,146 @@
+"""authuserdb: accounts from userdb.dat, passwords from userdbshadow.dat.
+
+The password of a service, `imappw`, is the only one for that service where there is one; else
+`systempw` counts. For CRAM it is `imap-hmac-md5pw`, else `hmac-md5pw`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from authdaemond import log
+from authdaemond.backends.backend import Backend, Rejected, Response, Unavailable, text
+from courier.auth import hmac_state, passwords, userdb, userdb_source
+from courier.auth.account import Account, Secret
+from courier.auth.request import Authenticate, ChangePassword, Lookup
+from courier.auth.userdb import Database
+from courier.auth.userdb_source import Failed
+
+_NUMBER = re.compile(rb"[0-9]{1,10}\Z")
+# What could be taken for something else in userdb's text, or on userdb's command line.
+_UNSAFE = re.compile(rb"[\x00-\x1f|='\"]")
+
+Fields = Mapping[bytes, bytes]
+
+
+class AuthUserdb(Backend):
+    NEEDS_ROOT = True  # userdbshadow.dat is root's alone
+
+    def __init__(self, source: Path = userdb.SOURCE) -> None:
+        self._source = source
+        self._public = Database(userdb.compiled(source))
+        self._shadow = Database(userdb.compiled_shadow(source))
+
+    def lookup(self, request: Lookup) -> Account:
+        account = self._account(request.userid)
+        stored = self._stored(request.service, request.userid)
+        return replace(account, passwd=stored)
+
+    def login(self, request: Authenticate) -> Account:
+        account = self._account(request.first)
+        stored = self._stored(request.service, request.first)
+        if stored is None:
+            raise Rejected
+        if not passwords.fits(request.second.reveal(), stored.reveal()):
+            log.password_differs(request.second, stored)
+            raise Rejected
+        log.password_fits()
+        return replace(account, passwd=stored, clear=request.second)
+
+    def cram(self, service: bytes, response: Response) -> Account:
+        account = self._account(response.userid)
+        name = f"hmac-{response.function.name}pw".encode()
+        secrets = self._shadow.get(response.userid) or {}
+        stored = secrets.get(service + b"-" + name) or secrets.get(name)
+        if stored is None or not response.fits_secret(stored):
+            raise Rejected
+        # Courier tells less of an account here than after a password.
+        return replace(account, quota=None, fullname=None)
+
+    def change_password(self, request: ChangePassword) -> None:
+        names = [request.userid, request.service]
+        secrets = [request.old.reveal(), request.new.reveal()]
+        if b"/" in request.userid or any(map(_UNSAFE.search, names + secrets)):
+            raise Rejected
+        public, shadow = self._public.get(request.userid), self._shadow.get(request.userid)
+        if public is None or shadow is None:
+            raise Rejected
+        changed = _changed(shadow, request.service, *secrets)
+        if not changed:
+            raise Rejected
+        file = self._file(public.get(userdb.LOCATION, b""))
+        try:
+            userdb_source.change(file, request.userid, lambda found: (found or {}) | changed)
+            userdb_source.build(self._source)
+        except Failed as failure:
+            raise Unavailable("; ".join(filter(None, failure.lines))) from failure
+
+    def accounts(self) -> Iterator[Account]:
+        for name, fields in self._public.all():
+            if (account := _account(name, fields)) is not None:
+                yield account
+
+    def _account(self, userid: bytes) -> Account:
+        log.debug("userdb: looking up '%s'", userid)
+        fields = self._public.get(userid)
+        account = None if fields is None else _account(userid, fields)
+        if account is None:
+            raise Rejected
+        return account
+
+    def _stored(self, service: bytes, userid: bytes) -> Secret | None:
+        secrets = self._shadow.get(userid) or {}
+        stored = secrets.get(service + b"pw", secrets.get(b"systempw"))
+        return None if stored is None else Secret(stored)
+
+    def _file(self, location: bytes) -> Path:
+        """The text file in which an account stands."""
+        parts = text(location).strip("/").split("/")
+        if parts == [""]:
+            return self._source
+        if ".." in parts:
+            raise Unavailable(f"userdb: {text(location)} leads out of {self._source}")
+        return self._source.joinpath(*parts)
+
+
+def _account(userid: bytes, fields: Fields) -> Account | None:
+    """Courier: uid, gid and home must be there. What is no number counts as missing here, not 0."""
+    uid, gid, home = (fields.get(name) for name in (b"uid", b"gid", b"home"))
+    if uid is None or gid is None or home is None:
+        return None
+    if not _NUMBER.match(uid) or not _NUMBER.match(gid):
+        return None
+    return Account(
+        address=text(userid),
+        gid=int(gid),
+        home=text(home),
+        uid=int(uid),
+        maildir=_text(fields, b"mail"),
+        quota=_text(fields, b"quota"),
+        fullname=_text(fields, b"gecos"),
+        options=_text(fields, b"options"),
+    )
+
+
+def _text(fields: Fields, name: bytes) -> str | None:
+    return text(fields[name]) if name in fields else None
+
+
+def _changed(shadow: Fields, service: bytes, old: bytes, new: bytes) -> dict[bytes, bytes | None]:
+    """The fields that hold the old password, made of the new one."""
+    changed: dict[bytes, bytes | None] = {}
+    plain = service + b"pw" if service + b"pw" in shadow else b"systempw"
+    if plain in shadow and passwords.fits(old, shadow[plain]):
+        changed[plain] = passwords.like(new, shadow[plain])
+    for function in hmac_state.HASHES.values():
+        name = f"hmac-{function.name}pw".encode()
+        for field in (service + b"-" + name, name):
+            if shadow.get(field, b"").lower() == hmac_state.secret(function, old):
+                changed[field] = hmac_state.secret(function, new)
+    return changed
+
+
+BACKEND = AuthUserdb

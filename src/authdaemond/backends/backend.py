@@ -1,0 +1,98 @@
+"""What a backend offers, and what it may say instead of an account."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from courier.auth import base64, hmac_state
+from courier.auth.account import Account, Secret
+from courier.auth.base64 import NoBase64
+from courier.auth.hmac_state import Hash
+from courier.auth.request import Authenticate, ChangePassword, Lookup
+
+
+class Rejected(Exception):
+    """Unknown userid, wrong password, or not this backend's business: the next one is asked.
+
+    ``delay_s``: how long who tries passwords should be made to wait.
+    """
+
+    def __init__(self, delay_s: float = 0.0) -> None:
+        super().__init__()
+        self.delay_s = delay_s
+
+
+class Unavailable(Exception):
+    """It can't be said now; no other backend is asked. The text is for the log."""
+
+
+class Backend:
+    """A source of accounts, in a worker process that answers one request at a time.
+
+    Methods raise `Rejected` or `Unavailable`; an `OSError` counts as the latter. What isn't
+    overridden rejects. Userids and services hold no control characters and aren't empty.
+    """
+
+    #: Whether its workers stay root.
+    NEEDS_ROOT = False
+    #: Whether it can list its accounts.
+    LISTS = True
+
+    def lookup(self, request: Lookup) -> Account:
+        """Return an account without looking at a password."""
+        raise Rejected
+
+    def login(self, request: Authenticate) -> Account:
+        """Return the account whose userid and password are ``first`` and ``second``."""
+        raise Rejected
+
+    def cram(self, service: bytes, response: Response) -> Account:
+        """Return the account that has answered a challenge."""
+        raise Rejected
+
+    def change_password(self, request: ChangePassword) -> None:
+        raise Rejected
+
+    def accounts(self) -> Iterator[Account]:
+        """Yield all accounts."""
+        return iter(())
+
+
+class Response:
+    """What a client answered to a challenge: CRAM-MD5 and its like."""
+
+    def __init__(self, function: Hash, challenge: bytes, userid: bytes, digest: bytes) -> None:
+        self.function = function
+        self.userid = userid
+        self._challenge = challenge
+        self._digest = digest
+
+    def fits_secret(self, stored: bytes) -> bool:
+        """Whether the password is the one that a stored pair of states was made of."""
+        return hmac_state.fits(self.function, stored, self._challenge, self._digest)
+
+    def fits_password(self, password: Secret) -> bool:
+        return self.fits_secret(hmac_state.secret(self.function, password.reveal()))
+
+
+def response(request: Authenticate) -> Response:
+    """Take challenge and response apart; the userid ends at the response's last blank.
+
+    Raises:
+        Rejected: another authtype, or no such form.
+    """
+    prefix, _, name = request.authtype.decode("latin-1").partition("-")
+    if prefix != "cram" or name not in hmac_state.HASHES:
+        raise Rejected
+    try:
+        challenge = base64.decode(request.first)
+        userid, blank, digest = base64.decode(request.second.reveal()).rpartition(b" ")
+    except NoBase64:
+        raise Rejected from None
+    if not blank or not userid or any(octet < 32 or octet == 127 for octet in userid):
+        raise Rejected
+    return Response(hmac_state.HASHES[name], challenge, userid, digest)
+
+
+def text(octets: bytes) -> str:
+    return octets.decode("utf-8", "surrogateescape")

@@ -1,0 +1,150 @@
+"""In which order the modules are asked, and what the client is told. No I/O: a generator.
+
+It yields `Ask` and is sent what that module said, yields octets of the reply as they are due, and
+ends. A wrong password is a rejection like an unknown userid, so the next module is asked; only a
+temporary failure ends the search, and is told by closing the connection.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+from authdaemond import log
+from courier.auth import reply
+from courier.auth.request import (
+    ANY_MODULE,
+    Authenticate,
+    ChangePassword,
+    Enumerate,
+    Lookup,
+    Request,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Put the client's request to a module."""
+
+    module: str
+
+
+class Verdict(enum.Enum):
+    """What a module says of a request."""
+
+    DONE = b"done"
+    REJECTED = b"rejected"
+    TEMPORARY = b"temporary"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A module's verdict. With DONE the reply, which for a list has been sent by then.
+
+    ``delay_s``: how long the module wants a rejected client to wait. Other modules are asked
+    meanwhile; if none takes the request, the client waits.
+    """
+
+    verdict: Verdict
+    reply: bytes = b""
+    delay_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Octets for the client, after ``delay_s``."""
+
+    data: bytes
+    delay_s: float = 0.0
+
+
+Steps = Generator[Ask | Reply, Answer, None]
+
+
+def steps(request: Request, modules: Sequence[str]) -> Steps:
+    """Answer a request by asking ``modules`` in order."""
+    match request:
+        case Lookup():
+            log.lookup(request.userid)
+            return _search(request, _named(request.module, modules))
+        case Authenticate():
+            log.request(request.service, request.authtype)
+            return _search(request, modules)
+        case ChangePassword():
+            return _change_password(request, modules)
+        case Enumerate():
+            return _enumerate(modules)
+
+
+def _named(name: bytes, modules: Sequence[str]) -> Sequence[str]:
+    return (
+        modules if name == ANY_MODULE else [module for module in modules if module.encode() == name]
+    )
+
+
+def _search(request: Lookup | Authenticate, modules: Sequence[str]) -> Steps:
+    delay_s = 0.0
+    for module in modules if _is_askable(request) else ():
+        log.trying(module)
+        answer = yield Ask(module)
+        match answer.verdict:
+            case Verdict.DONE:
+                yield Reply(answer.reply)
+                return
+            case Verdict.TEMPORARY:
+                log.temporary(module)
+                return
+            case Verdict.REJECTED:
+                log.rejected(module)
+                delay_s = max(delay_s, answer.delay_s)
+    log.all_rejected()
+    yield Reply(reply.FAIL, delay_s)
+
+
+def _change_password(request: ChangePassword, modules: Sequence[str]) -> Steps:
+    delay_s = 0.0
+    for module in modules if _is_askable(request) else ():
+        answer = yield Ask(module)
+        delay_s = max(delay_s, answer.delay_s)
+        if answer.verdict is Verdict.DONE:
+            yield Reply(reply.OK)
+            return
+        if answer.verdict is Verdict.TEMPORARY:
+            break
+    yield Reply(reply.FAIL, delay_s)
+
+
+def _enumerate(modules: Sequence[str]) -> Steps:
+    for module in modules:
+        yield Reply(b"# " + module.encode() + b"\n\n")
+        answer = yield Ask(module)
+        if answer.verdict is not Verdict.DONE:
+            log.list_ended(module)
+            return
+    yield Reply(reply.END)
+
+
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+
+
+def _is_askable(request: Lookup | Authenticate | ChangePassword) -> bool:
+    """Whether any module may be asked: nothing is empty, and no userid holds a control character.
+
+    Courier's modules see such userids; here none has to be proof against them. What is secret may
+    hold any octet but NUL, at which C's programs would take it for another.
+    """
+    match request:
+        case Lookup():
+            names, secrets = [request.service, request.userid], []
+        case Authenticate():
+            names, secrets = [request.service, request.first], [request.second.reveal()]
+        case ChangePassword():
+            names = [request.service, request.userid]
+            secrets = [request.old.reveal(), request.new.reveal()]
+            if any(re.search(rb"[\x00-\x1f]", secret) for secret in secrets):
+                return False
+    if not all(names) or not all(secrets):
+        return False
+    return not any(map(_CONTROL.search, names)) and not any(b"\0" in secret for secret in secrets)

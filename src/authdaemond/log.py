@@ -1,0 +1,179 @@
+"""authdaemond's log lines: each event is one function, and its format stands here once.
+
+They are Courier's (`log.py` of the core has the mail servers'). Debug lines are written at
+DEBUG_LOGIN=1, passwords at 2 alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import traceback
+
+from courier.auth.account import Account, Secret
+
+#: Courier cuts its messages there.
+_LONGEST = 1023
+_UNPRINTABLE = re.compile(r"[^ -~]")
+
+_level = 0
+
+
+def set_level(level: int) -> None:
+    """Say what DEBUG_LOGIN is in this process."""
+    global _level  # noqa: PLW0603  a process has one log
+    _level = level
+
+
+# --- The daemon -----------------------------------------------------------------------------------
+
+
+def modules(names: tuple[str, ...], daemons: int) -> None:
+    _write(f'INFO: modules="{" ".join(names)}", daemons={daemons}')
+
+
+def no_daemons() -> None:
+    _write("ERR: Configuration error - missing 'daemons' setting, using 1")
+
+
+def installing(name: str) -> None:
+    # Courier loads a library; administrators know the line.
+    _write(f"INFO: Installing lib{name}.so.0")
+
+
+def installed(name: str) -> None:
+    _write(f"INFO: Installation complete: {name}")
+
+
+def not_installed(reason: str) -> None:
+    _write(f"INFO: {reason}")
+
+
+def uninstalling(name: str) -> None:
+    _write(f"INFO: Uninstalling {name}")
+
+
+def stopping() -> None:
+    _write("INFO: stopping authdaemond children")
+
+
+def restarting() -> None:
+    _write("INFO: restarting authdaemond children")
+
+
+def info(text: str) -> None:
+    _write(f"INFO: {_printable(text)}")
+
+
+def error(text: str) -> None:
+    _write(f"ERR: {_printable(text)}")
+
+
+def bug(where: str, failure: BaseException) -> None:
+    """A traceback; what a client sent doesn't stand in it."""
+    _write(f"ERR: {where}: internal error, its traceback follows")
+    for line in traceback.format_tb(failure.__traceback__):
+        for part in line.splitlines():
+            _write(f"ERR: {_printable(part)}")
+    _write(f"ERR: {type(failure).__name__}")
+
+
+def system_error(what: str, failure: OSError) -> None:
+    path = f": {failure.filename}" if failure.filename else ""
+    _write(f"ERR: {_printable(what + path)}: {failure.strerror or failure}")
+
+
+# --- Requests, at DEBUG_LOGIN=1 -------------------------------------------------------------------
+
+
+def request(service: bytes, authtype: bytes) -> None:
+    debug("received auth request, service=%s, authtype=%s", service, authtype)
+
+
+def lookup(userid: bytes) -> None:
+    debug("received userid lookup request: %s", userid)
+
+
+def trying(name: str) -> None:
+    debug("%s: trying this module", name)
+
+
+def rejected(name: str) -> None:
+    debug("%s: REJECT - try next module", name)
+
+
+def temporary(name: str) -> None:
+    debug("%s: TEMPFAIL - no more modules will be tried", name)
+
+
+def all_rejected() -> None:
+    debug("FAIL, all modules rejected")
+
+
+def list_ended(name: str) -> None:
+    debug("enumeration terminated prematurely in module %s", name)
+
+
+def password_fits() -> None:
+    debug("password matches successfully")
+
+
+def password_differs(given: Secret, stored: Secret) -> None:
+    if _level > 1:
+        debug(
+            "supplied password '%s' does not match encrypted password '%s'",
+            given.reveal(),
+            stored.reveal(),
+        )
+    else:
+        debug("supplied password does not match encrypted password")
+
+
+def authenticated(account: Account) -> None:
+    if _level < 1:
+        return
+    fields = {
+        "sysusername": account.username,
+        "sysuserid": account.uid,
+        "sysgroupid": account.gid,
+        "homedir": account.home,
+        "address": account.address,
+        "fullname": account.fullname,
+        "maildir": account.maildir,
+        "quota": account.quota,
+        "options": account.options,
+    }
+    _write_fields("Authenticated: ", fields)
+    if _level > 1:
+        secrets = {
+            name: None if secret is None else secret.reveal().decode("latin-1")
+            for name, secret in (("clearpasswd", account.clear), ("passwd", account.passwd))
+        }
+        _write_fields("Authenticated: ", secrets)
+
+
+def debug(text: str, *values: bytes | str | int) -> None:
+    """Write a debug line; octets in ``values`` that can't be printed become dots."""
+    if _level > 0:
+        shown = (
+            value.decode("latin-1") if isinstance(value, bytes) else str(value) for value in values
+        )
+        _write("DEBUG: " + _printable(text % tuple(shown)))
+
+
+def _write_fields(begin: str, fields: dict[str, str | int | None] | dict[str, str | None]) -> None:
+    text = ", ".join(
+        f"{name}={'<null>' if value is None else value}" for name, value in fields.items()
+    )
+    _write("INFO: " + _printable(begin + text))
+
+
+def _printable(text: str) -> str:
+    return _UNPRINTABLE.sub(".", text[:_LONGEST])
+
+
+def _write(line: str) -> None:
+    try:
+        os.write(2, line.encode("utf-8", "replace") + b"\n")
+    except OSError:
+        pass  # nobody reads the log: no reason to turn anybody away

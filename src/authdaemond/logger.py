@@ -1,0 +1,82 @@
+"""From lines on a pipe to syslog, as courierlogger does it.
+
+A line's prefix, `ERR:` and its like, is its priority and isn't passed on; LOGGEROPTS may name the
+facility and the program: `-facility=local1 -name=authdaemond`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import syslog
+from collections.abc import Sequence
+
+NAME = "authdaemond"
+
+_PREFIX = re.compile(r"(ERR|WARN|ALERT|CRIT|DEBUG|INFO): *")
+_PRIORITIES = {
+    "ALERT": syslog.LOG_ALERT,
+    "CRIT": syslog.LOG_CRIT,
+    "ERR": syslog.LOG_ERR,
+    "WARN": syslog.LOG_WARNING,
+    "INFO": syslog.LOG_INFO,
+    "DEBUG": syslog.LOG_DEBUG,
+}
+_FACILITIES = (
+    "auth",
+    "authpriv",
+    "console",
+    "cron",
+    "daemon",
+    "ftp",
+    "kern",
+    "lpr",
+    "mail",
+    "news",
+)
+_MORE_FACILITIES = ("user", "uucp", *(f"local{number}" for number in range(8)))
+_LONGEST_LINE = 8192
+_BLOCK = 64 * 1024
+
+
+class Logger:
+    """Reads a pipe's lines; ``fileno()`` is its end for a selector."""
+
+    def __init__(self, pipe: int, options: Sequence[str]) -> None:
+        self._pipe = pipe
+        self._rest = b""
+        os.set_blocking(pipe, False)
+        self.configure(options)
+
+    def fileno(self) -> int:
+        return self._pipe
+
+    def configure(self, options: Sequence[str]) -> None:
+        """Take LOGGEROPTS; what isn't known there is left alone."""
+        values = dict(option.lstrip("-").partition("=")[::2] for option in options)
+        facility = values.get("facility", "mail")
+        if facility not in (*_FACILITIES, *_MORE_FACILITIES):
+            facility = "mail"
+        number = getattr(syslog, f"LOG_{facility.upper()}", syslog.LOG_MAIL)
+        syslog.openlog(values.get("name", NAME), 0, number)
+
+    def pass_on(self) -> None:
+        """Send what is there to syslog."""
+        try:
+            data = os.read(self._pipe, _BLOCK)
+        except BlockingIOError:
+            return
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > _LONGEST_LINE:
+            lines.append(self._rest)
+            self._rest = b""
+        for line in lines:
+            priority, text = priority_of(line.decode("utf-8", "backslashreplace"))
+            syslog.syslog(priority, text.replace("\0", "."))
+
+
+def priority_of(line: str) -> tuple[int, str]:
+    """Take the prefix off a line."""
+    if match := _PREFIX.match(line):
+        return _PRIORITIES[match[1]], line[match.end() :]
+    return syslog.LOG_INFO, line

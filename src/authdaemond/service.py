@@ -1,0 +1,134 @@
+"""The control verbs of Courier's script: start, stop, restart.
+
+"Running" means that somebody holds a POSIX lock on pid.lock; the number in the file pid is whom to
+signal. Courier's courierlogger keeps the same files in the same way, so each can stop the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+_POLL_S = 0.1
+#: Seconds after which a daemon that doesn't stop is killed.
+_PATIENCE_S = 10.0
+
+
+class AlreadyRunning(Exception):
+    """Another process holds the lock."""
+
+
+class PidFile:
+    """The files pid and pid.lock of a run directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "pid"
+        self._lock_path = directory / "pid.lock"
+        self._lock: int | None = None
+
+    def take(self) -> None:
+        """Become the running daemon, until this process ends.
+
+        Raises:
+            AlreadyRunning: another process is.
+        """
+        self._lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._lock)
+            raise AlreadyRunning from None
+        made = self._path.with_name("pid.tmp")
+        made.write_text(f"{os.getpid()}\n")
+        made.chmod(0o644)
+        made.rename(self._path)
+
+    def remove(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+    def running(self) -> int | None:
+        """Return the running daemon's process number."""
+        try:
+            lock = os.open(self._lock_path, os.O_RDWR)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            with contextlib.suppress(OSError, ValueError):
+                pid = int(self._path.read_text())
+                return pid if pid > 1 else None
+        finally:
+            os.close(lock)
+        return None
+
+
+def stop(pid_file: PidFile) -> None:
+    """Stop the daemon and wait until it has gone."""
+    signals = signal.SIGTERM
+    while (pid := pid_file.running()) is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signals)
+        give_up = time.monotonic() + _PATIENCE_S
+        while pid_file.running() == pid and time.monotonic() < give_up:
+            time.sleep(_POLL_S)
+        signals = signal.SIGKILL
+
+
+def restart(pid_file: PidFile) -> None:
+    """Have the running daemon read its settings again."""
+    if (pid := pid_file.running()) is not None:
+        os.kill(pid, signal.SIGHUP)
+
+
+def start(serve: Callable[[Callable[[], None]], int]) -> int:
+    """Run ``serve`` in a daemon of its own; return once it has called what it is given.
+
+    Returns: the exit code for who called the script: 0, or the daemon's if it ended before that.
+    """
+    ready, tell_ready = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(ready)
+        _detach(tell_ready)
+        code = 1
+        try:
+            code = serve(lambda: _tell(tell_ready, 0))
+        finally:
+            _tell(tell_ready, code)
+            os._exit(code)
+    os.close(tell_ready)
+    with open(ready, "rb") as answer:
+        told = answer.read(1)
+    os.waitpid(pid, 0)
+    return told[0] if told else 1
+
+
+def _detach(keep: int) -> None:
+    # Not annotated, and only this verb needs it.
+    daemon: Any = importlib.import_module("daemon")
+    daemon.DaemonContext(
+        files_preserve=[keep],
+        working_directory="/",
+        umask=0o022,
+        detach_process=True,
+        stdin=None,
+        stdout=None,
+        stderr=sys.stderr,  # until syslog takes over: what is wrong with the settings is seen
+        signal_map={},
+        prevent_core=True,
+    ).open()
+
+
+def _tell(pipe: int, code: int) -> None:
+    with contextlib.suppress(OSError):
+        os.write(pipe, bytes([code]))
+        os.close(pipe)

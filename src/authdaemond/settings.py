@@ -1,0 +1,131 @@
+"""authdaemond's settings: one line for each, in the order of `conf/authdaemonrc.dist`.
+
+Each is explained in authdaemond(8). The file is Courier's, `/etc/courier/authdaemonrc`, and has two
+readers there: the start script sources it, the daemon takes two settings from it line by line. A
+file that means different things to the two is refused.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from courier import log, paths, shell
+from courier import setting_reader as read
+from courier.auth import client
+from courier.setting_reader import Expected
+from courier.settings import SettingsError, notices, setting, values
+from courier.shell import Assignment
+
+__all__ = ["FILE", "Settings", "SettingsError", "load"]
+
+FILE = paths.SYSCONFDIR / "authdaemonrc"
+
+#: Courier's order; those that aren't installed are skipped.
+ALL_MODULES = (
+    "authuserdb authpam authpwd authshadow authpgsql authldap authmysql authsqlite authcustom "
+    "authpipe"
+)
+_LONGEST_MODULE_NAME = 40
+
+
+# --- Readers ------------------------------------------------------------------------------------
+
+
+def _modules(text: str) -> tuple[str, ...]:
+    words = tuple(text.split())
+    if not all(re.fullmatch(r"[A-Za-z0-9_]+", word) for word in words) or any(
+        len(word) > _LONGEST_MODULE_NAME for word in words
+    ):
+        raise Expected("names of modules separated by blanks")
+    return words
+
+
+def _options(text: str) -> str:
+    if re.search(r"[\0-\x1f]", text):
+        raise Expected("options separated by commas")
+    return text
+
+
+def _debug(text: str) -> int:
+    return max(read.atoi(text), 0)
+
+
+# --- The table ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All of authdaemond's settings; ``environment`` holds every variable of the file."""
+
+    modules: tuple[str, ...] = setting("authmodulelist", _modules, unset=tuple(ALL_MODULES.split()))
+    modules_orig: tuple[str, ...] = setting("authmodulelistorig", _modules, unset=())
+    daemons: int = setting("daemons", read.at_least(0, empty=0), unset=0)
+    authdaemonvar: str | None = setting("authdaemonvar", read.text_or_none, unset=None)
+    debug_login: int = setting("DEBUG_LOGIN", _debug, unset=0)
+    default_options: str = setting("DEFAULTOPTIONS", _options, unset="")
+    logger_options: tuple[str, ...] = setting("LOGGEROPTS", read.options, unset=())
+
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+#: Read by LDAP's library from the environment: any option of ldap.conf(5) behind `LDAP`.
+_LDAP = re.compile(r"LDAP[A-Z_]+\Z")
+
+_OBSOLETE = {
+    "version": "the kind of daemon follows from authmodulelist",
+    "AUTHDAEMONRC": "the file's place is built in",
+}
+
+
+def load(path: Path = FILE, warn: Callable[[str], None] = log.warn) -> Settings:
+    """Read the settings; unknown and obsolete names are told to ``warn``.
+
+    Raises:
+        SettingsError: with a line for each value, or for the file, that can't be used.
+    """
+    try:
+        assignments = shell.read([path], paths.SHELL_VARIABLES)
+        lines = path.read_text("utf-8", "surrogateescape").split("\n")
+    except shell.ShellError as error:
+        raise SettingsError([str(error)]) from error
+    except OSError as error:
+        raise SettingsError([f"{error.filename}: {error.strerror}"]) from error
+    found = values(Settings, assignments, for_daemon=True)
+    _compare(path, lines, assignments)
+    others = {name for name in assignments if _LDAP.match(name)}
+    for line in notices(Settings, assignments, others, _OBSOLETE):
+        warn(line)
+    if (place := found.get("authdaemonvar")) and Path(place) != client.AUTHDAEMONVAR:
+        origin = assignments["authdaemonvar"].origin
+        warn(f"{origin}: authdaemonvar: not used, the directory is {client.AUTHDAEMONVAR}")
+    environment = paths.SHELL_VARIABLES | {name: one.value for name, one in assignments.items()}
+    return Settings(**found, environment=environment)
+
+
+def _compare(path: Path, lines: list[str], assignments: Mapping[str, Assignment]) -> None:
+    """Refuse what Courier's authdaemond would read differently than a shell does.
+
+    Raises:
+        SettingsError: with a line for each of its two settings that has two meanings.
+    """
+    theirs = dict(filter(None, map(_read_by_courier, lines)))
+    wrong = []
+    for name, meaning in (("authmodulelist", str.split), ("daemons", read.atoi)):
+        ours = assignments.get(name)
+        if ours is not None and meaning(theirs.get(name, "")) != meaning(ours.value):
+            wrong.append(
+                f"{ours.origin}: {name}: expected a value on one line, at most in double quotes, "
+                f"found {ours.value!r} for a shell and {theirs.get(name)!r} for Courier's daemon"
+            )
+    if wrong:
+        raise SettingsError(wrong)
+
+
+def _read_by_courier(line: str) -> tuple[str, str] | None:
+    """A line as Courier's daemon takes it: `#` anywhere begins a comment, quotes are double."""
+    name, separator, value = line.partition("#")[0].partition("=")
+    if not separator:
+        return None
+    value = value.lstrip()
+    return name, value[1:].partition('"')[0] if value.startswith('"') else value

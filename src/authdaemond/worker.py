@@ -1,0 +1,123 @@
+"""A worker: answers requests with one backend, one at a time, until the dispatcher lets go.
+
+SECURITY
+    Root if its backend needs that, else the mail user. It reads no octet of a client but in the
+    fields of a request. No core dumps: passwords are in its memory.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+
+from authdaemond import log, message
+from authdaemond.backends import backend
+from authdaemond.backends.backend import Backend, Rejected, Unavailable
+from authdaemond.chain import Answer, Verdict
+from authdaemond.message import Bad
+from courier.auth import options, reply
+from courier.auth.account import Account
+from courier.auth.request import Authenticate, ChangePassword, Enumerate, Lookup, Request
+from courier.process import channel
+from courier.process.channel import ChannelClosed
+
+#: Octets of a list that are sent together.
+_PIECE = 32 * 1024
+#: Seconds that a dispatcher may leave a piece unread: its client is slow.
+_PATIENCE_S = 60
+
+
+def run(control: socket.socket, name: str, make: Callable[[], Backend], defaults: str) -> None:
+    """Be a worker of the backend ``name``; ``defaults`` are DEFAULTOPTIONS."""
+    control.setblocking(False)
+    worker = _Worker(control, name, make(), defaults)
+    while True:
+        _wait(control, select.POLLIN, None)
+        try:
+            received = channel.receive(control)
+            if received is not None:
+                worker.serve(message.read_request(received[0]))
+        except (ChannelClosed, Bad):
+            return
+
+
+class _Worker:
+    def __init__(self, control: socket.socket, name: str, served: Backend, defaults: str) -> None:
+        self._control = control
+        self._name = name
+        self._backend = served
+        self._defaults = defaults
+
+    def serve(self, request: Request) -> None:
+        self._send(message.write_answer(self._answer(request)))
+
+    def _answer(self, request: Request) -> Answer:
+        try:
+            return Answer(Verdict.DONE, self._reply(request))
+        except Rejected as rejected:
+            return Answer(Verdict.REJECTED, delay_s=rejected.delay_s)
+        except Unavailable as unavailable:
+            log.error(f"{self._name}: {unavailable}")
+        except ChannelClosed:
+            raise
+        except OSError as error:
+            log.system_error(self._name, error)
+        except Exception as failure:  # a bug: this request fails, others may not
+            log.bug(self._name, failure)
+        return Answer(Verdict.TEMPORARY)
+
+    def _reply(self, request: Request) -> bytes:
+        match request:
+            case Lookup():
+                account = self._finished(self._backend.lookup(request))
+                return reply.encode(account)
+            case Authenticate():
+                account = self._finished(self._authenticated(request))
+                log.authenticated(account)
+                return reply.encode(account)
+            case ChangePassword():
+                self._backend.change_password(request)
+            case Enumerate():
+                self._list()
+        return b""
+
+    def _authenticated(self, request: Authenticate) -> Account:
+        if request.authtype == b"login":
+            return self._backend.login(request)
+        return self._backend.cram(request.service, backend.response(request))
+
+    def _finished(self, account: Account) -> Account:
+        """What is done to every account, whatever knows it."""
+        fullname = account.fullname
+        return replace(
+            account,
+            fullname=fullname if fullname is None else fullname.partition(",")[0],
+            options=options.merged(account.options, self._defaults),
+        )
+
+    def _list(self) -> None:
+        piece = bytearray()
+        for account in self._backend.accounts():
+            piece += reply.encode_listed(self._finished(account))
+            if len(piece) >= _PIECE:
+                self._send(message.write_part(bytes(piece)))
+                piece.clear()
+        if piece:
+            self._send(message.write_part(bytes(piece)))
+
+    def _send(self, fields: list[bytes]) -> None:
+        while True:
+            try:
+                channel.send(self._control, fields)
+                return
+            except BlockingIOError:
+                if not _wait(self._control, select.POLLOUT, _PATIENCE_S):
+                    raise ChannelClosed("not read") from None
+
+
+def _wait(control: socket.socket, event: int, seconds: int | None) -> bool:
+    poll = select.poll()
+    poll.register(control, event)
+    return bool(poll.poll(None if seconds is None else seconds * 1000))
