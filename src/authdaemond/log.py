@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import traceback
+from collections.abc import Iterator, Mapping
 
 from courier.auth.account import Account, Secret
 
@@ -129,27 +130,40 @@ def password_differs(given: Secret, stored: Secret) -> None:
         debug("supplied password does not match encrypted password")
 
 
+def cram(challenge: bytes, response: Secret) -> None:
+    debug("cram: challenge=%s, response=%s", challenge, response.reveal())
+
+
+def cram_result(fits: bool) -> None:
+    debug(f"cram validation {'succeeded' if fits else 'failed'}")
+
+
 def authenticated(account: Account) -> None:
-    if _level < 1:
-        return
+    """What a module knows of who was let in, without what is added for everybody."""
+    if _level > 0:
+        for line in _account_lines(account):
+            _write(f"INFO: Authenticated: {line}"[:_LONGEST])
+
+
+def found(name: str, account: Account) -> None:
+    """What a module knows of an account, before its password is looked at."""
+    if _level > 0:
+        for line in _account_lines(account):
+            _write(f"DEBUG: {name}: {line}"[:_LONGEST])
+
+
+def userdb_record(account: Account, shell: str | None) -> None:
     fields = {
-        "sysusername": account.username,
-        "sysuserid": account.uid,
-        "sysgroupid": account.gid,
-        "homedir": account.home,
-        "address": account.address,
-        "fullname": account.fullname,
-        "maildir": account.maildir,
+        "home": account.home,
+        "uid": account.uid,
+        "gid": account.gid,
+        "shell": shell,
+        "mail": account.maildir,
         "quota": account.quota,
+        "gecos": account.fullname,
         "options": account.options,
     }
-    _write_fields("Authenticated: ", fields)
-    if _level > 1:
-        secrets = {
-            name: None if secret is None else secret.reveal().decode("latin-1")
-            for name, secret in (("clearpasswd", account.clear), ("passwd", account.passwd))
-        }
-        _write_fields("Authenticated: ", secrets)
+    debug("userdb: " + _listed(fields, "<unset>").replace("%", "%%"))
 
 
 def debug(text: str, *values: bytes | str | int) -> None:
@@ -161,11 +175,31 @@ def debug(text: str, *values: bytes | str | int) -> None:
         _write("DEBUG: " + _printable(text % tuple(shown)))
 
 
-def _write_fields(begin: str, fields: dict[str, str | int | None] | dict[str, str | None]) -> None:
-    text = ", ".join(
-        f"{name}={'<null>' if value is None else value}" for name, value in fields.items()
+def _account_lines(account: Account) -> Iterator[str]:
+    fields = {
+        "sysusername": account.username,
+        "sysuserid": account.uid,
+        "sysgroupid": account.gid,
+        "homedir": account.home,
+        "address": account.address,
+        "fullname": account.fullname,
+        "maildir": account.maildir,
+        "quota": account.quota,
+        "options": account.options,
+    }
+    yield _printable(_listed(fields, "<null>"))
+    if _level > 1:
+        secrets = {
+            name: None if secret is None else secret.reveal().decode("latin-1")
+            for name, secret in (("clearpasswd", account.clear), ("passwd", account.passwd))
+        }
+        yield _printable(_listed(secrets, "<null>"))
+
+
+def _listed(fields: Mapping[str, str | int | None], missing: str) -> str:
+    return ", ".join(
+        f"{name}={missing if value is None else value}" for name, value in fields.items()
     )
-    _write("INFO: " + _printable(begin + text))
 
 
 def _printable(text: str) -> str:

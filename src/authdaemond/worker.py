@@ -71,12 +71,9 @@ class _Worker:
     def _reply(self, request: Request) -> bytes:
         match request:
             case Lookup():
-                account = self._finished(self._backend.lookup(request))
-                return reply.encode(account)
+                return self._let_in(self._backend.lookup(request))
             case Authenticate():
-                account = self._finished(self._authenticated(request))
-                log.authenticated(account)
-                return reply.encode(account)
+                return self._let_in(self._authenticated(request))
             case ChangePassword():
                 self._backend.change_password(request)
             case Enumerate():
@@ -87,6 +84,10 @@ class _Worker:
         if request.authtype == b"login":
             return self._backend.login(request)
         return self._backend.cram(request.service, backend.response(request))
+
+    def _let_in(self, account: Account) -> bytes:
+        log.authenticated(account)
+        return reply.encode(self._finished(account))
 
     def _finished(self, account: Account) -> Account:
         """What is done to every account, whatever knows it."""

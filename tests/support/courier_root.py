@@ -1,20 +1,22 @@
 """A root directory in which Debian's Courier finds its compiled-in paths, nothing being installed.
 
-Each command runs in a mount namespace of its own: this machine's programs and libraries and
-`.tools/courier` are bound into the directory, which holds nothing but configuration and sockets.
-Those are reached from outside as well, so that our programs can take either side.
+Each command runs in a mount namespace of its own: this machine's programs and libraries, our source
+and `.tools/courier` are bound into the directory, which holds nothing but configuration, users and
+sockets. So Courier's programs and ours meet the same users, the same PAM, the same paths.
 """
 
 from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-from tests.support.servers import COURIER
+from tests.support.servers import COURIER, ROOT
 
 MULTIARCH = f"{os.uname().machine}-linux-gnu"
 
@@ -26,11 +28,12 @@ _BOUND = {
     "usr/share": "/usr/share",
     "usr/lib64": "/usr/lib64",
     f"usr/lib/{MULTIARCH}": f"/usr/lib/{MULTIARCH}",
-    "usr/sbin": f"{COURIER}/usr/sbin",
     "usr/lib/courier": f"{COURIER}/usr/lib/courier",
     "usr/lib/courier-authlib": f"{COURIER}/usr/lib/courier-authlib",
     "opt": str(COURIER),
+    "src": str(ROOT / "src"),
     "dev": "/dev",
+    **{f"usr/lib/{path.name}": str(path) for path in Path("/usr/lib").glob("python3*")},
 }
 _LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
 
@@ -69,6 +72,8 @@ class CourierRoot:
         return {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "LD_LIBRARY_PATH": f"/opt/usr/lib:/opt/usr/lib/{MULTIARCH}",
+            "PYTHONPATH": "/src",
+            "PYTHONDONTWRITEBYTECODE": "1",
             **(environment or {}),
         }
 
@@ -87,6 +92,30 @@ class CourierRoot:
             check=False,
         )
 
+    def start(
+        self,
+        command: Sequence[str],
+        log: IO[bytes],
+        environment: Mapping[str, str] | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """Start a program that stays; the caller ends it."""
+        return subprocess.Popen(
+            self.command_line(command),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=self.variables(environment),
+        )
+
+    def add_user(self, name: str, uid: int, stored: str, gecos: str = "") -> None:
+        """Add a system user with a hash in /etc/shadow."""
+        with (self.path / "etc/passwd").open("a") as passwd:
+            passwd.write(f"{name}:x:{uid}:{uid}:{gecos}:/home/{name}:/bin/sh\n")
+        with (self.path / "etc/group").open("a") as group:
+            group.write(f"{name}:x:{uid}:\n")
+        with (self.path / "etc/shadow").open("a") as shadow:
+            shadow.write(f"{name}:{stored}:19000:0:99999:7:::\n")
+
 
 def make(path: Path) -> CourierRoot:
     """Make the directory at ``path``, with a mail user `courier` and no account."""
@@ -103,6 +132,12 @@ def make(path: Path) -> CourierRoot:
     for name, target in _LINKS.items():
         (path / name).symlink_to(target)
     (path / "var/run").symlink_to("../run")
+    (path / "usr/sbin").mkdir()
+    for program in (COURIER / "usr/sbin").iterdir():
+        (path / "usr/sbin" / program.name).symlink_to(f"/opt/usr/sbin/{program.name}")
+    # Python's ctypes.util looks libraries up by it.
+    shutil.copy2("/usr/sbin/ldconfig", path / "usr/sbin/ldconfig")
+    shutil.copy2("/etc/ld.so.cache", path / "etc/ld.so.cache")
     (path / "etc/passwd").write_text(PASSWD)
     (path / "etc/group").write_text(GROUP)
     (path / "etc/nsswitch.conf").write_text("passwd: files\ngroup: files\nshadow: files\n")

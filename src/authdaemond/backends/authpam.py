@@ -7,6 +7,7 @@ the reply back, and the worker is free for others.
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import importlib
 import pwd
@@ -32,12 +33,18 @@ _ANY_CHARSET = "latin-1"
 
 
 class AuthPam(system.SystemBackend):
+    NAME = "authpam"
+
+    def __init__(self) -> None:
+        # Finding libpam runs ldconfig, so it is found once.
+        self._prototype: Any = _pam.PamAuthenticator()
+
     def login(self, request: Authenticate) -> Account:
-        found = system.passwd_entry(request.first)
-        check = _Check(request)
+        account = self.found(request.first)
+        check = _Check(self._prototype, request)
         if not check.passes():
             raise Rejected(check.delay_s)
-        return replace(system.account(found), passwd=self.stored(found), clear=request.second)
+        return replace(account, clear=request.second)
 
     def stored(self, found: pwd.struct_passwd) -> Secret | None:
         """The hash is told where it can be read; nothing depends on it."""
@@ -51,14 +58,15 @@ class AuthPam(system.SystemBackend):
 class _Check:
     """One conversation with PAM: authentication and account stage."""
 
-    def __init__(self, request: Authenticate) -> None:
+    def __init__(self, prototype: Any, request: Authenticate) -> None:
         self.delay_s = 0.0
         self._request = request
         self._stage = "pam_start"
         self._rhost = ctypes.c_char_p(request.remote_ip or None)
         self._note_delay = _DelayFunction(self._delay)
-        # A new one for each check: it keeps the last one's handle and messages.
-        self._pam = _pam.PamAuthenticator()
+        # An authenticator keeps handle and messages of its check: each has its own.
+        self._pam = copy.copy(prototype)
+        self._pam.messages = []
         self._start = self._pam.pam_start
         self._pam.pam_start = self._start_with_items
         for stage in ("pam_authenticate", "pam_acct_mgmt"):
@@ -78,7 +86,9 @@ class _Check:
             # python-pam doesn't tell a message from a prompt; prompts end in a colon.
             if not text.rstrip().endswith(":"):
                 log.info(text)
-        if not passed:
+        if passed:
+            log.debug("dopam successful")
+        else:
             log.debug("%s failed, result %s", self._stage, self._pam.code)
         return passed
 

@@ -9,6 +9,7 @@ from courier.auth.account import Secret
 
 
 class AuthPwd(system.SystemBackend):
+    NAME = "authpwd"
     NEEDS_ROOT = False
 
     def stored(self, found: pwd.struct_passwd) -> Secret:

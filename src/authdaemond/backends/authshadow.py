@@ -14,6 +14,8 @@ _DAY_S = 86_400
 
 
 class AuthShadow(system.SystemBackend):
+    NAME = "authshadow"
+
     def stored(self, found: pwd.struct_passwd) -> Secret:
         entry = shadow.entry(found.pw_name)
         if entry is None:

@@ -12,7 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from authdaemond import log
-from authdaemond.backends.backend import Backend, Rejected, Response, Unavailable, text
+from authdaemond.backends.backend import (
+    Backend,
+    Rejected,
+    Response,
+    Unavailable,
+    check_password,
+    text,
+)
 from courier.auth import hmac_state, passwords, userdb, userdb_source
 from courier.auth.account import Account, Secret
 from courier.auth.request import Authenticate, ChangePassword, Lookup
@@ -35,30 +42,24 @@ class AuthUserdb(Backend):
         self._shadow = Database(userdb.compiled_shadow(source))
 
     def lookup(self, request: Lookup) -> Account:
-        account = self._account(request.userid)
-        stored = self._stored(request.service, request.userid)
-        return replace(account, passwd=stored)
+        return self._found(request.service, request.userid)
 
     def login(self, request: Authenticate) -> Account:
-        account = self._account(request.first)
-        stored = self._stored(request.service, request.first)
-        if stored is None:
-            raise Rejected
-        if not passwords.fits(request.second.reveal(), stored.reveal()):
-            log.password_differs(request.second, stored)
-            raise Rejected
-        log.password_fits()
-        return replace(account, passwd=stored, clear=request.second)
+        account = self._found(request.service, request.first)
+        check_password(account.passwd, request.second)
+        return replace(account, clear=request.second)
 
     def cram(self, service: bytes, response: Response) -> Account:
-        account = self._account(response.userid)
+        fields = self._public.get(response.userid)
         name = f"hmac-{response.function.name}pw".encode()
         secrets = self._shadow.get(response.userid) or {}
         stored = secrets.get(service + b"-" + name) or secrets.get(name)
-        if stored is None or not response.fits_secret(stored):
+        fits = stored is not None and response.fits_secret(stored)
+        log.cram_result(fits)
+        if not fits or fields is None:
             raise Rejected
         # Courier tells less of an account here than after a password.
-        return replace(account, quota=None, fullname=None)
+        return replace(_account(response.userid, fields), quota=None, fullname=None)
 
     def change_password(self, request: ChangePassword) -> None:
         names = [request.userid, request.service]
@@ -80,21 +81,29 @@ class AuthUserdb(Backend):
 
     def accounts(self) -> Iterator[Account]:
         for name, fields in self._public.all():
-            if (account := _account(name, fields)) is not None:
-                yield account
+            try:
+                yield _account(name, fields)
+            except Rejected:
+                pass
 
-    def _account(self, userid: bytes) -> Account:
+    def _found(self, service: bytes, userid: bytes) -> Account:
+        """An account with its stored password, if it has one for this service."""
         log.debug("userdb: looking up '%s'", userid)
         fields = self._public.get(userid)
-        account = None if fields is None else _account(userid, fields)
-        if account is None:
+        if fields is None:
+            log.debug("userdb: entry not found")
             raise Rejected
+        account = _account(userid, fields)
+        secrets = self._shadow.get(userid)
+        if secrets is None:
+            log.debug("userdbshadow: entry not found")
+        for name in (service + b"pw", b"systempw"):
+            if secrets and name in secrets:
+                log.debug("found %s in userdbshadow", name)
+                account = replace(account, passwd=Secret(secrets[name]))
+                break
+        log.found("authuserdb", account)
         return account
-
-    def _stored(self, service: bytes, userid: bytes) -> Secret | None:
-        secrets = self._shadow.get(userid) or {}
-        stored = secrets.get(service + b"pw", secrets.get(b"systempw"))
-        return None if stored is None else Secret(stored)
 
     def _file(self, location: bytes) -> Path:
         """The text file in which an account stands."""
@@ -106,23 +115,29 @@ class AuthUserdb(Backend):
         return self._source.joinpath(*parts)
 
 
-def _account(userid: bytes, fields: Fields) -> Account | None:
-    """Courier: uid, gid and home must be there. What is no number counts as missing here, not 0."""
-    uid, gid, home = (fields.get(name) for name in (b"uid", b"gid", b"home"))
-    if uid is None or gid is None or home is None:
-        return None
-    if not _NUMBER.match(uid) or not _NUMBER.match(gid):
-        return None
-    return Account(
+def _account(userid: bytes, fields: Fields) -> Account:
+    """Courier: uid, gid and home must be there. Here what is no number is missing, and not 0.
+
+    Raises:
+        Rejected: one of them is missing.
+    """
+    for name in (b"home", b"uid", b"gid"):
+        value = fields.get(name)
+        if value is None or (name != b"home" and not _NUMBER.match(value)):
+            log.debug("userdb: required value '%s' is missing", name)
+            raise Rejected
+    account = Account(
         address=text(userid),
-        gid=int(gid),
-        home=text(home),
-        uid=int(uid),
+        gid=int(fields[b"gid"]),
+        home=text(fields[b"home"]),
+        uid=int(fields[b"uid"]),
         maildir=_text(fields, b"mail"),
         quota=_text(fields, b"quota"),
         fullname=_text(fields, b"gecos"),
         options=_text(fields, b"options"),
     )
+    log.userdb_record(account, _text(fields, b"shell"))
+    return account
 
 
 def _text(fields: Fields, name: bytes) -> str | None:

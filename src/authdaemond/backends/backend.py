@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from courier.auth import base64, hmac_state
+from authdaemond import log
+from courier.auth import base64, hmac_state, passwords
 from courier.auth.account import Account, Secret
 from courier.auth.base64 import NoBase64
 from courier.auth.hmac_state import Hash
@@ -82,17 +83,38 @@ def response(request: Authenticate) -> Response:
         Rejected: another authtype, or no such form.
     """
     prefix, _, name = request.authtype.decode("latin-1").partition("-")
-    if prefix != "cram" or name not in hmac_state.HASHES:
+    if prefix != "cram":
+        log.debug("Unsupported authentication type: %s", request.authtype)
         raise Rejected
+    log.cram(request.first, request.second)
     try:
+        function = hmac_state.HASHES[name]
         challenge = base64.decode(request.first)
         userid, blank, digest = base64.decode(request.second.reveal()).rpartition(b" ")
-    except NoBase64:
+    except (KeyError, NoBase64):
+        log.debug("cram: invalid base64 encoding, or unknown method: %s", request.authtype)
         raise Rejected from None
     if not blank or not userid or any(octet < 32 or octet == 127 for octet in userid):
+        log.debug("cram: invalid base64 encoding")
         raise Rejected
-    return Response(hmac_state.HASHES[name], challenge, userid, digest)
+    log.debug("cram: decoded challenge/response, username '%s'", userid)
+    return Response(function, challenge, userid, digest)
 
 
 def text(octets: bytes) -> str:
     return octets.decode("utf-8", "surrogateescape")
+
+
+def check_password(stored: Secret | None, given: Secret) -> None:
+    """Compare a password with the stored one.
+
+    Raises:
+        Rejected: it is another, or there is none to compare it with.
+    """
+    if stored is None:
+        log.debug("no password available to compare.")
+        raise Rejected
+    if not passwords.fits(given.reveal(), stored.reveal()):
+        log.password_differs(given, stored)
+        raise Rejected
+    log.password_fits()

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from authdaemond import log
-from authdaemond.backends.backend import Backend, Rejected, text
-from courier.auth import passwords
+from authdaemond.backends.backend import Backend, Rejected, check_password, text
 from courier.auth.account import Account, Secret
 from courier.auth.request import Authenticate, Lookup
 
@@ -19,20 +18,23 @@ _FIRST_UID = 100
 class SystemBackend(Backend, ABC):
     NEEDS_ROOT = True
 
+    #: As it stands in authmodulelist.
+    NAME: str
+
     def lookup(self, request: Lookup) -> Account:
-        found = passwd_entry(request.userid)
-        return replace(account(found), passwd=self.stored(found))
+        return self.found(request.userid)
 
     def login(self, request: Authenticate) -> Account:
-        found = passwd_entry(request.first)
-        stored = self.stored(found)
-        if stored is None:
-            raise Rejected
-        if not passwords.fits(request.second.reveal(), stored.reveal()):
-            log.password_differs(request.second, stored)
-            raise Rejected
-        log.password_fits()
-        return replace(account(found), passwd=stored, clear=request.second)
+        account = self.found(request.first)
+        check_password(account.passwd, request.second)
+        return replace(account, clear=request.second)
+
+    def found(self, userid: bytes) -> Account:
+        """Return a system user's account with the stored password."""
+        entry = passwd_entry(userid)
+        account = replace(account_of(entry), passwd=self.stored(entry))
+        log.found(self.NAME, account)
+        return account
 
     @abstractmethod
     def stored(self, found: pwd.struct_passwd) -> Secret | None:
@@ -45,8 +47,7 @@ class SystemBackend(Backend, ABC):
     def accounts(self) -> Iterator[Account]:
         for found in pwd.getpwall():
             if found.pw_uid >= _FIRST_UID:
-                listed = account(found)
-                yield replace(listed, uid=found.pw_uid)
+                yield replace(account_of(found), uid=found.pw_uid)
 
 
 def passwd_entry(userid: bytes) -> pwd.struct_passwd:
@@ -61,7 +62,7 @@ def passwd_entry(userid: bytes) -> pwd.struct_passwd:
         raise Rejected from None
 
 
-def account(found: pwd.struct_passwd) -> Account:
+def account_of(found: pwd.struct_passwd) -> Account:
     return Account(
         address=found.pw_name,
         gid=found.pw_gid,
