@@ -38,6 +38,7 @@ tools:
 	@tools/install check
 	@tools/venv
 	@tools/unpack courier
+	@tools/unpack sysconftool
 
 bench:
 	@tools/install bench

@@ -23,6 +23,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from demo_login import Login
+
 from courier import log
 from courier.log import Peer
 from courier.maildir.folder import Options
@@ -30,9 +32,8 @@ from courier.maildir.store import Store
 from courier.process import blocking
 from courier.process.request import Steps
 from imapd import settings as imapd_settings
-from imapd.__main__ import enter
+from imapd.account import enter
 from imapd.completion import Farewell
-from imapd.login import Login
 from imapd.session import Client, Session
 from imapd.settings import Settings
 
@@ -185,7 +186,7 @@ def login_and_session(peer: Peer, settings: Settings, maildir: Path) -> Steps:
     if logged_in is None:
         return
     try:
-        account = enter(settings, str(maildir))
+        account = enter(settings, "/", str(maildir))
     except Farewell as farewell:
         yield f"* BYE {farewell.text}\r\n".encode()
         return

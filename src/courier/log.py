@@ -19,6 +19,10 @@ _LONGEST_LINE = 4096
 _LONGEST_VALUE = 1000
 
 _descriptor = 2
+_for_journal = False
+
+# courierlogger's words and syslog's numbers (sd-daemon(3)). NOTICE is none of them: it stays.
+_LEVELS = {"ALERT": 1, "CRIT": 2, "ERR": 3, "WARN": 4, "INFO": 6, "DEBUG": 7}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,12 @@ class End(enum.Enum):
     DISCONNECTED = "INFO: DISCONNECTED"
     TIMEOUT = "INFO: TIMEOUT"
     SIGNAL = "NOTICE: Disconnected during shutdown by signal"
+
+
+def use_levels(*, for_journal: bool) -> None:
+    """Write levels as the journal takes them, ``<6>``, in place of Courier's words."""
+    global _for_journal  # noqa: PLW0603  as above
+    _for_journal = for_journal
 
 
 def use(descriptor: int) -> None:
@@ -108,6 +118,40 @@ def error(what: str, path: object, failure: OSError) -> None:
     _write(f"ERR: {_safe(what)}: {_safe(str(path))}: {_safe(failure.strerror or str(failure))}")
 
 
+def connection(peer: Peer) -> None:
+    _write(f"DEBUG: Connection, {_where(peer)}")
+
+
+def disconnected(peer: Peer, seconds: int, tls: bool) -> None:
+    """A connection that ended before log-in."""
+    _write(f"DEBUG: Disconnected, {_where(peer)}, time={seconds}{_starttls(tls)}")
+
+
+def logout_before_login(peer: Peer, received: int, sent: int) -> None:
+    _write(f"INFO: LOGOUT, {_where(peer)}, rcvd={received}, sent={sent}")
+
+
+def method_failed(mechanism: str, peer: Peer) -> None:
+    """An AUTHENTICATE that failed, whoever it was meant to be."""
+    method = _safe(mechanism).replace(",", ".")
+    _write(f"INFO: LOGIN FAILED, method={method}, {_where(peer)}")
+
+
+def tls_failed(peer: Peer, reason: str) -> None:
+    # Courier: couriertls's line begins with the address, without a port.
+    _write(f"INFO: ip=[{_safe(peer.ip)}], {_safe(reason)}")
+
+
+def died(what: str, pid: int, how: str) -> None:
+    """One of our own processes ended as it should not."""
+    _write(f"ERR: {what} {pid} died: {_safe(how)}")
+
+
+def line(text: str) -> None:
+    """A line that its writer has put together, level and all, from text that is safe."""
+    _write(_safe(text))
+
+
 def warn(text: str) -> None:
     _write(f"WARN: {_safe(text)}")
 
@@ -147,6 +191,10 @@ def _escaped(character: str) -> str:
 
 
 def _write(line: str) -> None:
+    if _for_journal:
+        level, _, text = line.partition(":")
+        number = _LEVELS.get(level)
+        line = f"<6>{line}" if number is None else f"<{number}>{text.lstrip()}"
     data = line.encode("utf-8", "backslashreplace")[: _LONGEST_LINE - 1] + b"\n"
     try:
         os.write(_descriptor, data)

@@ -19,19 +19,17 @@ from __future__ import annotations
 
 import os
 import pwd
-import stat
 import sys
 from collections.abc import Mapping, Sequence
 
 from courier import log, version
 from courier.log import Peer
-from courier.maildir import tree
 from courier.maildir.folder import Options
 from courier.maildir.store import Store
-from courier.maildir.tree import Tree
 from courier.process import blocking
 from courier.settings import SettingsError
 from imapd import settings as imapd_settings
+from imapd.account import enter
 from imapd.completion import Farewell
 from imapd.session import Client, Session
 from imapd.settings import Settings
@@ -66,12 +64,12 @@ def serve(
     tag = environ.get("IMAPLOGINTAG")
     try:
         client = _client(environ, from_shell=tag is None)
-        account = enter(settings, maildir)
+        entered = enter(settings, os.curdir, maildir)
     except Farewell as farewell:
         os.write(sink, f"* BYE {farewell.text}\r\n".encode())
         return 0 if farewell.is_orderly else 1
     options = Options(settings.use_locks, bool(settings.keywords), settings.fsync)
-    session = Session(settings, account, Store(options), client)
+    session = Session(settings, entered, Store(options), client)
     greeting = f"{tag} OK LOGIN Ok.\r\n" if tag is not None else "* PREAUTH Ready.\r\n"
     protocol = environ.get("PROTOCOL") or "IMAP"
     log.login(client.user, client.peer, protocol, client.tls)
@@ -95,42 +93,6 @@ def _login_name() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return str(os.getuid())
-
-
-def enter(settings: Settings, maildir: str) -> Tree:
-    """Make the account's maildir the working directory, after Courier's checks.
-
-    Raises:
-        Farewell: the account can't be served now; the text says why.
-    """
-    try:
-        home = os.stat(".")
-        locked = bool(home.st_mode & stat.S_ISVTX)
-    except OSError:
-        locked = True
-    if locked:
-        raise Farewell(
-            "Your account is temporarily unavailable (+t bit set on home directory).",
-            is_orderly=True,
-        )
-    try:
-        os.chdir(maildir)
-        found = os.stat(".")
-    except OSError as error:
-        # Courier: the system's text twice.
-        raise Farewell(f"[ALERT] Fatal error: {error.strerror}: {error.strerror}") from error
-    owned = (found.st_uid, found.st_gid) == (os.geteuid(), os.getegid())
-    if settings.mailbox_sanity_check and not owned:
-        raise Farewell(
-            "[ALERT] Fatal error: Account's mailbox directory is not owned by the correct "
-            "uid or gid: "
-        )
-    path = os.getcwd()
-    try:
-        tree.remove_leftovers(path)
-    except OSError as error:  # no reason not to serve what can be served
-        log.error("cannot remove leftovers", path, error)
-    return Tree(path, trash=settings.trash_folder_name, use_locks=settings.use_locks)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from imapd.settings import Settings
 
@@ -15,15 +15,31 @@ _OURS = ("LITERAL+", "UNSELECT", "MOVE")
 
 
 def listed(settings: Settings, *, tls: bool) -> str:
-    """Give the list as CAPABILITY says it, each word once."""
-    words = dict.fromkeys(word for word in _words(settings, tls) if word.upper() not in _NOT_YET)
-    return " ".join(words)
+    """Give the list of a session, each word once."""
+    return _list(_words(settings, tls, ()))
 
 
-def _words(settings: Settings, tls: bool) -> Iterator[str]:
+def before_login(settings: Settings, *, tls: bool, offers_tls: bool, needs_tls: bool) -> str:
+    """Give the list of a connection that has not logged in."""
+    words = []
+    if offers_tls:
+        words.append("STARTTLS")
+    if needs_tls:
+        words.append("LOGINDISABLED")
+    ours = (*_words(settings, tls, words), *(("SASL-IR",) if settings.extensions else ()))
+    return _list(ours)
+
+
+def _list(words: Iterable[str]) -> str:
+    return " ".join(dict.fromkeys(word for word in words if word.upper() not in _NOT_YET))
+
+
+def _words(settings: Settings, tls: bool, of_login: Sequence[str]) -> Iterator[str]:
+    """Give the words in Courier's order."""
     yield from (settings.capability_tls if tls else ()) or settings.capability
     if settings.id_fields is not None:
         yield "ID"
+    yield from of_login
     if settings.move_expunge_to_trash:
         yield "XMAGICTRASH"
     # Courier: always, since 5.0.

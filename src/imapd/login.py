@@ -1,22 +1,30 @@
 """The not-authenticated state: from the greeting until the client is known (RFC 3501 6.1, 6.2).
 
-CAPABILITY, NOOP, LOGOUT, LOGIN and AUTHENTICATE PLAIN. A generator like the session that follows
-it; whoever drives it hands the answer, and what the client has sent beyond its log-in, to
-`imapd.session`.
+CAPABILITY, NOOP, LOGOUT, STARTTLS, LOGIN and AUTHENTICATE. A generator like the session that
+follows it: it yields octets and requests (`courier.process.login`) and is sent their answers. When
+its client is let in it is closed while it waits for the answer; the session says the OK.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import time
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Generator
 from typing import Any
 
 from courier import log
-from courier.log import Peer
-from courier.process.request import ClientGone, Receive, Request, ShuttingDown, Wake
+from courier.auth import sasl
+from courier.auth.domain import DefaultDomain
+from courier.auth.sasl import Credentials
+from courier.process.login import (
+    Answer,
+    Authenticate,
+    LoginSteps,
+    Pause,
+    StartTls,
+    Stranger,
+)
+from courier.process.message import Kind
+from courier.process.request import ClientGone, Receive, ShuttingDown, Wake
 from imapd import capability
 from imapd.completion import CommandFailed, Completion, Farewell, No, Ok, Violation
 from imapd.settings import Settings
@@ -25,68 +33,86 @@ from imapd.wire.parser import ParseError, Parser
 
 #: Seconds from the connection to the completed log-in.
 LOGIN_S = 60.0
+#: Seconds before a failed log-in is answered.
+FAILURE_S = 5.0
 _MAX_VIOLATIONS = 10
 _MAX_LITERAL = 8192
+_MAX_RESPONSE = 12_288
 
-Authenticate = Callable[[str, str], bool]
-Steps = Generator[Request, Any, Completion]
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedIn:
-    """Who the client is, the completion that tells it so, and what it has sent beyond that."""
-
-    userid: str
-    completion: bytes
-    unread: bytes
+_Handling = Generator[Any, Any, Completion]
 
 
 class Login:
     """One connection before log-in."""
 
-    def __init__(self, settings: Settings, peer: Peer, authenticate: Authenticate) -> None:
+    def __init__(self, settings: Settings, stranger: Stranger, *, has_tls: bool) -> None:
+        """``has_tls``: certificates are loaded, so that STARTTLS can be offered."""
         self._settings = settings
-        self._peer = peer
-        self._authenticate = authenticate
+        self._stranger = stranger
+        self._has_tls = has_tls
         self._reader = reader.Reader()
-        self._deadline = time.monotonic() + LOGIN_S
-        self._userid: str | None = None
+        self._began = time.monotonic()
         self._ended = False
         self._violations = 0
+        self._received = self._sent = 0
+        self._domain = DefaultDomain(settings.default_domain, settings.domain_separators)
 
-    def run(self) -> Generator[Request, Any, LoggedIn | None]:
-        """Talk to the client until it has logged in, or has gone (None)."""
+    @property
+    def _is_encrypted(self) -> bool:
+        return self._stranger.tls is not None
+
+    @property
+    def _offers_tls(self) -> bool:
+        return self._settings.starttls and self._has_tls and not self._is_encrypted
+
+    @property
+    def _needs_tls(self) -> bool:
+        # Courier: only where STARTTLS can be had. Required is required here.
+        return self._settings.tls_required and not self._is_encrypted
+
+    def run(self) -> LoginSteps:
+        """Talk to the client until it is let in, or has gone."""
+        peer = self._stranger.peer
+        log.connection(peer)
         try:
-            yield (
+            yield self._out(
                 f"* OK [CAPABILITY {self._capabilities()}] Courier-IMAP ready. "
                 "This is pycourier.\r\n"
-            ).encode()
-            while True:
+            )
+            while not self._ended:
                 tag, completion = yield from self._command()
-                line = completion.line(tag)
-                if self._userid is not None:
-                    return LoggedIn(self._userid, line, self._reader.unread())
-                yield line
-                if self._ended:
-                    return None
+                yield self._out(completion.line(tag).decode())
+            log.logout_before_login(peer, self._received, self._sent)
         except Farewell as farewell:
-            yield f"* BYE {farewell.text}\r\n".encode()
+            yield self._out(f"* BYE {farewell.text}\r\n")
         except ShuttingDown:
-            yield b"* BYE Courier-IMAP server shut down by signal.\r\n"
+            yield self._out("* BYE Courier-IMAP server shut down by signal.\r\n")
         except (ClientGone, EOFError):
             pass
-        return None
+        log.disconnected(peer, int(time.monotonic() - self._began), self._is_encrypted)
+
+    def _out(self, text: str) -> bytes:
+        data = text.encode()
+        self._sent += len(data)
+        return data
 
     def _capabilities(self) -> str:
-        return capability.listed(self._settings, tls=False)
+        return capability.before_login(
+            self._settings,
+            tls=self._is_encrypted,
+            offers_tls=self._offers_tls,
+            needs_tls=self._needs_tls,
+        )
 
-    def _command(self) -> Generator[Request, Any, tuple[bytes, Completion]]:
+    # -- commands --------------------------------------------------------------------------
+
+    def _command(self) -> Generator[Any, Any, tuple[bytes, Completion]]:
         text = yield from self._whole()
         tag = reader.tag_of(text) or b"*"
         try:
             try:
                 _, name, arguments = parser.command(text)
-                completion = yield from self._handle(name, arguments)
+                completion = yield from self._handle(tag, name, arguments)
             except ParseError as error:
                 raise Violation from error
         except CommandFailed as failure:
@@ -101,11 +127,11 @@ class Login:
         if self._violations >= _MAX_VIOLATIONS:
             raise Farewell("[ALERT] Fatal error: TOO MANY CONSECUTIVE PROTOCOL VIOLATIONS: ")
 
-    def _handle(self, name: str, arguments: Parser) -> Steps:
+    def _handle(self, tag: bytes, name: str, arguments: Parser) -> _Handling:
         match name:
             case "CAPABILITY":
                 arguments.end()
-                yield f"* CAPABILITY {self._capabilities()}\r\n".encode()
+                yield self._out(f"* CAPABILITY {self._capabilities()}\r\n")
                 return Ok("CAPABILITY completed")
             case "NOOP":
                 arguments.end()
@@ -113,57 +139,123 @@ class Login:
             case "LOGOUT":
                 arguments.end()
                 self._ended = True
-                yield b"* BYE Courier-IMAP server shutting down\r\n"
+                yield self._out("* BYE Courier-IMAP server shutting down\r\n")
                 return Ok("LOGOUT completed")
+            case "STARTTLS":
+                return (yield from self._start_tls(tag, arguments))
             case "LOGIN":
-                return self._login(arguments)
+                return (yield from self._login(tag, arguments))
             case "AUTHENTICATE":
-                return (yield from self._authenticate_plain(arguments))
+                return (yield from self._authenticate(tag, arguments))
             case _:
                 raise Violation
 
-    def _login(self, arguments: Parser) -> Completion:
+    def _start_tls(self, tag: bytes, arguments: Parser) -> _Handling:
+        arguments.end()
+        if not self._offers_tls:
+            raise Violation
+        yield self._out(Ok("Begin SSL/TLS negotiation now.").line(tag).decode())
+        self._reader = reader.Reader()  # nothing that was sent before it counts
+        self._violations = 0
+        yield StartTls()
+        return (yield from self._next_command())
+
+    def _next_command(self) -> _Handling:
+        """STARTTLS has no completion behind the handshake: go on with what follows."""
+        while True:
+            tag, completion = yield from self._command()
+            if self._ended:
+                return completion
+            yield self._out(completion.line(tag).decode())
+
+    def _login(self, tag: bytes, arguments: Parser) -> _Handling:
         arguments.sp()
         userid = arguments.astring()
         arguments.sp()
         password = arguments.astring()
         arguments.end()
-        return self._check(userid, password)
+        if self._needs_tls:
+            return No("STARTTLS required")
+        typed = userid.decode("utf-8", "replace")
+        try:
+            credentials = sasl.password(userid, password, self._domain)
+        except sasl.Refused:
+            log.login_failed(typed, self._stranger.peer)
+            return (yield from self._refuse())
+        return (yield from self._ask(tag, credentials, typed, None))
 
-    def _authenticate_plain(self, arguments: Parser) -> Steps:
-        """RFC 4616, with or without an initial response (RFC 4959)."""
+    def _authenticate(self, tag: bytes, arguments: Parser) -> _Handling:
+        """RFC 9051 6.2.2, with or without an initial response (RFC 4959)."""
         arguments.sp()
-        mechanism = arguments.astring().upper()
-        initial = b""
+        mechanism = arguments.atom().decode("ascii").upper()
+        initial = None
         if not arguments.at_end():
             arguments.sp()
-            initial = arguments.astring()
+            initial = arguments.atom()
         arguments.end()
-        if mechanism != b"PLAIN":
-            return No("Login failed.")
-        if not initial:
-            yield b"+ \r\n"
-            initial = (yield from self._line()).strip()
+        if self._needs_tls:
+            return No("STARTTLS required")
         try:
-            _, userid, password = base64.b64decode(initial, validate=True).split(b"\0")
-        except (binascii.Error, ValueError):
-            return No("Login failed.")
-        return self._check(userid, password)
+            steps = sasl.start(mechanism, initial, self._domain)
+            credentials = yield from self._exchange(steps)
+        except sasl.Failed:
+            log.method_failed(mechanism, self._stranger.peer)
+            return (yield from self._refuse())
+        return (yield from self._ask(tag, credentials, "", mechanism))
 
-    def _check(self, userid: bytes, password: bytes) -> Completion:
-        try:
-            name, secret = userid.decode(), password.decode()
-        except UnicodeDecodeError:
-            return No("Login failed.")
-        if not self._authenticate(name, secret):
-            log.login_failed(name, self._peer)
-            return No("Login failed.")
-        self._userid = name
-        return Ok("LOGIN Ok.")
+    def _exchange(self, steps: sasl.Steps) -> Generator[Any, Any, Credentials]:
+        response: bytes | None = None
+        while True:
+            try:
+                challenge = next(steps) if response is None else steps.send(response)
+            except StopIteration as stop:
+                credentials: Credentials = stop.value
+                return credentials
+            yield self._out(f"+ {challenge.decode('ascii')}\r\n")
+            response = yield from self._response()
+
+    def _response(self) -> Generator[Any, Any, bytes]:
+        """Read one line of base64; what announces a literal is none."""
+        event = yield from self._event()
+        if isinstance(event, reader.Announced):
+            self._reader.refuse()
+            return b"!"  # no base64
+        if isinstance(event, reader.Overlong) or len(event.text) > _MAX_RESPONSE:
+            return b"!"
+        return event.text.strip(b" \t\r\n")
+
+    def _ask(
+        self, tag: bytes, credentials: Credentials, typed: str, mechanism: str | None
+    ) -> _Handling:
+        """Have the credentials checked; who is let in never comes back here."""
+        service = self._settings.auth_service.get(self._stranger.local_port, "imap")
+        answer: Answer = yield Authenticate(
+            service.encode(),
+            credentials.authtype,
+            credentials.first,
+            credentials.second.reveal(),
+            Ok("LOGIN Ok.").line(tag),
+            self._reader.unread(),
+        )
+        if answer.kind is Kind.DISABLED:
+            yield self._out(No(answer.text).line(tag).decode())
+            raise Farewell(answer.text)
+        # Courier: the line stands there for temporary failures too, and bans the innocent.
+        if answer.kind is Kind.TEMPORARY:
+            raise Farewell("Temporary problem, please try again later")
+        if mechanism is None:
+            log.login_failed(typed, self._stranger.peer)
+        else:
+            log.method_failed(mechanism, self._stranger.peer)
+        return (yield from self._refuse())
+
+    def _refuse(self) -> _Handling:
+        yield Pause(min(FAILURE_S, self._left_s()))
+        return No("Login failed.")
 
     # -- input -----------------------------------------------------------------------------
 
-    def _whole(self) -> Generator[Request, Any, bytes]:
+    def _whole(self) -> Generator[Any, Any, bytes]:
         """Read a command with its literals."""
         while True:
             event = yield from self._event()
@@ -174,17 +266,12 @@ class Login:
             if event.size > _MAX_LITERAL or not self._reader.accept():
                 raise Farewell("[ALERT] IMAP command too long.")
             if event.waits:
-                yield b"+ OK\r\n"
+                yield self._out("+ OK\r\n")
 
-    def _line(self) -> Generator[Request, Any, bytes]:
-        event = yield from self._event()
-        if not isinstance(event, reader.Line):
-            raise Farewell("[ALERT] Error in IMAP command received by server.")
-        return event.text
+    def _left_s(self) -> float:
+        return max(0.0, self._began + LOGIN_S - time.monotonic())
 
-    def _event(
-        self,
-    ) -> Generator[Request, Any, reader.Line | reader.Announced | reader.Overlong]:
+    def _event(self) -> Generator[Any, Any, reader.Line | reader.Announced | reader.Overlong]:
         while True:
             try:
                 event = self._reader.next()
@@ -192,9 +279,10 @@ class Login:
                 raise Farewell("[ALERT] Literal too large.") from None
             if event is not None:
                 return event
-            data = yield Receive(max(0.0, self._deadline - time.monotonic()))
+            data = yield Receive(self._left_s())
             if data is Wake.TIMEOUT:
                 raise Farewell("Disconnected for inactivity.", is_timeout=True)
             if not data:
                 raise EOFError
+            self._received += len(data)
             self._reader.feed(data)

@@ -533,7 +533,10 @@ def values_of(text: bytes) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def real() -> Path:
     """Debian's sysconftool, which is a Perl program."""
-    for path in (ROOT / ".tools/sysconftool", Path("/usr/share/sysconftool")):
+    for path in (
+        ROOT / ".tools/sysconftool/usr/share/sysconftool",
+        Path("/usr/share/sysconftool"),
+    ):
         if (path / "sysconftool").exists():
             return path / "sysconftool"
     missing("Debian's sysconftool")

@@ -13,7 +13,7 @@ import pytest
 from courier import version
 from courier.maildir.tree import Tree
 from imapd import __main__ as main
-from imapd import settings
+from imapd import account, settings
 from imapd.completion import Farewell
 from tests.imapd.conftest import Log
 from tests.imapd.responses import read
@@ -113,15 +113,15 @@ def test_maildir_of_somebody_else(home: Path) -> None:
     os.chown(home / "Maildir", 12345, -1)
 
     with pytest.raises(Farewell, match="not owned by the correct"):
-        main.enter(SETTINGS, "Maildir")
+        account.enter(SETTINGS, os.curdir, "Maildir")
 
 
 def test_enter(home: Path) -> None:
-    """The maildir becomes the working directory, and the tree begins there."""
-    tree = main.enter(SETTINGS, "Maildir")
+    """The tree begins at the maildir, whichever directory is the working one later."""
+    tree = account.enter(SETTINGS, os.curdir, "Maildir")
 
     assert isinstance(tree, Tree)
-    assert os.getcwd() == tree.path == str(home / "Maildir")
+    assert tree.path == str(home / "Maildir")
 
 
 @pytest.mark.parametrize("kind", ["missing", "file", "link"])

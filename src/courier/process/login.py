@@ -1,0 +1,608 @@
+"""The login process: talks to strangers until they are known, then passes them on.
+
+DESCRIPTION
+    Accepts connections, asks master whether each may stay, drives the protocol's not-authenticated
+    state, and hands what a client shows for itself to master together with the client's descriptor.
+    Of a TLS connection it keeps the encrypted end and relays the octets of the session.
+
+SECURITY
+    Runs as its own user in an empty root directory, with no groups, no new privileges and no
+    core dumps. All it ever needs (certificates, modules) is loaded before. It sees its clients'
+    passwords, and the plain text of its TLS connections; no mailbox, no password file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import signal
+import socket
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from courier import log
+from courier.log import Peer
+from courier.net.tls import Contexts, TlsStream
+from courier.process import channel, privileges
+from courier.process.channel import ChannelClosed
+from courier.process.message import Kind, LoginRequest, kind_of, number_of
+from courier.process.privileges import Ids
+from courier.process.request import ClientGone, Receive, ShuttingDown, Wake
+
+#: Seconds without progress in writing after which a client is given up.
+_STALLED_S = 60.0
+_HIGH_WATER = 65_536
+#: Seconds after the stop in which goodbyes are written.
+_GRACE_S = 1.0
+_ACCEPTED_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticate:
+    """Request of a log-in: is this client who it says? Answered by an `Answer`.
+
+    Nothing is read from the client until the answer is there.
+    """
+
+    service: bytes
+    authtype: bytes
+    first: bytes  # userid, or a challenge
+    second: bytes  # password, or what answers the challenge
+    greeting: bytes  # what the session says first
+    unread: bytes  # what belongs to the session
+    protocol: bytes = b"IMAP"
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Request of a log-in: let some seconds pass."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StartTls:
+    """Request of a log-in: encrypt from here on. Answered by None, or the failure's text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Master's word on an `Authenticate`; ``text`` goes with `Kind.DISABLED`."""
+
+    kind: Kind
+    text: str = ""
+
+
+@dataclass(slots=True)
+class Stranger:
+    """What is known of a connection's other end."""
+
+    peer: Peer
+    local_ip: str
+    local_port: int
+    tls: TlsStream | None = None
+
+
+LoginSteps = Generator["bytes | Receive | Authenticate | Pause | StartTls", Any, None]
+#: Makes the steps of a log-in for a connection.
+MakeLogin = Callable[[Stranger], LoginSteps]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedLogin:
+    """All that log-ins need, loaded."""
+
+    make_login: MakeLogin
+    contexts: Contexts | None  # None: no TLS
+    tls_from_start: bool
+
+
+def run(
+    control: socket.socket,
+    listeners: Sequence[socket.socket],
+    prepare: Callable[[], PreparedLogin],
+    ids: Ids,
+    root: str,
+    *,
+    is_isolated: bool,
+) -> None:
+    """Be a login process until there is no more to do.
+
+    Args:
+        prepare: loads everything, with master's rights, before they go.
+        root: an empty directory.
+        is_isolated: serve one connection and leave.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    prepared = prepare()
+    loop = asyncio.new_event_loop()  # opens its own descriptors while it may
+    privileges.isolate(ids, root)
+    asyncio.set_event_loop(loop)
+    process = _Process(loop, control, listeners, prepared, is_isolated=is_isolated)
+    loop.run_until_complete(process.serve())
+
+
+class _Process:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        control: socket.socket,
+        listeners: Sequence[socket.socket],
+        prepared: PreparedLogin,
+        *,
+        is_isolated: bool,
+    ) -> None:
+        self.loop = loop
+        self.make_login = prepared.make_login
+        self.contexts = prepared.contexts
+        self.tls_from_start = prepared.tls_from_start
+        self._control = control
+        self._listeners = list(listeners)
+        self._is_isolated = is_isolated
+        self._numbers = itertools.count(1)
+        self._asking: dict[int, tuple[socket.socket, Stranger]] = {}  # may these stay?
+        self._connections: dict[int, _Connection] = {}
+        self._listens = True
+        self._gone: asyncio.Future[None] = loop.create_future()
+
+    async def serve(self) -> None:
+        self.loop.add_reader(self._control.fileno(), self._hear)
+        self.loop.add_signal_handler(signal.SIGTERM, self._stop)
+        for listener in self._listeners:
+            self.loop.add_reader(listener.fileno(), self._accept, listener)
+        self.tell(Kind.READY, 0)
+        await self._gone
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(1 if self._is_isolated else _ACCEPTED_AT_ONCE):
+            try:
+                client, address = listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                log.error("cannot accept", listener.getsockname(), error)
+                self._rest(listener)
+                return
+            self._ask(client, address)
+        if self._is_isolated:
+            self._drain()
+
+    def _rest(self, listener: socket.socket) -> None:
+        """Accept nothing for a moment: there is no descriptor or memory left."""
+        self.loop.remove_reader(listener.fileno())
+        self.loop.call_later(0.5, self._resume, listener)
+
+    def _resume(self, listener: socket.socket) -> None:
+        if self._listens:
+            self.loop.add_reader(listener.fileno(), self._accept, listener)
+
+    def _ask(self, client: socket.socket, address: Sequence[Any]) -> None:
+        """Ask master whether the limits allow one more."""
+        client.setblocking(False)
+        number = next(self._numbers)
+        try:
+            local = client.getsockname()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:
+            client.close()
+            return
+        peer = Peer(str(address[0]), str(address[1]))
+        self._asking[number] = (client, Stranger(peer, str(local[0]), int(local[1])))
+        self.tell(Kind.ADMIT, number, peer.ip.encode(), str(peer.port).encode())
+
+    def tell(self, kind: Kind, number: int, *more: bytes) -> None:
+        try:
+            channel.send(self._control, [kind.value, b"%d" % number, *more])
+        except BlockingIOError:  # master is busy: these are few and small
+            self.loop.call_later(0.02, lambda: self.tell(kind, number, *more))
+        except ChannelClosed:
+            self._stop()
+
+    def request(self, request: LoginRequest, descriptor: int) -> bool:
+        """Pass a client's credentials and descriptor on; False if master is not to be had."""
+        try:
+            channel.send(self._control, request.fields(), descriptor)
+        except (BlockingIOError, ChannelClosed, ValueError):
+            return False
+        return True
+
+    def _hear(self) -> None:
+        try:
+            while (received := channel.receive(self._control)) is not None:
+                self._take(received[0])
+        except ChannelClosed:
+            self.loop.remove_reader(self._control.fileno())
+            self._stop()
+
+    def _take(self, fields: list[bytes]) -> None:
+        kind = kind_of(fields)
+        if kind is Kind.STOP:
+            self._stop()
+        elif kind is Kind.DRAIN:
+            self._drain()
+        elif kind in (Kind.ADMITTED, Kind.REFUSED):
+            asking = self._asking.pop(number_of(fields), None)
+            if asking is not None:
+                self._begin(number_of(fields), *asking, is_admitted=kind is Kind.ADMITTED)
+        else:
+            connection = self._connections.get(number_of(fields))
+            if connection is not None:
+                text = fields[2].decode("utf-8", "replace") if len(fields) > 2 else ""
+                connection.answered(Answer(kind, text))
+
+    def _begin(
+        self, number: int, client: socket.socket, stranger: Stranger, *, is_admitted: bool
+    ) -> None:
+        if not is_admitted:
+            client.close()
+            self._leave_if_done()
+            return
+        connection = _Connection(self, number, stranger)
+        self._connections[number] = connection
+        connection.started = self.loop.create_task(connection.start(client))
+
+    def ended(self, number: int, *, was_taken: bool) -> None:
+        """A connection is over; the count of one that was taken is its worker's matter."""
+        self._connections.pop(number, None)
+        if not was_taken:
+            self.tell(Kind.RELEASE, number)
+        self._leave_if_done()
+
+    def _drain(self) -> None:
+        """Accept no more; leave when those that are here have gone."""
+        if self._listens:
+            self._listens = False
+            for listener in self._listeners:
+                self.loop.remove_reader(listener.fileno())
+                listener.close()
+        self._leave_if_done()
+
+    def _stop(self) -> None:
+        self._drain()
+        for connection in list(self._connections.values()):
+            connection.stop()
+        self.loop.call_later(_GRACE_S if self._connections else 0.0, self._leave)
+
+    def _leave_if_done(self) -> None:
+        if not self._listens and not self._connections and not self._asking:
+            self.loop.call_later(0.05, self._leave)
+
+    def _leave(self) -> None:
+        if not self._gone.done():
+            self._gone.set_result(None)
+
+
+class _Connection(asyncio.Protocol):
+    """One stranger: drives its log-in, then relays its TLS session."""
+
+    def __init__(self, process: _Process, number: int, stranger: Stranger) -> None:
+        self.started: asyncio.Task[None] | None = None
+        self._process = process
+        self._number = number
+        self._stranger = stranger
+        self._steps: LoginSteps | None = process.make_login(stranger)
+        self._transport: asyncio.Transport | None = None
+        self._tls: TlsStream | None = None
+        self._is_starting_tls = False
+        self._input = bytearray()  # plain text that the log-in has not asked for
+        self._at_end = False
+        self._waits = False  # the log-in wants input
+        self._is_asking = False  # an `Authenticate` is on its way
+        self._timer: asyncio.TimerHandle | None = None
+        self._inner: asyncio.Transport | None = None  # the session's end of a TLS connection
+        self._offered: socket.socket | None = None
+        self._was_taken = False
+        self._is_over = False
+
+    async def start(self, client: socket.socket) -> None:
+        try:
+            await self._process.loop.connect_accepted_socket(lambda: self, client)
+        except OSError:
+            client.close()
+            self._end()
+
+    # -- the client's side -----------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=_HIGH_WATER)
+        if self._process.tls_from_start:
+            self._start_tls()
+        else:
+            self._go_on(None)
+
+    def data_received(self, data: bytes) -> None:
+        if self._tls is not None:
+            data = self._decrypt(data)
+        if self._inner is not None:
+            if data:
+                self._inner.write(data)
+            return
+        self._input += data
+        if len(self._input) > _HIGH_WATER and self._transport is not None:
+            self._transport.pause_reading()
+        if self._waits and self._input:
+            self._go_on(self._take_input())
+
+    def eof_received(self) -> bool:
+        self._at_end = True
+        if self._tls is not None:
+            self._tls.feed_eof()
+        if self._inner is not None:
+            self._inner.close()
+        elif self._waits:
+            self._go_on(b"")
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._at_end = True
+        if self._inner is not None:
+            self._inner.close()
+        if self._steps is not None:
+            self._throw(ClientGone())
+        self._end()
+
+    def pause_writing(self) -> None:
+        """The client does not read: neither does the relay, and not for ever."""
+        if self._inner is not None:
+            self._inner.pause_reading()
+        self._set_timer(_STALLED_S, self._abort)
+
+    def resume_writing(self) -> None:
+        self._clear_timer()
+        if self._inner is not None:
+            self._inner.resume_reading()
+
+    def _take_input(self) -> bytes:
+        data = bytes(self._input)
+        self._input.clear()
+        if self._transport is not None and not self._at_end:
+            self._transport.resume_reading()
+        return data
+
+    def write(self, data: bytes) -> None:
+        """Send plain text to the client."""
+        if self._transport is None or self._transport.is_closing() or not data:
+            return
+        if self._tls is not None:
+            self._tls.write(data)
+            data = self._tls.pending_output()
+        self._transport.write(data)
+
+    # -- TLS -------------------------------------------------------------------------------
+
+    def _start_tls(self) -> None:
+        """Let nothing survive that was received before the handshake (RFC 3501 6.2.1)."""
+        assert self._process.contexts is not None
+        self._input.clear()
+        self._tls = self._process.contexts.stream(self._stranger.local_ip)
+        self._stranger.tls = self._tls
+        self._is_starting_tls = True
+        self._set_timer(_STALLED_S, self._abort)
+
+    def _decrypt(self, data: bytes) -> bytes:
+        assert self._tls is not None and self._transport is not None
+        plain = self._tls.feed(data)
+        output = self._tls.pending_output()
+        if output and not self._transport.is_closing():
+            self._transport.write(output)
+        if self._tls.failure is not None:
+            log.tls_failed(self._stranger.peer, self._tls.failure)
+            self._abort_later()
+        elif self._is_starting_tls and self._tls.is_established:
+            self._is_starting_tls = False
+            self._clear_timer()
+            self._input += plain
+            plain = b""
+            self._go_on(None)
+        if self._tls.is_closed_by_peer:
+            self.eof_received()
+        return plain
+
+    def _abort_later(self) -> None:
+        """Close once the alert is written."""
+        if self._steps is not None:
+            self._throw(ClientGone())
+        if self._transport is not None:
+            self._transport.close()
+
+    # -- the log-in ------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        if self._steps is not None and not self._is_asking:
+            self._throw(ShuttingDown())
+        elif self._inner is None and self._transport is not None:
+            self._transport.close()
+
+    def _throw(self, failure: BaseException) -> None:
+        self._clear_timer()
+        self._go_on(None, failure)
+
+    def _go_on(self, answer: Any, failure: BaseException | None = None) -> None:
+        """Run the log-in's steps until it waits for something."""
+        self._waits = False
+        while self._steps is not None:
+            try:
+                if failure is not None:
+                    step = self._steps.throw(failure)
+                else:
+                    step = self._steps.send(answer)
+            except StopIteration:
+                self._close()
+                return
+            except ClientGone:
+                self._close()
+                return
+            answer = failure = None
+            if isinstance(step, bytes):
+                self.write(step)
+            elif isinstance(step, Receive):
+                self._clear_timer()
+                if self._input:
+                    answer = self._take_input()
+                    continue
+                if self._at_end:
+                    answer = b""
+                    continue
+                self._waits = True
+                self._set_timer(step.timeout_s, self._time_out)
+                return
+            elif isinstance(step, Pause):
+                self._set_timer(step.seconds, self._paused)
+                return
+            elif isinstance(step, StartTls):
+                self._start_tls()
+                return
+            else:
+                self._clear_timer()
+                if not self._offer(step):
+                    answer = Answer(Kind.TEMPORARY)
+                    continue
+                return
+
+    def _time_out(self) -> None:
+        if self._waits:
+            self._go_on(Wake.TIMEOUT)
+
+    def _paused(self) -> None:
+        self._go_on(None)
+
+    def _offer(self, step: Authenticate) -> bool:
+        """Send credentials and descriptor to master; from here on nothing is read."""
+        assert self._transport is not None
+        self._transport.pause_reading()
+        unread = step.unread + bytes(self._input)
+        request = LoginRequest(
+            self._number,
+            step.service,
+            step.authtype,
+            step.first,
+            step.second,
+            step.greeting,
+            unread,
+            step.protocol,
+            self._tls is not None,
+        )
+        self._is_asking = True
+        if self._tls is None:
+            raw = self._transport.get_extra_info("socket")
+            return self._process.request(request, raw.fileno())
+        self._offered, session_end = socket.socketpair()
+        with session_end:
+            return self._process.request(request, session_end.fileno())
+
+    def answered(self, answer: Answer) -> None:
+        """Take master's word on what was offered."""
+        if not self._is_asking:
+            return
+        self._is_asking = False
+        if answer.kind is not Kind.TAKEN:
+            if self._offered is not None:
+                self._offered.close()
+                self._offered = None
+            if self._transport is not None and not self._at_end:
+                self._transport.resume_reading()
+            self._go_on(answer)
+            return
+        self._was_taken = True
+        self._input.clear()  # the session has it
+        if self._steps is not None:
+            self._steps.close()
+            self._steps = None
+        if self._offered is None:
+            if self._transport is not None:
+                self._transport.abort()  # closes our descriptor; the worker has its own
+        else:
+            self.started = self._process.loop.create_task(self._relay(self._offered))
+
+    # -- the relay -------------------------------------------------------------------------
+
+    async def _relay(self, inner: socket.socket) -> None:
+        inner.setblocking(False)
+        await self._process.loop.connect_accepted_socket(lambda: _Inner(self), inner)
+        if self._transport is not None and not self._at_end:
+            self._transport.resume_reading()
+
+    def relay_begins(self, inner: asyncio.Transport) -> None:
+        self._inner = inner
+        inner.set_write_buffer_limits(high=_HIGH_WATER)
+        if self._at_end:
+            inner.close()
+
+    def pause_relay(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_relay(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def relay_ends(self) -> None:
+        """The session closed its end: say so in TLS, and close."""
+        self._inner = None
+        self._close()
+
+    # -- the end ---------------------------------------------------------------------------
+
+    def _close(self) -> None:
+        self._steps = None
+        self._clear_timer()
+        if self._transport is None:
+            self._end()
+            return
+        if self._tls is not None and not self._transport.is_closing():
+            self._tls.close()
+            self._transport.write(self._tls.pending_output())
+        self._set_timer(_STALLED_S, self._abort)
+        self._transport.close()
+
+    def _abort(self) -> None:
+        if self._steps is not None:
+            self._throw(ClientGone())
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _end(self) -> None:
+        if self._is_over:
+            return
+        self._is_over = True
+        self._clear_timer()
+        if self._offered is not None and self._inner is None:
+            self._offered.close()
+        self._process.ended(self._number, was_taken=self._was_taken)
+
+    def _set_timer(self, seconds: float, call: Callable[[], None]) -> None:
+        self._clear_timer()
+        self._timer = self._process.loop.call_later(seconds, call)
+
+    def _clear_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class _Inner(asyncio.Protocol):
+    """The session's end of a relayed TLS connection."""
+
+    def __init__(self, outer: _Connection) -> None:
+        self._outer = outer
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._outer.relay_begins(transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._outer.write(data)
+
+    def pause_writing(self) -> None:
+        self._outer.pause_relay()
+
+    def resume_writing(self) -> None:
+        self._outer.resume_relay()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._outer.relay_ends()

@@ -1,0 +1,624 @@
+"""The master: starts, counts and replaces the other processes of a daemon.
+
+DESCRIPTION
+    Forks login processes, which accept; forwards what their clients show for themselves to
+    authdaemond; starts or finds the worker of the account's uid and passes it the client's
+    descriptor. Counts connections from accept to the session's end.
+
+SECURITY
+    Runs as root. Reads settings, the messages of `message` and authdaemond's answers, and no octet
+    that a client sent but to pass it on. What an account may do comes from authdaemond alone. A
+    login process is trusted with its clients' passwords and addresses, with nothing else.
+"""
+
+from __future__ import annotations
+
+import gc
+import heapq
+import itertools
+import os
+import selectors
+import signal
+import socket
+import time
+import zlib
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from courier import log
+from courier.auth.account import Account, NoIdentity, Secret, identity
+from courier.auth.client import Exchange, complaints
+from courier.auth.reply import Outcome, Rejected, Temporary
+from courier.auth.request import Authenticate, Lookup, Refused, Request
+from courier.log import Peer
+from courier.net.access import AccessFile, Denied
+from courier.net.limits import Admitted, Limits
+from courier.process import activation, channel, login, worker
+from courier.process.channel import ChannelClosed
+from courier.process.message import (
+    Kind,
+    LoginRequest,
+    SessionRequest,
+    kind_of,
+    number_of,
+    peer_of,
+)
+from courier.process.plan import Plan
+from courier.process.privileges import Ids
+
+#: Seconds between looks at the files that login processes have loaded.
+_LOOK_EVERY_S = 1.0
+#: A process that ends sooner than this is replaced only after a pause.
+_CRASHING_S = 1.0
+#: Seconds that the others have to end when the server stops.
+_PATIENCE_S = 5.0
+#: Requests of one login process that may wait for authdaemond.
+_MAX_WAITING = 10_000
+
+
+class ConfigurationError(Exception):
+    """The settings can't be used; the text has a line for each reason."""
+
+
+#: Reads the settings and gives the sockets to listen on, given those there are.
+Load = Callable[[Sequence[socket.socket]], tuple[Plan, Sequence[socket.socket]]]
+
+
+@dataclass(slots=True)
+class _Child:
+    """A login process or a worker."""
+
+    pid: int
+    control: socket.socket
+    began: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Admission:
+    """A connection that is counted."""
+
+    peer: Peer
+    place: Admitted
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A log-in that waits for authdaemond."""
+
+    exchange: Exchange | Outcome
+    request: LoginRequest
+    client: int  # descriptor
+    registered: int = -1  # descriptor in the selector
+
+
+@dataclass(slots=True)
+class _Login(_Child):
+    generation: int
+    listens: bool = True
+    is_ready: bool = False
+    #: Connections that have not logged in, by the login process's number.
+    connections: dict[int, _Admission] = field(default_factory=dict)
+    waiting: dict[int, _Pending] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Worker(_Child):
+    key: Hashable
+    #: Sessions, by the number that master gave them.
+    sessions: dict[int, _Admission] = field(default_factory=dict)
+
+
+class Master:
+    """One daemon's master. `run` is its life."""
+
+    def __init__(self, load: Load, inherited: Sequence[socket.socket] = ()) -> None:
+        """``load`` reads the settings, now and at each SIGHUP.
+
+        Raises:
+            ConfigurationError: they can't be used.
+        """
+        self._load = load
+        plan, listeners = load(inherited)
+        self._plan = plan
+        self._listeners = list(listeners)
+        self._limits = Limits(plan.max_daemons, plan.max_per_ip, plan.max_per_c)
+        self._access = _access(plan)
+        self._selector = selectors.DefaultSelector()
+        self._logins: dict[int, _Login] = {}
+        self._workers: dict[int, _Worker] = {}
+        self._by_key: dict[Hashable, _Worker] = {}
+        self._numbers = itertools.count(1)
+        self._generation = 0
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._ties = itertools.count()
+        self._signals: set[int] = set()
+        self._is_stopping = False
+
+    def run(self) -> int:
+        """Serve until SIGTERM; return an exit code."""
+        self._wake, wakeup = socket.socketpair()
+        self._wake.setblocking(False)
+        wakeup.setblocking(False)
+        self._wakeup = wakeup
+        signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, self._note_signal)
+        self._selector.register(self._wake, selectors.EVENT_READ, self._drain_wake)
+        gc.freeze()  # what is loaded now is shared by all that are forked
+        self._start_logins()
+        self._stamp = self._plan.stamp()
+        self._at(_LOOK_EVERY_S, self._look_at_files)
+        interval_s = activation.watchdog_interval_s()
+        if interval_s is not None:
+            self._feed_watchdog(interval_s)
+        while not (self._is_stopping and not self._logins and not self._workers):
+            self._turn()
+        self._leave_behind(())
+        return 0
+
+    def _turn(self) -> None:
+        wait_s = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
+        for key, events in self._selector.select(wait_s):
+            key.data(key.fileobj, events)
+        while self._timers and self._timers[0][0] <= time.monotonic():
+            heapq.heappop(self._timers)[2]()
+        signals, self._signals = self._signals, set()
+        if signal.SIGCHLD in signals:
+            self._reap()
+        if signals & {signal.SIGTERM, signal.SIGINT}:
+            self._stop()
+        elif signal.SIGHUP in signals:
+            self._reload()
+
+    def _at(self, delay_s: float, call: Callable[[], None]) -> None:
+        heapq.heappush(self._timers, (time.monotonic() + delay_s, next(self._ties), call))
+
+    def _note_signal(self, number: int, frame: object) -> None:
+        self._signals.add(number)
+
+    def _drain_wake(self, wake: object, events: int) -> None:
+        try:
+            while self._wake.recv(4096):
+                pass
+        except BlockingIOError:
+            pass
+
+    def _feed_watchdog(self, interval_s: float) -> None:
+        activation.notify(WATCHDOG=1)
+        self._at(interval_s, lambda: self._feed_watchdog(interval_s))
+
+    # -- processes -------------------------------------------------------------------------
+
+    def _start_logins(self) -> None:
+        for _ in range(self._plan.login_processes):
+            self._start_login()
+
+    def _start_login(self) -> None:
+        plan, listeners = self._plan, self._listeners
+        ours, theirs = channel.pair()
+        pid = self._fork((theirs, *listeners))
+        if pid == 0:
+            _child(
+                lambda: login.run(
+                    theirs,
+                    listeners,
+                    plan.prepare_login,
+                    plan.login_ids,
+                    plan.login_root,
+                    is_isolated=plan.is_isolated,
+                ),
+                "login process",
+            )
+        theirs.close()
+        started = _Login(pid, ours, time.monotonic(), self._generation)
+        self._logins[pid] = started
+        self._selector.register(
+            ours, selectors.EVENT_READ, lambda *_: self._hear(started, self._from_login)
+        )
+
+    def _start_worker(self, key: Hashable, ids: Ids) -> _Worker:
+        umask, prepare = self._plan.umask, self._plan.prepare_session
+        ours, theirs = channel.pair()
+        pid = self._fork((theirs,))
+        if pid == 0:
+            _child(lambda: worker.run(theirs, ids, umask, prepare), "worker")
+        theirs.close()
+        started = _Worker(pid, ours, time.monotonic(), key)
+        self._workers[pid] = self._by_key[key] = started
+        self._selector.register(
+            ours, selectors.EVENT_READ, lambda *_: self._hear(started, self._from_worker)
+        )
+        return started
+
+    def _fork(self, kept: Sequence[socket.socket]) -> int:
+        """Fork; in the child nothing of master's is left open but ``kept``."""
+        pid = os.fork()
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+                signal.signal(number, signal.SIG_DFL)
+            self._leave_behind(kept)
+        return pid
+
+    def _leave_behind(self, kept: Sequence[socket.socket]) -> None:
+        """Close every descriptor that is master's own."""
+        owned: list[socket.socket] = [self._wake, self._wakeup, *self._listeners]
+        for child in (*self._logins.values(), *self._workers.values()):
+            owned.append(child.control)
+        for started in self._logins.values():
+            for pending in started.waiting.values():
+                if isinstance(pending.exchange, Exchange):
+                    pending.exchange.close()
+                os.close(pending.client)
+        self._access.close()
+        for end in owned:
+            if end not in kept:
+                end.close()
+        self._selector.close()
+
+    def _reap(self) -> None:
+        """Bury processes that have ended, and replace them where they are needed."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            child = self._logins.get(pid) or self._workers.get(pid)
+            if child is not None:
+                self._bury(child, status)
+
+    def _bury(self, child: _Child, status: int) -> None:
+        # What it said before it died counts: a session that ended, a request that waits no more.
+        self._hear(child, self._from_worker if isinstance(child, _Worker) else self._from_login)
+        self._forget(child)
+        code = os.waitstatus_to_exitcode(status)
+        kind = "login process" if isinstance(child, _Login) else "worker"
+        if code != 0 and not self._is_stopping:
+            how = f"signal {-code}" if code < 0 else f"exit status {code}"
+            log.died(kind, child.pid, how)
+        if isinstance(child, _Login) and child.listens and not self._is_stopping:
+            if not child.is_ready and any(one.is_ready for one in self._logins.values()):
+                log.line("ERR: the former settings and certificates stay in use")
+                return
+            lived = time.monotonic() - child.began
+            self._at(0.0 if lived > _CRASHING_S else _CRASHING_S, self._replace_login)
+
+    def _replace_login(self) -> None:
+        listening = sum(1 for child in self._logins.values() if child.listens)
+        if not self._is_stopping and listening < self._plan.login_processes:
+            self._start_login()
+
+    def _forget(self, child: _Child) -> None:
+        try:
+            self._selector.unregister(child.control)
+        except KeyError:
+            pass
+        child.control.close()
+        if isinstance(child, _Login):
+            self._logins.pop(child.pid, None)
+            for pending in child.waiting.values():
+                self._drop(pending)
+            child.waiting.clear()
+            for admission in child.connections.values():
+                self._limits.release(admission.place)
+        elif isinstance(child, _Worker):
+            self._workers.pop(child.pid, None)
+            if self._by_key.get(child.key) is child:
+                del self._by_key[child.key]
+            for admission in child.sessions.values():
+                self._limits.release(admission.place)
+
+    def _hear(self, child: _Child, take: Callable[[_Child, list[bytes], int | None], None]) -> None:
+        """Take what a process sends; one that sends nonsense is ended."""
+        try:
+            while (received := channel.receive(child.control)) is not None:
+                fields, descriptor = received
+                try:
+                    take(child, fields, descriptor)
+                finally:
+                    if descriptor is not None:
+                        os.close(descriptor)  # whoever keeps it has a copy
+        except ChannelClosed as error:
+            try:
+                self._selector.unregister(child.control)
+            except (KeyError, ValueError):
+                return
+            if str(error) != "closed":
+                log.warn(f"{error} from process {child.pid}, which is ended")
+                os.kill(child.pid, signal.SIGKILL)
+
+    # -- login processes -------------------------------------------------------------------
+
+    def _from_login(self, child: _Child, fields: list[bytes], descriptor: int | None) -> None:
+        assert isinstance(child, _Login)
+        kind = kind_of(fields)
+        if kind is Kind.ADMIT:
+            self._admit(child, fields)
+        elif kind is Kind.READY:
+            self._has_started(child)
+        elif kind is Kind.RELEASE:
+            self._release(child, number_of(fields))
+        elif kind is Kind.LOGIN and descriptor is not None:
+            self._look_up(child, LoginRequest.of(fields), os.dup(descriptor))
+        else:
+            raise ChannelClosed("unexpected message")
+
+    def _admit(self, child: _Login, fields: list[bytes]) -> None:
+        number, peer = number_of(fields), peer_of(fields)
+        if number in child.connections:
+            raise ChannelClosed("number in use")
+        access = self._access.remote(peer.ip)
+        if isinstance(access, Denied):
+            log.line(f"INFO: access denied by {access.key} of the access file, ip=[{peer.ip}]")
+            self._answer(child, Kind.REFUSED, number)
+            return
+        place = self._limits.admit(peer.ip, child.pid, access.max_per_ip)
+        if not isinstance(place, Admitted):
+            log.line(place.log_line)
+            self._answer(child, Kind.REFUSED, number)
+            return
+        notice = self._limits.notice(time.monotonic())
+        if notice is not None:
+            log.line(notice)
+        child.connections[number] = _Admission(peer, place)
+        self._answer(child, Kind.ADMITTED, number)
+
+    def _release(self, child: _Login, number: int) -> None:
+        pending = child.waiting.pop(number, None)
+        if pending is not None:
+            self._drop(pending)
+        admission = child.connections.pop(number, None)
+        if admission is not None:
+            self._limits.release(admission.place)
+
+    def _answer(self, child: _Login, kind: Kind, number: int, *more: bytes) -> None:
+        try:
+            channel.send(child.control, [kind.value, b"%d" % number, *more])
+        except BlockingIOError:
+            log.warn(f"login process {child.pid} does not answer, which is ended")
+            os.kill(child.pid, signal.SIGKILL)
+        except ChannelClosed:
+            pass  # its end is noticed by SIGCHLD
+
+    def _look_up(self, child: _Login, request: LoginRequest, client: int) -> None:
+        """Ask authdaemond. Answers come in any order; a slow one delays nobody else."""
+        admission = child.connections.get(request.number)
+        if (
+            admission is None
+            or request.number in child.waiting
+            or len(child.waiting) >= _MAX_WAITING
+        ):
+            os.close(client)
+            raise ChannelClosed("log-in out of turn")
+        pending = _Pending(self._ask(request, admission), request, client)
+        child.waiting[request.number] = pending
+        self._follow(child, pending)
+
+    def _ask(self, request: LoginRequest, admission: _Admission) -> Exchange | Outcome:
+        ip = admission.peer.ip.encode()
+        asked: Request
+        if request.authtype == b"EXTERNAL":
+            asked = Lookup(request.service, request.first, remote_ip=ip)
+        else:
+            asked = Authenticate(
+                request.service, request.authtype, request.first, Secret(request.second), ip
+            )
+        try:
+            return Exchange(asked, self._plan.authdaemon_socket)
+        except Refused:
+            return Rejected()
+
+    def _follow(self, child: _Login, pending: _Pending) -> None:
+        """Wait for authdaemond's answer, or act on it if it is there."""
+        exchange = pending.exchange
+        outcome = exchange.result if isinstance(exchange, Exchange) else exchange
+        if outcome is not None:
+            self._unfollow(pending)
+            del child.waiting[pending.request.number]
+            try:
+                self._decide(child, pending, outcome)
+            finally:
+                os.close(pending.client)
+            return
+        assert isinstance(exchange, Exchange)
+        events = selectors.EVENT_WRITE if exchange.wants_write else selectors.EVENT_READ
+
+        def ready(*_: object) -> None:
+            exchange.on_ready()
+            self._unfollow(pending)
+            self._follow(child, pending)
+
+        def late() -> None:
+            is_due = time.monotonic() >= exchange.deadline
+            waits = child.waiting.get(pending.request.number) is pending
+            if exchange.result is None and waits and is_due:
+                self._unfollow(pending)
+                exchange.on_deadline()
+                self._follow(child, pending)
+
+        pending.registered = exchange.fileno()
+        self._selector.register(pending.registered, events, ready)
+        self._at(exchange.deadline - time.monotonic(), late)
+
+    def _unfollow(self, pending: _Pending) -> None:
+        if pending.registered >= 0:
+            try:
+                self._selector.unregister(pending.registered)
+            except KeyError:
+                pass
+            pending.registered = -1
+
+    def _drop(self, pending: _Pending) -> None:
+        """Give up a lookup whose client is gone."""
+        self._unfollow(pending)
+        if isinstance(pending.exchange, Exchange):
+            pending.exchange.close()
+        os.close(pending.client)
+
+    def _decide(self, child: _Login, pending: _Pending, outcome: Outcome) -> None:
+        """Let a client in, or say why not."""
+        number = pending.request.number
+        if isinstance(outcome, Temporary):
+            for line in complaints(outcome):
+                log.line(f"ERR: {line}")
+            self._answer(child, Kind.TEMPORARY, number)
+        elif not isinstance(outcome, Account):
+            self._answer(child, Kind.REJECTED, number)
+        elif (refusal := self._plan.refuse(outcome, pending.request.tls)) is not None:
+            self._answer(child, Kind.DISABLED, number, refusal.encode())
+        else:
+            self._let_in(child, pending, outcome)
+
+    def _let_in(self, child: _Login, pending: _Pending, account: Account) -> None:
+        try:
+            who = identity(account)
+        except (NoIdentity, OSError) as error:
+            log.warn(f"{account.address}: {error}")
+            self._answer(child, Kind.TEMPORARY, pending.request.number)
+            return
+        serving = self._worker_for(Ids(who.uid, who.gid, who.groups), account.address)
+        admission = child.connections[pending.request.number]
+        session = next(self._numbers)
+        request = SessionRequest(
+            number=session,
+            address=account.address,
+            options=account.options or "",
+            home=who.home,
+            maildir=who.maildir or self._plan.default_maildir,
+            peer=admission.peer,
+            greeting=pending.request.greeting,
+            unread=pending.request.unread,
+            protocol=pending.request.protocol.decode("ascii", "replace"),
+            tls=pending.request.tls,
+        )
+        try:
+            channel.send(serving.control, request.fields(), pending.client)
+        except (BlockingIOError, ChannelClosed, ValueError) as error:
+            log.warn(f"{account.address}: worker {serving.pid} takes no session: {error}")
+            self._answer(child, Kind.TEMPORARY, pending.request.number)
+            return
+        del child.connections[pending.request.number]  # its count is the session's now
+        serving.sessions[session] = admission
+        self._answer(child, Kind.TAKEN, pending.request.number)
+
+    # -- workers ---------------------------------------------------------------------------
+
+    def _worker_for(self, ids: Ids, address: str) -> _Worker:
+        """Find or start the worker of these ids; nobody else is ever served by it."""
+        if self._plan.one_session_per_worker:
+            return self._start_worker(("alone", next(self._ties)), ids)
+        shard = zlib.crc32(address.encode("utf-8", "surrogateescape")) % self._plan.shards
+        key = (ids, shard, self._generation)
+        return self._by_key.get(key) or self._start_worker(key, ids)
+
+    def _from_worker(self, child: _Child, fields: list[bytes], descriptor: int | None) -> None:
+        assert isinstance(child, _Worker)
+        kind = kind_of(fields)
+        if kind is Kind.ENDED:
+            admission = child.sessions.pop(number_of(fields), None)
+            if admission is not None:
+                self._limits.release(admission.place)
+            if self._plan.one_session_per_worker and not child.sessions:
+                self._let_go(child)
+        elif kind is Kind.IDLE:
+            if not child.sessions:  # none is on its way, either
+                self._let_go(child)
+        else:
+            raise ChannelClosed("unexpected message")
+
+    def _let_go(self, child: _Worker) -> None:
+        if self._by_key.get(child.key) is child:
+            del self._by_key[child.key]
+        self._tell(child, Kind.EXIT)
+
+    def _tell(self, child: _Child, kind: Kind) -> None:
+        try:
+            channel.send(child.control, [kind.value])
+        except (BlockingIOError, ChannelClosed):
+            pass  # it is gone, or will be ended by a signal
+
+    # -- reload and stop -------------------------------------------------------------------
+
+    def _look_at_files(self) -> None:
+        """Notice renewed certificates: the next connection gets them."""
+        stamp = self._plan.stamp()
+        if stamp != self._stamp and not self._is_stopping:
+            self._stamp = stamp
+            log.line("INFO: certificates have changed, loading them")
+            self._next_generation()
+        self._at(_LOOK_EVERY_S, self._look_at_files)
+
+    def _reload(self) -> None:
+        """Read the settings again; sessions go on with those they began with."""
+        now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        activation.notify(RELOADING=1, MONOTONIC_USEC=now_us)
+        try:
+            plan, listeners = self._load(self._listeners)
+        except ConfigurationError as error:
+            for line in str(error).splitlines():
+                log.line(f"ERR: {line}")
+            log.line("ERR: the settings stay as they were")
+            activation.notify(READY=1, STATUS="accepting connections, settings not reloaded")
+        else:
+            for listener in self._listeners:
+                if listener not in listeners:
+                    listener.close()
+            self._plan, self._listeners = plan, list(listeners)
+            self._stamp = plan.stamp()
+            self._limits.set(plan.max_daemons, plan.max_per_ip, plan.max_per_c)
+            self._access.close()
+            self._access = _access(plan)
+            self._next_generation()
+
+    def _next_generation(self) -> None:
+        """Start login processes with what is to be loaded now.
+
+        The old ones go on accepting until the new ones are ready: files that can't be loaded
+        cost nobody a connection.
+        """
+        self._generation += 1
+        self._start_logins()
+
+    def _has_started(self, child: _Login) -> None:
+        child.is_ready = True
+        fresh = [one for one in self._logins.values() if one.generation == self._generation]
+        if not all(one.is_ready for one in fresh):
+            return
+        for one in self._logins.values():
+            if one.generation != self._generation and one.listens:
+                one.listens = False
+                self._tell(one, Kind.DRAIN)
+        activation.notify(READY=1, STATUS="accepting connections")
+
+    def _stop(self) -> None:
+        """Let everybody say goodbye, and end those who take too long."""
+        if self._is_stopping:
+            return
+        self._is_stopping = True
+        activation.notify(STOPPING=1, STATUS="ending sessions")
+        for child in (*self._logins.values(), *self._workers.values()):
+            self._tell(child, Kind.STOP)
+        self._at(_PATIENCE_S, self._insist)
+
+    def _insist(self) -> None:
+        for child in (*self._logins.values(), *self._workers.values()):
+            os.kill(child.pid, signal.SIGKILL)
+
+
+def _access(plan: Plan) -> AccessFile:
+    return AccessFile(plan.access_file, log.line)
+
+
+def _child(life: Callable[[], None], what: str) -> NoReturn:
+    """Be a child process until its life ends; nothing of master's goes on in it."""
+    code = 1
+    try:
+        life()
+        code = 0
+    except Exception as error:
+        log.bug("-", what, error)
+    finally:
+        os._exit(code)

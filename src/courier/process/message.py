@@ -1,0 +1,163 @@
+"""What master, login and worker processes say to each other, field by field.
+
+Each message is a tuple of fields on a `channel`; the first is its kind. The classes here are the
+only place that knows the order of the fields.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from courier.log import Peer
+from courier.process.channel import ChannelClosed
+
+
+class Kind(enum.Enum):
+    """The first field of a message."""
+
+    # login → master
+    READY = b"ready"  # all is loaded
+    ADMIT = b"admit"  # number, ip, port
+    RELEASE = b"release"  # number
+    LOGIN = b"login"  # LoginRequest; the client's descriptor
+    # master → login
+    ADMITTED = b"admitted"  # number
+    REFUSED = b"refused"  # number
+    TAKEN = b"taken"  # number: a worker serves the client
+    REJECTED = b"rejected"  # number: wrong credentials
+    TEMPORARY = b"temporary"  # number: nobody can tell now
+    DISABLED = b"disabled"  # number, text
+    DRAIN = b"drain"  # accept no more
+    # master → login, worker
+    STOP = b"stop"
+    # master → worker
+    SESSION = b"session"  # SessionRequest; the client's descriptor
+    EXIT = b"exit"
+    # worker → master
+    ENDED = b"ended"  # number
+    IDLE = b"idle"  # no session for a while: may I go?
+
+
+def kind_of(fields: Sequence[bytes]) -> Kind:
+    """Raises ChannelClosed if it is no message of ours."""
+    try:
+        return Kind(fields[0])
+    except (IndexError, ValueError) as error:
+        raise ChannelClosed("unknown message") from error
+
+
+def number_of(fields: Sequence[bytes]) -> int:
+    """Give a message's connection number. Raises ChannelClosed."""
+    if len(fields) < 2 or not fields[1].isdigit() or len(fields[1]) > 18:
+        raise ChannelClosed("malformed number")
+    return int(fields[1])
+
+
+def peer_of(fields: Sequence[bytes]) -> Peer:
+    """Read ADMIT's address. Raises ChannelClosed."""
+    if len(fields) != 4 or len(fields[2]) > 64 or not fields[3].isdigit():
+        raise ChannelClosed("malformed address")
+    return Peer(fields[2].decode("ascii", "replace"), fields[3].decode("ascii"))
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRequest:
+    """What a client has to show for itself, and what belongs to its session."""
+
+    number: int
+    service: bytes
+    authtype: bytes  # authdaemond's: login, cram-md5, …, EXTERNAL
+    first: bytes  # userid, or a challenge
+    second: bytes  # password, or what answers the challenge
+    greeting: bytes  # to be sent to the client if it is let in
+    unread: bytes  # what it sent beyond its log-in
+    protocol: bytes
+    tls: bool
+
+    def fields(self) -> list[bytes]:
+        return [
+            Kind.LOGIN.value,
+            b"%d" % self.number,
+            self.service,
+            self.authtype,
+            self.first,
+            self.second,
+            self.greeting,
+            self.unread,
+            self.protocol,
+            b"1" if self.tls else b"0",
+        ]
+
+    @classmethod
+    def of(cls, fields: Sequence[bytes]) -> LoginRequest:
+        """Raises ChannelClosed."""
+        if len(fields) != 10:
+            raise ChannelClosed("malformed log-in")
+        service, authtype, first, second, greeting, unread, protocol, tls = fields[2:]
+        return cls(
+            number_of(fields),
+            service,
+            authtype,
+            first,
+            second,
+            greeting,
+            unread,
+            protocol,
+            tls == b"1",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRequest:
+    """A client that is let in, for the worker of its account's uid."""
+
+    number: int
+    address: str
+    options: str
+    home: str
+    maildir: str
+    peer: Peer
+    greeting: bytes
+    unread: bytes
+    protocol: str
+    tls: bool
+
+    def fields(self) -> list[bytes]:
+        texts = (
+            self.address,
+            self.options,
+            self.home,
+            self.maildir,
+            self.peer.ip,
+            str(self.peer.port),
+            self.protocol,
+            "1" if self.tls else "0",
+        )
+        return [
+            Kind.SESSION.value,
+            b"%d" % self.number,
+            *(text.encode("utf-8", "surrogateescape") for text in texts),
+            self.greeting,
+            self.unread,
+        ]
+
+    @classmethod
+    def of(cls, fields: Sequence[bytes]) -> SessionRequest:
+        """Raises ChannelClosed."""
+        if len(fields) != 12:
+            raise ChannelClosed("malformed session")
+        texts = [field.decode("utf-8", "surrogateescape") for field in fields[2:10]]
+        return cls(
+            number=number_of(fields),
+            address=texts[0],
+            options=texts[1],
+            home=texts[2],
+            maildir=texts[3],
+            peer=Peer(texts[4], texts[5]),
+            protocol=texts[6],
+            tls=texts[7] == "1",
+            greeting=fields[10],
+            unread=fields[11],
+        )

@@ -1,0 +1,44 @@
+"""What master is told by a program: everything that its settings come to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from courier.auth.account import Account
+from courier.process.login import PreparedLogin
+from courier.process.privileges import Ids
+from courier.process.worker import MakeSession
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a daemon runs. Made anew at each reading of the settings."""
+
+    #: Connections in all, of one address, and of one block of addresses.
+    max_daemons: int
+    max_per_ip: int
+    max_per_c: int | None
+    access_file: Path  # imapaccess.dat; need not be there
+
+    login_processes: int
+    login_ids: Ids
+    login_root: str
+    is_isolated: bool  # a login process serves one connection
+    #: Loads all that log-ins need; called with master's rights, in each login process.
+    prepare_login: Callable[[], PreparedLogin]
+    #: Differs when one of the files that `prepare_login` reads was replaced.
+    stamp: Callable[[], object]
+
+    #: Workers that share the accounts of one uid.
+    shards: int
+    one_session_per_worker: bool
+    umask: int
+    default_maildir: str
+    #: Makes what makes sessions; called in each worker, as the account's user.
+    prepare_session: Callable[[], MakeSession]
+
+    authdaemon_socket: Path
+    #: Gives the reason for which an account may not use this service, if there is one.
+    refuse: Callable[[Account, bool], str | None]

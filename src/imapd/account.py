@@ -1,0 +1,53 @@
+"""Entering an account: Courier's checks of its home and maildir, before the session."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from courier import log
+from courier.maildir import tree
+from courier.maildir.tree import Tree
+from imapd.completion import Farewell
+from imapd.settings import Settings
+
+
+def enter(settings: Settings, home: str, maildir: str) -> Tree:
+    """Check an account's home directory and maildir, as its user.
+
+    Args:
+        maildir: relative to ``home``, or absolute.
+
+    Raises:
+        Farewell: the account can't be served now; the text says why.
+    """
+    try:
+        is_locked = bool(os.stat(home).st_mode & stat.S_ISVTX)
+    except OSError:
+        is_locked = True
+    if is_locked:
+        raise Farewell(
+            "Your account is temporarily unavailable (+t bit set on home directory).",
+            is_orderly=True,
+        )
+    path = os.path.abspath(os.path.join(home, maildir))
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            found = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        # Courier: the system's text twice.
+        raise Farewell(f"[ALERT] Fatal error: {error.strerror}: {error.strerror}") from error
+    owned = (found.st_uid, found.st_gid) == (os.geteuid(), os.getegid())
+    if settings.mailbox_sanity_check and not owned:
+        raise Farewell(
+            "[ALERT] Fatal error: Account's mailbox directory is not owned by the correct "
+            "uid or gid: "
+        )
+    try:
+        tree.remove_leftovers(path)
+    except OSError as error:  # no reason not to serve what can be served
+        log.error("cannot remove leftovers", path, error)
+    return Tree(path, trash=settings.trash_folder_name, use_locks=settings.use_locks)

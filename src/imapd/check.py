@@ -1,0 +1,204 @@
+"""imapd -n: would the server start with these settings, and does everything that they name exist?
+
+Says what loading the settings says, then loads certificates, keys and what else they name, as the
+server would. It listens nowhere and changes nothing. Run it as root: others may not read the key.
+"""
+
+from __future__ import annotations
+
+import dbm.gnu
+import os
+import pwd
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from courier.net import certificate
+from courier.net.certificate import TlsError
+from courier.net.tls import Contexts
+from courier.net.tls_context import TlsOptions
+from imapd import settings as imapd_settings
+from imapd.service import Daemon, Service, files, service
+from imapd.settings import Settings, SettingsError
+
+Finding = tuple[str, str]  # a setting's name, and what is the matter with it
+Warn = Callable[[str], None]
+
+# courierlogger(1): those of them that the system has.
+_FACILITIES = frozenset(
+    [
+        "auth",
+        "authpriv",
+        "console",
+        "cron",
+        "daemon",
+        "ftp",
+        "kern",
+        "lpr",
+        "mail",
+        "news",
+        "security",
+        "user",
+        "uucp",
+    ]
+) | {f"local{number}" for number in range(8)}
+
+
+def report(daemon: Daemon, write: Warn = print) -> int:
+    """Check the installed files of ``daemon``; return an exit code, 1 if it would not start."""
+    wrong = check(files(daemon), daemon, lambda line: write(f"warning: {line}"))
+    for line in wrong:
+        write(line)
+    return 1 if wrong else 0
+
+
+def check(paths: Sequence[Path], daemon: Daemon, warn: Warn) -> list[str]:
+    """Check the settings in ``paths``, given in the order in which ``daemon`` reads them.
+
+    Returns:
+        A line for each thing that keeps the server from starting or from doing what it is told
+        to. ``warn`` gets one for each that somebody should look at.
+    """
+    for line in _open_files(paths):
+        warn(line)
+    try:
+        settings = imapd_settings.load(paths, warn)
+    except SettingsError as error:
+        return list(error.lines)
+
+    def placed(finding: Finding) -> str:
+        name, text = finding
+        origin = settings.origins.get(name)
+        return f"{origin}: {name}: {text}" if origin else f"{name}: {text}"
+
+    one = service(settings, daemon)
+    for finding in _doubtful(settings, one):
+        warn(placed(finding))
+    return [
+        placed(finding)
+        for findings in (
+            _login_user(settings),
+            _log(one),
+            _access(settings, one),
+            _tls(settings, one, lambda text: warn(placed(_attributed(settings, text)))),
+        )
+        for finding in findings
+    ]
+
+
+def _open_files(paths: Sequence[Path]) -> Iterator[str]:
+    for path in paths:
+        try:
+            found = path.stat()
+        except OSError:
+            continue  # loading says so
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or found.st_uid not in (0, os.geteuid()):
+            yield f"{path}: others than root may write it, and with it run programs as root"
+
+
+def _doubtful(settings: Settings, one: Service) -> Iterator[Finding]:
+    if settings.tls_required and not one.is_tls and not one.starttls:
+        yield "IMAP_TLS_REQUIRED", "nobody can log in, because IMAPDSTARTTLS isn't YES"
+    if settings.tls.external and one.tls and one.tls.verify == "none":
+        yield "TLS_EXTERNAL", "has no effect, because TLS_VERIFYPEER is NONE"
+    if settings.home_skeleton and not settings.home_skeleton.is_dir():
+        yield "AUTH_MKHOMEDIR_SKEL", f"{settings.home_skeleton} is no directory"
+    is_path = settings.sendmail.startswith("/")
+    if settings.outbox and is_path and not os.access(settings.sendmail, os.X_OK):
+        yield "SENDMAIL", f"{settings.sendmail} can't be run"
+    for name, key in _key_files(settings):
+        if key.is_file() and key.stat().st_mode & stat.S_IROTH:
+            yield name, f"everybody may read the private key in {key}"
+
+
+def _key_files(settings: Settings) -> Iterator[tuple[str, Path]]:
+    tls = settings.tls
+    if tls.private_key:
+        yield "TLS_PRIVATE_KEYFILE", tls.private_key
+    elif tls.certificate:
+        yield "TLS_CERTFILE", tls.certificate
+
+
+def _login_user(settings: Settings) -> Iterator[Finding]:
+    try:
+        user = pwd.getpwnam(settings.login_user)
+    except KeyError:
+        yield "LOGIN_USER", f"expected a user of this system, found {settings.login_user!r}"
+        return
+    if user.pw_uid == 0:
+        yield "LOGIN_USER", "expected a user without rights, found root"
+
+
+def _log(one: Service) -> Iterator[Finding]:
+    if one.log_facility not in _FACILITIES:
+        name = "SSLLOGGEROPTS" if one.is_tls else "LOGGEROPTS"
+        yield name, f"expected a facility of syslog, found {one.log_facility!r}"
+
+
+def _access(settings: Settings, one: Service) -> Iterator[Finding]:
+    if one.access is None:
+        return
+    name = "TCPDOPTS" if one.tcpd_options.access else "IMAPACCESSFILE"
+    try:
+        dbm.gnu.open(str(one.access), "r").close()
+    except FileNotFoundError:
+        source = settings.access_file
+        if name == "TCPDOPTS" or source is None or not source.exists():
+            yield name, f"expected an access database, found no {one.access}"
+        # Else the server makes the database from its source when it starts.
+    except (OSError, dbm.gnu.error) as error:
+        yield name, f"{one.access}: can't be opened: {error.strerror or error}"
+
+
+# --- TLS ----------------------------------------------------------------------------------------
+
+
+def _tls(settings: Settings, one: Service, warn: Warn) -> Iterator[Finding]:
+    if one.tls is None:
+        if one.is_tls or one.starttls:
+            yield "TLS_CERTFILE", "expected a file with a certificate, found nothing"
+        return
+    failures = list(_failures(one.tls))
+    if not failures:  # the files are right each by itself
+        try:
+            for text in Contexts.load(one.tls).warnings:
+                warn(text)
+        except TlsError as error:
+            failures.append(str(error))
+    for text in failures:
+        yield _attributed(settings, text)
+
+
+def _failures(options: TlsOptions) -> Iterator[str]:
+    loading: list[Callable[[], object]] = [
+        lambda: certificate.load_identity(options.certificate, options.private_key, options.chain),
+    ]
+    if options.trusted is not None and options.verify != "none":
+        trusted = options.trusted
+        loading.append(lambda: certificate.load_trusted(trusted))
+    if options.dh_parameters is not None and options.dh_parameters.exists():
+        parameters = options.dh_parameters
+        loading.append(lambda: certificate.dh_file(parameters))
+    for load in loading:
+        try:
+            load()
+        except TlsError as error:
+            yield str(error)
+
+
+def _attributed(settings: Settings, text: str) -> Finding:
+    """Find the setting that a message about TLS is about: it begins with its name or its file."""
+    name, colon, rest = text.partition(": ")
+    if colon and name in settings.origins:
+        return name, rest
+    tls = settings.tls
+    for name, path in (
+        ("TLS_PRIVATE_KEYFILE", tls.private_key),
+        ("TLS_CHAINFILE", tls.chain),
+        ("TLS_TRUSTCERTS", tls.trusted),
+        ("TLS_DHPARAMS", tls.dh_parameters),
+        ("TLS_CERTFILE", tls.certificate),
+    ):
+        if path is not None and text.startswith(str(path)):
+            return name, text
+    return ("TLS_CIPHERSUITES" if "cipher suites" in text else "TLS_CERTFILE"), text

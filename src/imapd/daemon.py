@@ -1,0 +1,207 @@
+"""The daemons imapd and imapd-ssl: what master, login processes and workers are given.
+
+DESCRIPTION
+    ``python3 -m imapd.daemon [-n] [--config DIRECTORY] [imapd|imapd-ssl]`` serves in the foreground,
+    on the sockets of a service manager or on those that the settings name.
+
+SECURITY
+    Master runs as root (courier.process.master), login processes as LOGIN_USER in an empty root
+    directory (courier.process.login), sessions as their account's user (courier.process.worker).
+    Without root all of them run as whoever started this, for that user's own mail.
+
+STANDARDS
+    RFC 3501 and those of imapd.session; RFC 8446 for TLS.
+
+FILES
+    /etc/courier/imapd, /etc/courier/imapd-ssl, and what they name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from courier import log, paths
+from courier.auth import options as account_options
+from courier.auth.account import Account
+from courier.auth.client import SOCKET
+from courier.maildir.folder import Options
+from courier.maildir.store import Store
+from courier.net import listener, tls
+from courier.net.listener import Endpoint, ListenError
+from courier.net.tls import Contexts, TlsError
+from courier.process import activation, privileges
+from courier.process.login import LoginSteps, PreparedLogin, Stranger
+from courier.process.master import ConfigurationError, Master
+from courier.process.message import SessionRequest
+from courier.process.plan import Plan
+from courier.process.privileges import Ids
+from courier.process.request import Steps
+from courier.process.worker import MakeSession
+from courier.settings import SettingsError
+from imapd import account, check, service
+from imapd import settings as imapd_settings
+from imapd.completion import Farewell
+from imapd.login import Login
+from imapd.service import DAEMONS, Daemon, Service
+from imapd.session import Client, Session
+from imapd.settings import Settings
+
+#: An empty directory that nobody but root may write: the login processes' whole world.
+EMPTY = paths.RUNDIR / "empty"
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = _options(arguments)
+    daemon: Daemon = options.daemon
+    if options.check:
+        return _check(daemon, options.config)
+    log.use_levels(for_journal=activation.is_systemd())
+    inherited = [one for sockets in activation.inherited().values() for one in sockets]
+    loader = _Loader(daemon, options.config)
+    try:
+        master = Master(loader.load, inherited)
+    except ConfigurationError as error:
+        for line in str(error).splitlines():
+            log.line(f"ERR: {line}")
+        return 1
+    return master.run()
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="imapd", description="Serve IMAP in the foreground, on the sockets of the settings."
+    )
+    parser.add_argument("-n", dest="check", action="store_true", help="check the settings only")
+    parser.add_argument(
+        "--config", type=Path, default=paths.SYSCONFDIR, help="directory of the settings files"
+    )
+    parser.add_argument("daemon", nargs="?", choices=DAEMONS, default="imapd")
+    return parser.parse_args(arguments)
+
+
+def _check(daemon: Daemon, directory: Path) -> int:
+    """Say what starting would say; see `imapd.check`."""
+    lines = check.check(service.files(daemon, directory), daemon, _say)
+    for line in lines:
+        _say(line)
+    return 1 if lines else 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+class _Loader:
+    """Reads the settings of a daemon, for the first time and at each reload."""
+
+    def __init__(self, daemon: Daemon, directory: Path) -> None:
+        self._daemon = daemon
+        self._directory = directory
+
+    def load(self, have: Sequence[socket.socket]) -> tuple[Plan, Sequence[socket.socket]]:
+        """Give the plan, and the sockets that it listens on: those there are, and new ones.
+
+        Raises:
+            ConfigurationError: a setting, or something that one names, can't be used.
+        """
+        try:
+            settings = imapd_settings.load(service.files(self._daemon, self._directory))
+            one = service.service(settings, self._daemon)
+            if one.tls is not None:
+                for warning in Contexts.load(one.tls).warnings:
+                    log.warn(warning)
+            ids = _login_ids(settings)
+            listening = listener.complete(
+                have, [Endpoint(port, address, one.listen_setting) for address, port in one.listen]
+            )
+        except SettingsError as error:
+            raise ConfigurationError("\n".join(error.lines)) from error
+        except (TlsError, ListenError, OSError) as error:
+            raise ConfigurationError(str(error)) from error
+        for warning in listening.warnings:
+            log.warn(warning)
+        return _plan(settings, one, ids), listening.sockets
+
+
+def _login_ids(settings: Settings) -> Ids:
+    """Whom login processes become; without root, whoever this is.
+
+    Raises:
+        ConfigurationError: there is no such user.
+    """
+    if os.geteuid() != 0:
+        return Ids(os.getuid(), os.getgid())
+    EMPTY.mkdir(mode=0o755, parents=True, exist_ok=True)
+    try:
+        return privileges.ids_of(settings.login_user)
+    except KeyError:
+        origin = settings.origins.get("LOGIN_USER", "default")
+        raise ConfigurationError(
+            f"{origin}: LOGIN_USER: no system user of the name {settings.login_user!r}"
+        ) from None
+
+
+def _plan(settings: Settings, one: Service, ids: Ids) -> Plan:
+    options = one.tls
+
+    def prepare_login() -> PreparedLogin:
+        contexts = None if options is None else Contexts.load(options)
+
+        def make_login(stranger: Stranger) -> LoginSteps:
+            return Login(settings, stranger, has_tls=contexts is not None).run()
+
+        return PreparedLogin(make_login, contexts, one.is_tls)
+
+    def prepare_session() -> MakeSession:
+        store = Store(Options(settings.use_locks, bool(settings.keywords), settings.fsync))
+        return lambda request: _session(settings, store, request)
+
+    return Plan(
+        max_daemons=one.max_daemons,
+        max_per_ip=one.max_per_ip,
+        max_per_c=one.max_per_c,
+        access_file=one.access or Path(os.devnull),
+        login_processes=settings.login_processes,
+        login_ids=ids,
+        login_root=str(EMPTY),
+        is_isolated=settings.login_isolation,
+        prepare_login=prepare_login,
+        stamp=lambda: None if options is None else tls.stamp(options),
+        shards=os.cpu_count() or 1,
+        one_session_per_worker=settings.one_session_per_worker,
+        umask=settings.umask,
+        default_maildir=settings.maildir_path,
+        prepare_session=prepare_session,
+        authdaemon_socket=SOCKET,
+        refuse=_refusal,
+    )
+
+
+def _refusal(found: Account, is_encrypted: bool) -> str | None:
+    """Say why an account may not use this service, if it may not (its options)."""
+    if account_options.is_on(found.options, "disableimap"):
+        return "IMAP access disabled for this account."
+    if account_options.is_on(found.options, "disableinsecureimap") and not is_encrypted:
+        return "IMAP access disabled via insecure connection."
+    return None
+
+
+def _session(settings: Settings, store: Store, request: SessionRequest) -> Steps:
+    """Be a session, from the OK of its log-in."""
+    client = Client(request.address, request.peer, request.tls)
+    try:
+        entered = account.enter(settings, request.home, request.maildir)
+    except Farewell as farewell:
+        yield f"* BYE {farewell.text}\r\n".encode()
+        return
+    log.login(client.user, client.peer, request.protocol, client.tls)
+    yield from Session(settings, entered, store, client).run(request.greeting, request.unread)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
