@@ -106,9 +106,18 @@ def _doubtful(settings: Settings, one: Service) -> Iterator[Finding]:
     is_path = settings.sendmail.startswith("/")
     if settings.outbox and is_path and not os.access(settings.sendmail, os.X_OK):
         yield "SENDMAIL", f"{settings.sendmail} can't be run"
+    if one.access and not one.access.exists() and _says_something(settings.access_file):
+        yield "IMAPACCESSFILE", f"without {one.access} all may connect; makeimapaccess makes it"
     for name, key in _key_files(settings):
         if key.is_file() and key.stat().st_mode & stat.S_IROTH:
             yield name, f"everybody may read the private key in {key}"
+
+
+def _says_something(source: Path | None) -> bool:
+    """Whether there is a source of the access database with something in it."""
+    if source is None or not source.exists():
+        return False
+    return any(source.iterdir()) if source.is_dir() else source.stat().st_size > 0
 
 
 def _key_files(settings: Settings) -> Iterator[tuple[str, Path]]:
@@ -139,14 +148,14 @@ def _access(settings: Settings, one: Service) -> Iterator[Finding]:
     if one.access is None:
         return
     name = "TCPDOPTS" if one.tcpd_options.access else "IMAPACCESSFILE"
-    try:
-        dbm.gnu.open(str(one.access), "r").close()
-    except FileNotFoundError:
+    if not one.access.exists():
         source = settings.access_file
         if name == "TCPDOPTS" or source is None or not source.exists():
             yield name, f"expected an access database, found no {one.access}"
-        # Else the server makes the database from its source when it starts.
-    except (OSError, dbm.gnu.error) as error:
+        return
+    try:
+        dbm.gnu.open(str(one.access), "r").close()
+    except OSError as error:
         yield name, f"{one.access}: can't be opened: {error.strerror or error}"
 
 
