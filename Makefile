@@ -52,3 +52,34 @@ clean:
 
 distclean: clean
 	rm -rf .tools
+
+# --- Installation without a package -------------------------------------------------------------
+# make install            programs, modules, manual pages, units, and settings as *.dist
+# make install-configure  merge *.dist into the settings in use, which say what became of each
+# The places are Debian's; each can be given: make install DESTDIR=/tmp/x prefix=/usr/local ...
+
+DESTDIR =
+prefix = /usr
+bindir = $(prefix)/bin
+sbindir = $(prefix)/sbin
+libdir = $(prefix)/lib/pycourier
+mandir = $(prefix)/share/man
+sysconfdir = /etc/courier
+localstatedir = /var/lib/courier
+rundir = /run/courier
+unitdir = /usr/lib/systemd/system
+initdir = /etc/init.d
+pamdir = /etc/pam.d
+PLACES = bindir sbindir libdir mandir prefix sysconfdir localstatedir rundir unitdir initdir pamdir
+INSTALL_TREE = $(PYTHON) tools/install_tree.py
+PLACED = --destdir='$(DESTDIR)' --python='$(PYTHON)' $(foreach place,$(PLACES),--$(place)='$($(place))')
+
+.PHONY: install install-strip install-configure
+
+install:
+	@$(INSTALL_TREE) install $(PLACED)
+
+install-strip: install
+
+install-configure:
+	@$(INSTALL_TREE) configure $(PLACED)

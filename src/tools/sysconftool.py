@@ -68,20 +68,27 @@ def merge(name: str, *, force: bool = False, dry: bool = False) -> int:
         live = replace_file.real_path(Path(name))
         data = template.read_bytes()
         merged = dist_merge.merge(data, replace_file.read(live), str(template), force=force)
-        if merged is None:
-            return 0
-        print(os.path.basename(name) + ":")
-        for line in merged.report:
-            print("  " + line)
-        if not dry:
-            replace_file.replace(live, merged.text, template.stat())
     except dist_merge.HeaderNotFound:
         print(f"{template}: configuration header not found.")
         return _FAILED
     except OSError as error:
-        print(f"{error.filename or name}: {error.strerror}")
-        return _FAILED
+        return _failed(name, error)
+    if merged is None:
+        return 0
+    print(os.path.basename(name) + ":")
+    for line in merged.report:
+        print("  " + line)
+    if not dry:
+        try:
+            replace_file.replace(live, merged.text, template.stat())
+        except OSError as error:
+            return _failed(name, error)
     return 0
+
+
+def _failed(name: str, error: OSError) -> int:
+    print(f"{error.filename or name}: {error.strerror}")
+    return _FAILED
 
 
 if __name__ == "__main__":
