@@ -153,7 +153,11 @@ def _siblings(named: Path) -> dict[str, Path]:
     """Return the files of single hosts and addresses beside ``named``, by their ending."""
     start = named.name + "."
     try:
-        names = [one.name for one in named.parent.iterdir() if one.name.startswith(start)]
+        names = [
+            one.name
+            for one in named.parent.iterdir()
+            if one.name.startswith(start) and not one.is_dir()
+        ]
     except OSError:
         return {}  # the file itself can't be read either, and is complained of
     return {

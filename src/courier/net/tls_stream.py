@@ -25,6 +25,9 @@ _INTERNAL_ERROR = b"\x15\x03\x03\x00\x02\x02\x50"
 
 _ALERT = re.compile(r"(?:ssl|tls)v?[0-9]* alert (.+)")
 
+# What versions of OpenSSL put before or behind the entry that says what happened.
+_OF_NO_NEWS = {"cipher operation failed", "record layer failure"}
+
 
 class Refusal(Exception):
     """A callback refuses the client."""
@@ -229,13 +232,12 @@ class TlsStream:
 
 
 def _text(error: SSL.Error) -> str:
-    """Say in one line what OpenSSL says in several."""
+    """Say in a few words what OpenSSL says in several entries."""
     if isinstance(error, SSL.ZeroReturnError):
         return "the peer closed TLS during the handshake"
     if isinstance(error, SSL.SysCallError) or not error.args:
         return "unexpected end of the TLS connection"
-    reasons = [str(entry[-1]) for entry in error.args[0]] or ["unknown TLS error"]
-    return "; ".join(
-        f"the peer's alert: {match[1]}" if (match := _ALERT.fullmatch(reason)) else reason
-        for reason in reasons
-    )
+    said = [str(entry[-1]) for entry in error.args[0]]
+    reasons = [one for one in said if one not in _OF_NO_NEWS] or said or ["unknown TLS error"]
+    match = _ALERT.fullmatch(reasons[-1])
+    return f"the peer's alert: {match[1]}" if match else reasons[-1]
