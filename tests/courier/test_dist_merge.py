@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import subprocess
 import tempfile
@@ -419,6 +420,7 @@ def orderly(draw: st.DrawFn) -> tuple[bytes, bytes]:
     return lines(*template), lines(*old)
 
 
+@pytest.mark.slow
 @given(orderly())
 def test_same_as_sysconftool_unless_it_loses(files: tuple[bytes, bytes]) -> None:
     """Ours gives the same file and the same report."""
@@ -437,6 +439,7 @@ def test_same_as_sysconftool_unless_it_loses(files: tuple[bytes, bytes]) -> None
     assert (result.text, list(result.report)) == (text, report)
 
 
+@pytest.mark.slow
 @given(FILES, st.one_of(FILES, MERGED_FILES, LEGACY_FILES))
 def test_no_setting_is_lost(template: bytes, old: bytes) -> None:
     """Every line that is no comment is in the result, as it was or as a comment."""
@@ -458,6 +461,7 @@ def edited(draw: st.DrawFn) -> tuple[bytes, bytes]:
     return lines(*installed), lines(*by_hand)
 
 
+@pytest.mark.slow
 @given(edited())
 def test_no_remark_is_lost_beside_unchanged_comments(files: tuple[bytes, bytes]) -> None:
     """As long as a section's comments are the template's, everything that was added is kept."""
@@ -475,6 +479,7 @@ def has_each_section_once(template: bytes) -> bool:
     return len(names) == len(set(names))
 
 
+@pytest.mark.slow
 @given(FILES.filter(has_each_section_once), st.one_of(FILES, MERGED_FILES, LEGACY_FILES))
 def test_merging_again_changes_nothing(template: bytes, old: bytes) -> None:
     """Nor by force, from the second time on: the first may find defaults it has just installed."""
@@ -503,6 +508,7 @@ def settings_file(version: int, values: dict[str, str], revisions: dict[str, int
 REVISIONS = st.fixed_dictionaries({name: st.integers(0, 1) for name in NAMED})
 
 
+@pytest.mark.slow
 @given(VALUES, VALUES, REVISIONS)
 def test_values_read_again(
     old: dict[str, str], new: dict[str, str], revisions: dict[str, int]
@@ -567,6 +573,7 @@ def test_vector_with_the_real_one(real: Path, tmp_path: Path, case: str) -> None
     )
 
 
+@pytest.mark.slow
 @pytest.mark.courier
 @settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -587,3 +594,32 @@ def test_real_one_reads_ours(real: Path, tmp_path: Path) -> None:
 
     assert report == ["A: unchanged", "B: unchanged"]
     assert values_of(text) == {"A": "1", "B": "9"}
+
+
+COURIERS_OWN = ROOT / ".tools/courier/etc/courier"
+
+
+@pytest.mark.courier
+@pytest.mark.parametrize("file", ["imapd", "imapd-ssl", "pop3d", "pop3d-ssl"])
+def test_upgrade_from_courier(real: Path, tmp_path: Path, file: str) -> None:
+    """Debian's files, with a changed value, put into ours, as the real one does it.
+
+    All that ours has more are comments of Courier's below a setting: a heading of the next ones,
+    examples. They might as well be an administrator's.
+    """
+    if not COURIERS_OWN.exists():
+        missing("Debian's courier-imap, see `make tools`")
+    old = (COURIERS_OWN / file).read_bytes().replace(b"\nMAXDAEMONS=40", b"\nMAXDAEMONS=400")
+    template = (ROOT / "conf" / f"{file}.dist").read_bytes()
+
+    result = merged(template, old)
+    text, report = by_real(real, tmp_path, template, old)
+
+    assert list(result.report) == report
+    marked = difflib.ndiff(text.decode().split("\n"), result.text.decode().split("\n"))
+    different = [line for line in marked if line[0] in "+-"]
+    assert all(re.fullmatch(r"\+ (#.*)?", line) for line in different)
+    assert len(different) <= 12
+    assert {line.split(": ")[0] for line in report if line.endswith("UPDATED")} <= {"TCPDOPTS"}
+    taken, before = values_of(result.text), values_of(old)
+    assert all(taken[name] == before[name] for name in before if name != "TCPDOPTS")
