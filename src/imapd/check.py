@@ -44,9 +44,9 @@ _FACILITIES = frozenset(
 ) | {f"local{number}" for number in range(8)}
 
 
-def report(daemon: Daemon, write: Warn = print) -> int:
-    """Check the installed files of ``daemon``; return an exit code, 1 if it would not start."""
-    wrong = check(files(daemon), daemon, lambda line: write(f"warning: {line}"))
+def report(daemon: Daemon, directory: Path, write: Warn = print) -> int:
+    """Check the settings files in ``directory``; return an exit code, 1 if something is wrong."""
+    wrong = check(files(daemon, directory), daemon, lambda line: write(f"warning: {line}"))
     for line in wrong:
         write(line)
     return 1 if wrong else 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dbm.gnu
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ def signed() -> Signed:
 
 
 @pytest.fixture
-def etc(tmp_path: Path, signed: Signed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def etc(tmp_path: Path, signed: Signed) -> Path:
     """Settings that nothing is the matter with. Tests add lines below the first."""
     signed.combined(tmp_path / "imapd.pem").chmod(0o600)
     (tmp_path / "imapd-ssl").write_text(
@@ -36,7 +35,7 @@ def etc(tmp_path: Path, signed: Signed, monkeypatch: pytest.MonkeyPatch) -> Iter
     )
     for name in ("imapd", "imapd-ssl"):
         (tmp_path / name).chmod(0o644)
-    yield tmp_path
+    return tmp_path
 
 
 def add(file: Path, *lines: str) -> None:
@@ -287,15 +286,14 @@ def test_programs_and_directories(etc: Path) -> None:
 # --- The command ----------------------------------------------------------------------------------
 
 
-def test_report(etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_report(etc: Path) -> None:
     """Exit code 0 or 1; warnings say that they are some."""
-    monkeypatch.setattr(checker, "files", lambda daemon: files(daemon, etc))
     lines: list[str] = []
     add(etc / "imapd", "IMAP_UMAKS=022")
 
-    assert checker.report("imapd", lines.append) == 0
+    assert checker.report("imapd", etc, lines.append) == 0
     add(etc / "imapd", "IMAP_ACL=x")
-    assert checker.report("imapd", lines.append) == 1
+    assert checker.report("imapd", etc, lines.append) == 1
 
     assert lines == [
         f"warning: {etc}/imapd:2: IMAP_UMAKS: no setting of ours, passed on unread",

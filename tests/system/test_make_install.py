@@ -133,6 +133,8 @@ def test_manual_pages_units_and_the_rest(packaged: Path) -> None:
     """In Debian's places, as they are in the source."""
     for source, installed in (
         ("src/imapd/imapd.8", "usr/share/man/man8/imapd.8"),
+        ("src/tools/sysconftool.8", "usr/share/man/man8/sysconftool.8"),
+        ("src/tools/mkpop3dcert.8", "usr/share/man/man8/mkpop3dcert.8"),
         ("systemd/courier-imap.service", "usr/lib/systemd/system/courier-imap.service"),
         ("systemd/courier-imap.socket", "usr/lib/systemd/system/courier-imap.socket"),
         ("sysvinit/courier-imap", "etc/init.d/courier-imap"),
