@@ -130,10 +130,11 @@ _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
 
 def _is_askable(request: Lookup | Authenticate | ChangePassword) -> bool:
-    """Whether any module may be asked: nothing is empty, and no userid holds a control character.
+    """Whether any module may be asked.
 
-    Courier's modules see such userids; here none has to be proof against them. What is secret may
-    hold any octet but NUL, at which C's programs would take it for another.
+    Nothing is empty, no name holds a control character, and no service a slash: PAM makes a file's
+    name of it. Courier's modules see all that; here none has to be proof against it. What is secret
+    may hold any octet but NUL, at which C's programs would take it for another.
     """
     match request:
         case Lookup():
@@ -145,6 +146,6 @@ def _is_askable(request: Lookup | Authenticate | ChangePassword) -> bool:
             secrets = [request.old.reveal(), request.new.reveal()]
             if any(re.search(rb"[\x00-\x1f]", secret) for secret in secrets):
                 return False
-    if not all(names) or not all(secrets):
+    if not all(names) or not all(secrets) or b"/" in request.service:
         return False
     return not any(map(_CONTROL.search, names)) and not any(b"\0" in secret for secret in secrets)

@@ -15,7 +15,7 @@ from courier import setting_reader as read
 from courier.auth import client
 from courier.setting_reader import Expected
 from courier.settings import SettingsError, notices, setting, values
-from courier.shell import Assignment
+from courier.shell import Assignment, Origin
 
 __all__ = ["FILE", "Settings", "SettingsError", "load"]
 
@@ -109,17 +109,29 @@ def _compare(path: Path, lines: list[str], assignments: Mapping[str, Assignment]
     Raises:
         SettingsError: with a line for each of its two settings that has two meanings.
     """
-    theirs = dict(filter(None, map(_read_by_courier, lines)))
+    theirs: dict[str, tuple[str, Origin]] = {}
+    for number, line in enumerate(lines, 1):
+        if found := _read_by_courier(line):
+            theirs[found[0]] = found[1], Origin(str(path), number)
     wrong = []
-    for name, meaning in (("authmodulelist", str.split), ("daemons", read.atoi)):
+    for name, meaning in (("authmodulelist", str.split), ("daemons", _number)):
         ours = assignments.get(name)
-        if ours is not None and meaning(theirs.get(name, "")) != meaning(ours.value):
+        shells = ours.value if ours else None
+        couriers, place = theirs.get(name, (None, ours.origin if ours else Origin(str(path))))
+        if meaning(shells or "") != meaning(couriers or ""):
             wrong.append(
-                f"{ours.origin}: {name}: expected a value on one line, at most in double quotes, "
-                f"found {ours.value!r} for a shell and {theirs.get(name)!r} for Courier's daemon"
+                f"{ours.origin if ours else place}: {name}: expected a value on one line, at most "
+                f"in double quotes, found {shells!r} for a shell and {couriers!r} for Courier's "
+                "daemon"
             )
     if wrong:
         raise SettingsError(wrong)
+
+
+def _number(text: str) -> int:
+    """C's atoi, without exception."""
+    match = re.match(r"\s*[+-]?[0-9]{1,18}", text)
+    return int(match[0]) if match else 0
 
 
 def _read_by_courier(line: str) -> tuple[str, str] | None:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from authdaemond import log, message
-from authdaemond.backends import backend
 from authdaemond.backends.backend import Backend, Rejected, Unavailable
 from authdaemond.chain import Answer, Verdict
 from authdaemond.message import Bad
@@ -83,7 +82,7 @@ class _Worker:
     def _authenticated(self, request: Authenticate) -> Account:
         if request.authtype == b"login":
             return self._backend.login(request)
-        return self._backend.cram(request.service, backend.response(request))
+        return self._backend.cram(request)
 
     def _let_in(self, account: Account) -> bytes:
         log.authenticated(account)

@@ -55,7 +55,7 @@ def _request(arguments: Sequence[str]) -> Request:
             return Lookup(name, userid, remote_ip=remote_ip)
         case [userid, password]:
             return Authenticate(name, b"login", userid, Secret(password), remote_ip)
-        case [userid, password, new]:
+        case [userid, password, new, *_]:  # Courier: what follows is ignored
             return ChangePassword(name, userid, Secret(password), Secret(new), remote_ip)
     raise Usage
 

@@ -77,7 +77,10 @@ def root(tmp_path: Path) -> CourierRoot:
     made = courier_root.make(tmp_path / "root")
     write_userdb(made.configuration / "userdb")
     made.add_user("alice", 1001, "$1$a7tOQywY$tCGKb4xUORKfgL8666FRu/", "Alice Example,Room 5,555")
-    made.add_user("expired", 1002, "$1$a7tOQywY$tCGKb4xUORKfgL8666FRu/:10000:0:5:7:1:")
+    made.add_user(
+        "expired", 1002, "$1$a7tOQywY$tCGKb4xUORKfgL8666FRu/", aging="19000:0:99999:7::1:"
+    )
+    made.add_user("mustchange", 1003, "$1$a7tOQywY$tCGKb4xUORKfgL8666FRu/", aging="0:0:99999:7:::")
     (made.path / "etc/pam.d/imap").write_text(
         "auth required pam_unix.so\naccount required pam_unix.so\n"
     )

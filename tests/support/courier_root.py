@@ -107,14 +107,16 @@ class CourierRoot:
             env=self.variables(environment),
         )
 
-    def add_user(self, name: str, uid: int, stored: str, gecos: str = "") -> None:
+    def add_user(
+        self, name: str, uid: int, stored: str, gecos: str = "", aging: str = "19000:0:99999:7:::"
+    ) -> None:
         """Add a system user with a hash in /etc/shadow."""
         with (self.path / "etc/passwd").open("a") as passwd:
             passwd.write(f"{name}:x:{uid}:{uid}:{gecos}:/home/{name}:/bin/sh\n")
         with (self.path / "etc/group").open("a") as group:
             group.write(f"{name}:x:{uid}:\n")
         with (self.path / "etc/shadow").open("a") as shadow:
-            shadow.write(f"{name}:{stored}:19000:0:99999:7:::\n")
+            shadow.write(f"{name}:{stored}:{aging}\n")
 
 
 def make(path: Path) -> CourierRoot:

@@ -46,13 +46,15 @@ class AuthPam(system.SystemBackend):
             raise Rejected(check.delay_s)
         return replace(account, clear=request.second)
 
-    def stored(self, found: pwd.struct_passwd) -> Secret | None:
+    def stored(self, found: pwd.struct_passwd) -> Secret:
         """The hash is told where it can be read; nothing depends on it."""
         try:
             entry = shadow.entry(found.pw_name)
         except OSError:
             entry = None
-        return None if entry is None else Secret(entry.stored)
+        return Secret(
+            found.pw_passwd.encode("utf-8", "surrogateescape") if entry is None else entry.stored
+        )
 
 
 class _Check:

@@ -15,9 +15,9 @@ from authdaemond import log
 from authdaemond.backends.backend import (
     Backend,
     Rejected,
-    Response,
     Unavailable,
     check_password,
+    response,
     text,
 )
 from courier.auth import hmac_state, passwords, userdb, userdb_source
@@ -49,17 +49,18 @@ class AuthUserdb(Backend):
         check_password(account.passwd, request.second)
         return replace(account, clear=request.second)
 
-    def cram(self, service: bytes, response: Response) -> Account:
-        fields = self._public.get(response.userid)
-        name = f"hmac-{response.function.name}pw".encode()
-        secrets = self._shadow.get(response.userid) or {}
-        stored = secrets.get(service + b"-" + name) or secrets.get(name)
-        fits = stored is not None and response.fits_secret(stored)
+    def cram(self, request: Authenticate) -> Account:
+        answer = response(request)
+        fields = self._public.get(answer.userid)
+        name = f"hmac-{answer.function.name}pw".encode()
+        secrets = self._shadow.get(answer.userid) or {}
+        stored = secrets.get(request.service + b"-" + name) or secrets.get(name)
+        fits = stored is not None and answer.fits_secret(stored)
         log.cram_result(fits)
         if not fits or fields is None:
             raise Rejected
         # Courier tells less of an account here than after a password.
-        return replace(_account(response.userid, fields), quota=None, fullname=None)
+        return replace(_account(answer.userid, fields), quota=None, fullname=None)
 
     def change_password(self, request: ChangePassword) -> None:
         names = [request.userid, request.service]

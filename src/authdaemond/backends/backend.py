@@ -47,8 +47,8 @@ class Backend:
         """Return the account whose userid and password are ``first`` and ``second``."""
         raise Rejected
 
-    def cram(self, service: bytes, response: Response) -> Account:
-        """Return the account that has answered a challenge."""
+    def cram(self, request: Authenticate) -> Account:
+        """Return the account that has answered a challenge, which `response` takes apart."""
         raise Rejected
 
     def change_password(self, request: ChangePassword) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SHADOW = Path("/etc/shadow")
+_FIELDS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,9 @@ def entry(name: str, path: Path = SHADOW) -> Entry | None:
     begin = name.encode("utf-8", "surrogateescape") + b":"
     with path.open("rb") as lines:
         for line in lines:
-            if line.startswith(begin):
-                _, stored, changed, _, longest, _, _, expires, *_ = [
-                    *line.rstrip(b"\n").split(b":"),
-                    *[b""] * 8,
-                ]
+            fields = line.rstrip(b"\n").split(b":")
+            if line.startswith(begin) and len(fields) == _FIELDS:
+                _, stored, changed, _, longest, _, _, expires, _ = fields
                 return Entry(stored, _days(changed), _days(longest), _days(expires))
     return None
 

@@ -29,12 +29,24 @@ class SystemBackend(Backend, ABC):
         check_password(account.passwd, request.second)
         return replace(account, clear=request.second)
 
+    def cram(self, request: Authenticate) -> Account:
+        log.debug("%s only handles authtype=login", self.NAME)
+        raise Rejected
+
     def found(self, userid: bytes) -> Account:
-        """Return a system user's account with the stored password."""
-        entry = passwd_entry(userid)
-        account = replace(account_of(entry), passwd=self.stored(entry))
+        """Return a system user's account with the stored password.
+
+        Raises:
+            Rejected: there is no such user.
+        """
+        try:
+            entry = pwd.getpwnam(text(userid))
+        except (KeyError, UnicodeError):
+            log.debug("%s: username '%s' not found in password file", self.NAME, userid)
+            raise Rejected from None
+        account = account_of(entry)
         log.found(self.NAME, account)
-        return account
+        return replace(account, passwd=self.stored(entry))
 
     @abstractmethod
     def stored(self, found: pwd.struct_passwd) -> Secret | None:
@@ -50,18 +62,6 @@ class SystemBackend(Backend, ABC):
                 yield replace(account_of(found), uid=found.pw_uid)
 
 
-def passwd_entry(userid: bytes) -> pwd.struct_passwd:
-    """Look a system user up.
-
-    Raises:
-        Rejected: there is none of this name.
-    """
-    try:
-        return pwd.getpwnam(text(userid))
-    except (KeyError, UnicodeError):
-        raise Rejected from None
-
-
 def account_of(found: pwd.struct_passwd) -> Account:
     return Account(
         address=found.pw_name,
@@ -69,4 +69,5 @@ def account_of(found: pwd.struct_passwd) -> Account:
         home=found.pw_dir,
         username=found.pw_name,
         fullname=found.pw_gecos,
+        passwd=Secret(found.pw_passwd.encode("utf-8", "surrogateescape")),
     )

@@ -117,6 +117,7 @@ def _records(source: Path) -> Iterator[tuple[bytes, bytes, bytes]]:
             if not tab:
                 yield name, _NO_FIELDS, _NO_FIELDS
                 continue
+            text = text.rstrip(b"|")
             fields = text.split(b"|") if text else []
             public = [field for field in fields if not _SHADOWED.match(field)]
             public.append(userdb.LOCATION + b"=" + location)
