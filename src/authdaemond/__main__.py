@@ -27,7 +27,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from authdaemond import log, service, settings
+from authdaemond import backends, log, service, settings
 from authdaemond.logger import Logger
 from authdaemond.master import Master
 from authdaemond.service import AlreadyRunning, PidFile
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
             service.restart(PidFile(client.AUTHDAEMONVAR))
             return 0
         case ["-n"]:
-            return 0 if _settings() else 1
+            return _check()
         case ["--version"]:
             print(f"pycourier {version.VERSION}")
             return 0
@@ -61,6 +61,16 @@ def main(arguments: Sequence[str]) -> int:
             return _serve(lambda: None, detached=False)
     print(f"Unknown option '-{arguments[0]}'", file=sys.stderr)
     return 1
+
+
+def _check() -> int:
+    found = _settings()
+    if found is None:
+        return 1
+    for name in found.modules:
+        if backends.load(name) is None:
+            log.info(f"authmodulelist: {name}: not installed, it would be skipped")
+    return 0
 
 
 def _start() -> int:

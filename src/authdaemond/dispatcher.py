@@ -105,6 +105,8 @@ class Dispatcher:
             return
         if kind is Order.STOP:
             self._stop()
+            for client in list(self._reading) if numbers[0] else ():
+                client.close()
             return
         pool = self._pools[numbers[0]]
         if kind is Order.STARTED and received[1] is not None:

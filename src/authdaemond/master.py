@@ -32,7 +32,7 @@ from courier.process.channel import ChannelClosed
 from courier.process.privileges import Ids
 
 #: Seconds that the daemon may take to finish when it is stopped.
-_STOP_S = 8.0
+_STOP_S = 5.0
 #: A dispatcher that ends sooner than this is replaced after a pause only.
 _CRASHING_S = 1.0
 
@@ -123,7 +123,7 @@ class Master:
         log.stopping()
         self._stop_at = time.monotonic() + _STOP_S
         for generation in self._generations:
-            self._let_finish(generation)
+            self._let_finish(generation, hurry=True)
 
     def _reload(self) -> None:
         now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
@@ -140,15 +140,15 @@ class Master:
             before = self._current
             self._start(self._load_modules(found, before))
             if before is not None:
-                self._let_finish(before)
+                self._let_finish(before, hurry=False)
             if self._logger:
                 self._logger.configure(found.logger_options)
         activation.notify(READY=1, STATUS="serving")
 
-    def _let_finish(self, generation: Generation) -> None:
+    def _let_finish(self, generation: Generation, *, hurry: bool) -> None:
         if generation.control is not None:
             with contextlib.suppress(ChannelClosed, BlockingIOError):
-                channel.send(generation.control, message.order(Order.STOP))
+                channel.send(generation.control, message.order(Order.STOP, int(hurry)))
 
     def _reap(self) -> None:
         while True:
@@ -335,6 +335,9 @@ def _wakeup() -> socket.socket:
 
 def _shed(keep: list[int]) -> None:
     """Leave the master behind: its signals and all its descriptors but ``keep`` and the log."""
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)  # PAM's modules ask no terminal
+    os.dup2(null, 1)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):

@@ -28,14 +28,14 @@ class Bad(Exception):
 
 
 class Order(enum.Enum):
-    """What a dispatcher and the master tell each other; a number comes with it."""
+    """What a dispatcher and the master tell each other; numbers come with it."""
 
     START = b"start"  # to the master: start a worker for this module
     STARTED = b"started"  # to the dispatcher: module, worker and its channel
     FAILED = b"failed"  # to the dispatcher: no worker for this module
     KILL = b"kill"  # to the master: this worker hangs
     ALIVE = b"alive"  # to the master
-    STOP = b"stop"  # to the dispatcher: accept no more, finish, end
+    STOP = b"stop"  # to the dispatcher: accept no more, finish, end; 1: wait for no request
 
 
 def order(kind: Order, *numbers: int) -> list[bytes]:
@@ -49,9 +49,13 @@ def read_order(fields: Sequence[bytes]) -> tuple[Order, list[int]]:
         Bad: it is none.
     """
     try:
-        return Order(fields[0]), [int(number) for number in fields[1:]]
-    except (IndexError, ValueError):
+        kind, *numbers = fields
+        found = Order(kind), [int(number) for number in numbers]
+    except ValueError:
         raise Bad from None
+    if not numbers:
+        raise Bad
+    return found
 
 
 # --- Requests -------------------------------------------------------------------------------------

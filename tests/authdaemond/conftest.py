@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -46,9 +46,9 @@ def start(tmp_path: Path) -> Iterator[StartOurs]:
     daemons: list[Daemon] = []
     write_userdb(tmp_path / "etc/userdb")
 
-    def start_ours(**settings: str) -> Daemon:
+    def start_ours(program: Sequence[str] = ("-m", "authdaemond"), **settings: str) -> Daemon:
         daemon = authdaemon.start_ours(
-            tmp_path, {"authmodulelist": "authuserdb", "daemons": "5", **settings}
+            tmp_path, {"authmodulelist": "authuserdb", "daemons": "5", **settings}, program
         )
         daemons.append(daemon)
         return daemon

@@ -293,6 +293,43 @@ def test_worker_that_stands_still_delays_nobody_else(start: StartOurs) -> None:
         os.kill(worker, signal.SIGCONT)
 
 
+HASTY = (
+    "from authdaemond import pool; pool.ANSWER_S = 0.2\n"
+    "from authdaemond.__main__ import main; raise SystemExit(main([]))"
+)
+
+
+@pytest.mark.slow
+def test_worker_that_hangs_is_replaced(start: StartOurs) -> None:
+    """It is killed, its client's connection closed, and the only place for a worker is free again."""
+    daemon = start(program=("-c", HASTY), daemons="1")
+    assert daemon.ask(RIGHT).endswith(OPTIONS)
+    worker = daemon.children()[-1]
+    os.kill(worker, signal.SIGSTOP)
+
+    assert daemon.ask(RIGHT) == b""
+
+    assert daemon.ask(RIGHT).endswith(OPTIONS)
+    daemon.wait_for_log("ERR: authuserdb: worker ended by SIGKILL")
+    assert worker not in daemon.children()
+
+
+@pytest.mark.slow
+def test_stop_ends_everything(start: StartOurs) -> None:
+    """Also a worker that stands still, and with a client in the middle of its request."""
+    daemon = start()
+    assert daemon.ask(RIGHT).endswith(OPTIONS)
+    children = daemon.children()
+    os.kill(children[-1], signal.SIGSTOP)
+    with daemon.connect() as silent:
+        silent.sendall(b"PRE . im")
+
+        assert daemon.stop() == 0
+
+        assert silent.recv(1) == b""
+    assert not any(Path(f"/proc/{pid}/cmdline").exists() for pid in children)
+
+
 @pytest.mark.slow
 def test_damaged_database_is_a_temporary_failure(daemon: Daemon, tmp_path: Path) -> None:
     """The connection is closed without a word, the log names the file, once repaired it works."""

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.support.courier_root import CourierRoot
@@ -89,14 +89,16 @@ def authdaemonrc(settings: Mapping[str, str]) -> str:
     return "".join(f'{name}="{value}"\n' for name, value in settings.items())
 
 
-def start_ours(directory: Path, settings: Mapping[str, str]) -> Daemon:
+def start_ours(
+    directory: Path, settings: Mapping[str, str], program: Sequence[str] = ("-m", "authdaemond")
+) -> Daemon:
     """Start our daemon on `etc` and `run` below ``directory``, as who runs the tests."""
     (directory / "etc").mkdir(exist_ok=True)
     (directory / "etc/authdaemonrc").write_text(authdaemonrc(settings))
     log = directory / "log"
     with log.open("ab") as written:
         process = subprocess.Popen(
-            [sys.executable, "-m", "authdaemond"],
+            [sys.executable, *program],
             stdin=subprocess.DEVNULL,
             stdout=written,
             stderr=written,
