@@ -15,6 +15,7 @@ from __future__ import annotations
 import resource
 import selectors
 import socket
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from authdaemond import chain, log, message
@@ -30,9 +31,13 @@ from courier.process.channel import ChannelClosed
 #: Seconds for each wait for more of a request, and for each wait to write.
 READ_S = 10.0
 WRITE_S = 30.0
-#: Clients at once, if as many files may be open. Above, who has been silent for longest makes room.
+#: Clients at once, if as many files may be open. Above, those that are silent for more than a
+#: second make room; if there are none, others wait in the socket's queue.
 MAX_CLIENTS = 800
 _OTHER_FILES = 128
+_SILENT_S = 1.0
+_PAUSE_S = 0.05
+_ACCEPT_AT_ONCE = 64
 #: Octets of a list that may wait for a client to read them.
 MAX_UNSENT = 256 * 1024
 #: Seconds between signs of life to the master.
@@ -63,8 +68,8 @@ class Dispatcher:
             Pool(module, index, daemons, self._order, self._selector, self.timers)
             for index, module in enumerate(self.modules)
         ]
-        # Those whose request isn't complete, longest silent first.
-        self._reading: dict[Client, None] = {}
+        # Those whose request isn't complete and since when they are silent, the longest first.
+        self._reading: dict[Client, float] = {}
         self._clients: set[Client] = set()
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._max_clients = max(1, min(MAX_CLIENTS, files - _OTHER_FILES))
@@ -129,7 +134,8 @@ class Dispatcher:
     def _stop(self) -> None:
         if not self._stopping:
             self._stopping = True
-            self._selector.unregister(self._listener)
+            if self._listener in self._selector.get_map():
+                self._selector.unregister(self._listener)
             self._listener.close()
             self.timers.after(DRAIN_S, self._abandon)
 
@@ -140,7 +146,10 @@ class Dispatcher:
     # -- clients -------------------------------------------------------------------------------
 
     def _on_connection(self, mask: int) -> None:
-        for _ in range(64):
+        for _ in range(_ACCEPT_AT_ONCE):
+            if len(self._clients) >= self._max_clients and not self._make_room():
+                self._pause()
+                return
             try:
                 connection, _address = self._listener.accept()
             except BlockingIOError:
@@ -148,15 +157,29 @@ class Dispatcher:
             except OSError as error:
                 log.system_error("accept", error)
                 return
-            if len(self._clients) >= self._max_clients:
-                if not self._reading:
-                    connection.close()
-                    continue
-                next(iter(self._reading)).close()
             connection.setblocking(False)
             client = Client(self, connection)
             self._clients.add(client)
             client.read()
+
+    def _make_room(self) -> bool:
+        """Turn away who has been silent for longest, but nobody who has only just come."""
+        for client, since in self._reading.items():
+            if time.monotonic() - since < _SILENT_S:
+                break
+            client.close()
+            return True
+        return False
+
+    def _pause(self) -> None:
+        """Leave further clients in the socket's queue for a moment."""
+
+        def resume() -> None:
+            if not self._stopping:
+                self._selector.register(self._listener, selectors.EVENT_READ, self._on_connection)
+
+        self._selector.unregister(self._listener)
+        self.timers.after(_PAUSE_S, resume)
 
     def pool(self, module: str) -> Pool:
         return self._pools[self.modules.index(module)]
@@ -173,7 +196,7 @@ class Dispatcher:
 
     def is_silent(self, client: Client) -> None:
         self._reading.pop(client, None)
-        self._reading[client] = None
+        self._reading[client] = time.monotonic()
 
     def is_read(self, client: Client) -> None:
         self._reading.pop(client, None)

@@ -194,6 +194,23 @@ def test_clients_beyond_the_limit(start: StartOurs, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_storm(start: StartOurs) -> None:
+    """More clients at the same moment than are served at once: they wait, none is turned away."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (160, before[1]))
+    try:
+        daemon = start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(daemon.connect()) for _ in range(300)]
+        for connection in clients:
+            connection.sendall(RIGHT)
+
+        assert [read_all(connection)[-2:] for connection in clients] == [b".\n"] * 300
+
+
+@pytest.mark.slow
 def test_default_options_and_reload(start: StartOurs, tmp_path: Path) -> None:
     """SIGHUP applies everything that the file says; a bad file changes nothing."""
     daemon = start()
