@@ -157,7 +157,7 @@ class Login:
         yield self._out(Ok("Begin SSL/TLS negotiation now.").line(tag).decode())
         self._reader = reader.Reader()  # nothing that was sent before it counts
         self._violations = 0
-        yield StartTls()
+        yield StartTls(self._left_s())
         return (yield from self._next_command())
 
     def _next_command(self) -> _Handling:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from courier import log
 from courier.process.request import (
     ClientGone,
     Receive,
@@ -92,9 +93,10 @@ class Connection(asyncio.Protocol):
         self._failure: BaseException | None = None
         self._is_between = False  # nothing is thrown in before the first step, or amid a response
         self._is_done = False
+        self._unsent = 0  # octets, when progress was looked for last
 
     async def start(self, connection: socket.socket) -> None:
-        """Begin the session. Raises OSError if the socket is unusable."""
+        """Begin the session. Raises OSError or ValueError if the socket is unusable."""
         connection.setblocking(False)
         await self._driver.loop.connect_accepted_socket(lambda: self, connection)
 
@@ -127,22 +129,41 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._at_end = True
+        self._is_blocked = False
+        self._is_between = True  # no response goes on any more
         self._fail(ClientGone())
+        if self._stalled is not None:
+            self._stalled.cancel()
+        self._transport = None
+        if self._is_done:
+            self._ended()
 
     def pause_writing(self) -> None:
         self._is_blocked = True
-        self._stalled = self._driver.loop.call_later(_STALLED_S, self._give_up)
+        self._watch_progress()
 
     def resume_writing(self) -> None:
         self._is_blocked = False
+        if self._is_done:
+            return  # the rest has to be taken, too
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
         if self._receiving is None and not self._is_busy:
             self._go_on(None)
 
-    def _give_up(self) -> None:
+    def _watch_progress(self) -> None:
+        """Give a client up that takes nothing of what is to be written."""
         if self._transport is not None:
+            self._unsent = self._transport.get_write_buffer_size()
+            self._stalled = self._driver.loop.call_later(_STALLED_S, self._give_up)
+
+    def _give_up(self) -> None:
+        if self._transport is None:
+            return
+        if self._transport.get_write_buffer_size() < self._unsent:
+            self._watch_progress()
+        else:
             self._transport.abort()
 
     # -- the session -----------------------------------------------------------------------
@@ -166,7 +187,7 @@ class Connection(asyncio.Protocol):
         self._failure = self._failure or failure
         if self._receiving is not None:
             self.wake(Wake.TIMEOUT)
-        elif not self._is_busy and self._transport is not None:
+        elif not self._is_busy and not self._is_blocked and self._transport is not None:
             self._go_on(None)
 
     def _go_on(self, answer: Any, failure: BaseException | None = None) -> None:
@@ -184,6 +205,10 @@ class Connection(asyncio.Protocol):
                 self._finish()
                 return
             except (ClientGone, ShuttingDown):
+                self._finish()
+                return
+            except Exception as error:
+                log.bug("-", "session", error)
                 self._finish()
                 return
             answer = failure = None
@@ -232,12 +257,14 @@ class Connection(asyncio.Protocol):
         return data
 
     def _finish(self) -> None:
+        """Close the socket once all is written; then, in `connection_lost`, this has ended."""
         self._is_done = True
         for timer in (self._timer, self._stalled):
             if timer is not None:
                 timer.cancel()
-        if self._transport is not None:
-            if self._transport.get_write_buffer_size():
-                self._driver.loop.call_later(_STALLED_S, self._transport.abort)
-            self._transport.close()
-        self._ended()
+        if self._transport is None:
+            self._ended()
+            return
+        self._transport.close()
+        if self._transport.get_write_buffer_size():
+            self._watch_progress()

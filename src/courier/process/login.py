@@ -17,13 +17,15 @@ import asyncio
 import itertools
 import signal
 import socket
+import sys
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from courier import log
 from courier.log import Peer
-from courier.net.tls import Contexts, TlsStream
+from courier.net import listener
+from courier.net.tls import Contexts, TlsError, TlsStream
 from courier.process import channel, privileges
 from courier.process.channel import ChannelClosed
 from courier.process.message import Kind, LoginRequest, kind_of, number_of
@@ -33,9 +35,12 @@ from courier.process.request import ClientGone, Receive, ShuttingDown, Wake
 #: Seconds without progress in writing after which a client is given up.
 _STALLED_S = 60.0
 _HIGH_WATER = 65_536
-#: Seconds after the stop in which goodbyes are written.
-_GRACE_S = 1.0
-_ACCEPTED_AT_ONCE = 100
+#: Octets that are read at once, and the unread ones above which no more are read. What a client
+#: sends with its log-in goes through a message to master (`channel.MAX_MESSAGE`).
+_READ_AT_ONCE = 32_768
+#: Seconds after the stop in which goodbyes are written: more than a worker takes.
+_GRACE_S = 4.0
+_ACCEPTED_AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,9 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class StartTls:
-    """Request of a log-in: encrypt from here on. Answered by None, or the failure's text."""
+    """Request of a log-in: encrypt from here on, in some seconds or never."""
+
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +123,11 @@ def run(
     """
     for number in (signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    prepared = prepare()
+    try:
+        prepared = prepare()
+    except TlsError as error:
+        log.line(f"ERR: {error}")
+        sys.exit(1)
     loop = asyncio.new_event_loop()  # opens its own descriptors while it may
     privileges.isolate(ids, root)
     asyncio.set_event_loop(loop)
@@ -144,39 +155,41 @@ class _Process:
         self._numbers = itertools.count(1)
         self._asking: dict[int, tuple[socket.socket, Stranger]] = {}  # may these stay?
         self._connections: dict[int, _Connection] = {}
+        self.buffer = memoryview(bytearray(_READ_AT_ONCE))  # what is read is taken at once
+        self.is_stopping = False
         self._listens = True
         self._gone: asyncio.Future[None] = loop.create_future()
 
     async def serve(self) -> None:
         self.loop.add_reader(self._control.fileno(), self._hear)
         self.loop.add_signal_handler(signal.SIGTERM, self._stop)
-        for listener in self._listeners:
-            self.loop.add_reader(listener.fileno(), self._accept, listener)
+        for listening in self._listeners:
+            self.loop.add_reader(listening.fileno(), self._accept, listening)
         self.tell(Kind.READY, 0)
         await self._gone
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, listening: socket.socket) -> None:
         for _ in range(1 if self._is_isolated else _ACCEPTED_AT_ONCE):
             try:
-                client, address = listener.accept()
+                client, address = listening.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError as error:
-                log.error("cannot accept", listener.getsockname(), error)
-                self._rest(listener)
+                log.error("cannot accept", listening.getsockname(), error)
+                self._rest(listening)
                 return
             self._ask(client, address)
         if self._is_isolated:
             self._drain()
 
-    def _rest(self, listener: socket.socket) -> None:
+    def _rest(self, listening: socket.socket) -> None:
         """Accept nothing for a moment: there is no descriptor or memory left."""
-        self.loop.remove_reader(listener.fileno())
-        self.loop.call_later(0.5, self._resume, listener)
+        self.loop.remove_reader(listening.fileno())
+        self.loop.call_later(0.5, self._resume, listening)
 
-    def _resume(self, listener: socket.socket) -> None:
+    def _resume(self, listening: socket.socket) -> None:
         if self._listens:
-            self.loop.add_reader(listener.fileno(), self._accept, listener)
+            self.loop.add_reader(listening.fileno(), self._accept, listening)
 
     def _ask(self, client: socket.socket, address: Sequence[Any]) -> None:
         """Ask master whether the limits allow one more."""
@@ -189,7 +202,7 @@ class _Process:
         except OSError:
             client.close()
             return
-        peer = Peer(str(address[0]), str(address[1]))
+        peer = Peer(listener.ip_text(str(address[0])), str(address[1]))
         self._asking[number] = (client, Stranger(peer, str(local[0]), int(local[1])))
         self.tell(Kind.ADMIT, number, peer.ip.encode(), str(peer.port).encode())
 
@@ -255,12 +268,15 @@ class _Process:
         """Accept no more; leave when those that are here have gone."""
         if self._listens:
             self._listens = False
-            for listener in self._listeners:
-                self.loop.remove_reader(listener.fileno())
-                listener.close()
+            for listening in self._listeners:
+                self.loop.remove_reader(listening.fileno())
+                listening.close()
         self._leave_if_done()
 
     def _stop(self) -> None:
+        if self.is_stopping:
+            return
+        self.is_stopping = True
         self._drain()
         for connection in list(self._connections.values()):
             connection.stop()
@@ -275,7 +291,7 @@ class _Process:
             self._gone.set_result(None)
 
 
-class _Connection(asyncio.Protocol):
+class _Connection(asyncio.BufferedProtocol):
     """One stranger: drives its log-in, then relays its TLS session."""
 
     def __init__(self, process: _Process, number: int, stranger: Stranger) -> None:
@@ -292,6 +308,9 @@ class _Connection(asyncio.Protocol):
         self._waits = False  # the log-in wants input
         self._is_asking = False  # an `Authenticate` is on its way
         self._timer: asyncio.TimerHandle | None = None
+        self._is_blocked = False  # the client does not read
+        self._stalled: asyncio.TimerHandle | None = None
+        self._unsent = 0  # octets, when progress was looked for last
         self._inner: asyncio.Transport | None = None  # the session's end of a TLS connection
         self._offered: socket.socket | None = None
         self._was_taken = False
@@ -311,29 +330,45 @@ class _Connection(asyncio.Protocol):
         self._transport = transport
         transport.set_write_buffer_limits(high=_HIGH_WATER)
         if self._process.tls_from_start:
-            self._start_tls()
+            self._start_tls(_STALLED_S)
         else:
             self._go_on(None)
 
-    def data_received(self, data: bytes) -> None:
-        if self._tls is not None:
-            data = self._decrypt(data)
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._process.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = bytes(self._process.buffer[:nbytes])
+        if self._tls is None:
+            self._hear(data)
+            return
+        self._hear(self._decrypt(data))
+        if self._tls.is_closed_by_peer:
+            self.eof_received()
+
+    def _hear(self, data: bytes) -> None:
+        """Take plain text of the client's."""
         if self._inner is not None:
-            if data:
+            if data and not self._at_end:
                 self._inner.write(data)
             return
         self._input += data
-        if len(self._input) > _HIGH_WATER and self._transport is not None:
+        if len(self._input) > _READ_AT_ONCE and self._transport is not None:
             self._transport.pause_reading()
         if self._waits and self._input:
             self._go_on(self._take_input())
 
     def eof_received(self) -> bool:
+        if self._at_end:
+            return True
         self._at_end = True
         if self._tls is not None:
             self._tls.feed_eof()
+            if self._is_starting_tls:
+                self._throw(ClientGone())
+                return True
         if self._inner is not None:
-            self._inner.close()
+            self._inner.write_eof()  # what the session has still to say is relayed
         elif self._waits:
             self._go_on(b"")
         return True
@@ -344,18 +379,41 @@ class _Connection(asyncio.Protocol):
             self._inner.close()
         if self._steps is not None:
             self._throw(ClientGone())
+        self._transport = None
         self._end()
 
     def pause_writing(self) -> None:
-        """The client does not read: neither does the relay, and not for ever."""
+        """The client does not read: neither does the relay, nor does the log-in go on."""
+        self._is_blocked = True
         if self._inner is not None:
             self._inner.pause_reading()
-        self._set_timer(_STALLED_S, self._abort)
+        self._watch_progress()
 
     def resume_writing(self) -> None:
-        self._clear_timer()
+        self._is_blocked = False
+        if self._transport is None or self._transport.is_closing():
+            return  # the rest has to be taken, too
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
         if self._inner is not None:
             self._inner.resume_reading()
+        elif self._steps is not None and self._timer is None and not self._is_asking:
+            self._go_on(None)  # it stopped between two steps
+
+    def _watch_progress(self) -> None:
+        """Give a client up that takes nothing of what is to be written."""
+        if self._transport is not None:
+            self._unsent = self._transport.get_write_buffer_size()
+            self._stalled = self._process.loop.call_later(_STALLED_S, self._give_up)
+
+    def _give_up(self) -> None:
+        if self._transport is None:
+            return
+        if self._transport.get_write_buffer_size() < self._unsent:
+            self._watch_progress()
+        else:
+            self._abort()
 
     def _take_input(self) -> bytes:
         data = bytes(self._input)
@@ -369,20 +427,22 @@ class _Connection(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing() or not data:
             return
         if self._tls is not None:
+            if not self._tls.is_established:
+                return
             self._tls.write(data)
             data = self._tls.pending_output()
         self._transport.write(data)
 
     # -- TLS -------------------------------------------------------------------------------
 
-    def _start_tls(self) -> None:
+    def _start_tls(self, seconds: float) -> None:
         """Let nothing survive that was received before the handshake (RFC 3501 6.2.1)."""
         assert self._process.contexts is not None
         self._input.clear()
         self._tls = self._process.contexts.stream(self._stranger.local_ip)
         self._stranger.tls = self._tls
         self._is_starting_tls = True
-        self._set_timer(_STALLED_S, self._abort)
+        self._set_timer(seconds, self._abort)
 
     def _decrypt(self, data: bytes) -> bytes:
         assert self._tls is not None and self._transport is not None
@@ -399,8 +459,6 @@ class _Connection(asyncio.Protocol):
             self._input += plain
             plain = b""
             self._go_on(None)
-        if self._tls.is_closed_by_peer:
-            self.eof_received()
         return plain
 
     def _abort_later(self) -> None:
@@ -413,10 +471,9 @@ class _Connection(asyncio.Protocol):
     # -- the log-in ------------------------------------------------------------------------
 
     def stop(self) -> None:
+        """Say goodbye, unless master decides on this client now or a worker says it."""
         if self._steps is not None and not self._is_asking:
             self._throw(ShuttingDown())
-        elif self._inner is None and self._transport is not None:
-            self._transport.close()
 
     def _throw(self, failure: BaseException) -> None:
         self._clear_timer()
@@ -431,15 +488,19 @@ class _Connection(asyncio.Protocol):
                     step = self._steps.throw(failure)
                 else:
                     step = self._steps.send(answer)
-            except StopIteration:
+            except (StopIteration, ClientGone, ShuttingDown):
                 self._close()
                 return
-            except ClientGone:
+            except Exception as error:
+                log.bug("-", "log-in", error)
                 self._close()
                 return
             answer = failure = None
             if isinstance(step, bytes):
                 self.write(step)
+                if self._is_blocked:
+                    self._clear_timer()
+                    return
             elif isinstance(step, Receive):
                 self._clear_timer()
                 if self._input:
@@ -455,11 +516,12 @@ class _Connection(asyncio.Protocol):
                 self._set_timer(step.seconds, self._paused)
                 return
             elif isinstance(step, StartTls):
-                self._start_tls()
+                self._start_tls(step.seconds)
                 return
             else:
                 self._clear_timer()
                 if not self._offer(step):
+                    self._is_asking = False
                     answer = Answer(Kind.TEMPORARY)
                     continue
                 return
@@ -469,6 +531,7 @@ class _Connection(asyncio.Protocol):
             self._go_on(Wake.TIMEOUT)
 
     def _paused(self) -> None:
+        self._timer = None
         self._go_on(None)
 
     def _offer(self, step: Authenticate) -> bool:
@@ -506,7 +569,10 @@ class _Connection(asyncio.Protocol):
                 self._offered = None
             if self._transport is not None and not self._at_end:
                 self._transport.resume_reading()
-            self._go_on(answer)
+            if self._process.is_stopping:
+                self._throw(ShuttingDown())
+            else:
+                self._go_on(answer)
             return
         self._was_taken = True
         self._input.clear()  # the session has it
@@ -522,6 +588,8 @@ class _Connection(asyncio.Protocol):
     # -- the relay -------------------------------------------------------------------------
 
     async def _relay(self, inner: socket.socket) -> None:
+        if self._is_over:
+            return  # which closed it
         inner.setblocking(False)
         await self._process.loop.connect_accepted_socket(lambda: _Inner(self), inner)
         if self._transport is not None and not self._at_end:
@@ -529,9 +597,12 @@ class _Connection(asyncio.Protocol):
 
     def relay_begins(self, inner: asyncio.Transport) -> None:
         self._inner = inner
+        self._offered = None
         inner.set_write_buffer_limits(high=_HIGH_WATER)
-        if self._at_end:
+        if self._is_over:
             inner.close()
+        elif self._at_end:
+            inner.write_eof()
 
     def pause_relay(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
@@ -557,8 +628,9 @@ class _Connection(asyncio.Protocol):
         if self._tls is not None and not self._transport.is_closing():
             self._tls.close()
             self._transport.write(self._tls.pending_output())
-        self._set_timer(_STALLED_S, self._abort)
         self._transport.close()
+        if self._transport.get_write_buffer_size():
+            self._watch_progress()
 
     def _abort(self) -> None:
         if self._steps is not None:
@@ -571,7 +643,9 @@ class _Connection(asyncio.Protocol):
             return
         self._is_over = True
         self._clear_timer()
-        if self._offered is not None and self._inner is None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+        if self._offered is not None:
             self._offered.close()
         self._process.ended(self._number, was_taken=self._was_taken)
 

@@ -17,6 +17,7 @@ import gc
 import heapq
 import itertools
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -55,6 +56,12 @@ _CRASHING_S = 1.0
 _PATIENCE_S = 5.0
 #: Requests of one login process that may wait for authdaemond.
 _MAX_WAITING = 10_000
+#: Messages that are taken from one process before the others get their turn.
+_MESSAGES_AT_ONCE = 100
+#: Descriptors for each connection (two of a TLS connection's, or master's while it logs in), and
+#: for everything else.
+_DESCRIPTORS_EACH = 3
+_DESCRIPTORS_BESIDE = 256
 
 
 class ConfigurationError(Exception):
@@ -72,6 +79,7 @@ class _Child:
     pid: int
     control: socket.socket
     began: float
+    is_buried: bool = field(default=False, kw_only=True)  # its process id may be another's now
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +103,7 @@ class _Pending:
 @dataclass(slots=True)
 class _Login(_Child):
     generation: int
+    is_isolated: bool
     listens: bool = True
     is_ready: bool = False
     #: Connections that have not logged in, by the login process's number.
@@ -128,6 +137,7 @@ class Master:
         self._logins: dict[int, _Login] = {}
         self._workers: dict[int, _Worker] = {}
         self._by_key: dict[Hashable, _Worker] = {}
+        self._clients: set[int] = set()  # descriptors of clients, while master has them
         self._numbers = itertools.count(1)
         self._generation = 0
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -145,9 +155,10 @@ class Master:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, self._note_signal)
         self._selector.register(self._wake, selectors.EVENT_READ, self._drain_wake)
+        _allow_descriptors(self._plan.max_daemons)
         gc.freeze()  # what is loaded now is shared by all that are forked
+        self._stamp = self._plan.stamp()  # before loading: what changes meanwhile is noticed
         self._start_logins()
-        self._stamp = self._plan.stamp()
         self._at(_LOOK_EVERY_S, self._look_at_files)
         interval_s = activation.watchdog_interval_s()
         if interval_s is not None:
@@ -196,8 +207,12 @@ class Master:
 
     def _start_login(self) -> None:
         plan, listeners = self._plan, self._listeners
-        ours, theirs = channel.pair()
-        pid = self._fork((theirs, *listeners))
+        try:
+            ours, theirs, pid = self._fork(listeners)
+        except OSError as error:
+            log.error("cannot start", "login process", error)
+            self._at(_CRASHING_S, self._replace_login)
+            return
         if pid == 0:
             _child(
                 lambda: login.run(
@@ -211,16 +226,16 @@ class Master:
                 "login process",
             )
         theirs.close()
-        started = _Login(pid, ours, time.monotonic(), self._generation)
+        started = _Login(pid, ours, time.monotonic(), self._generation, plan.is_isolated)
         self._logins[pid] = started
         self._selector.register(
             ours, selectors.EVENT_READ, lambda *_: self._hear(started, self._from_login)
         )
 
     def _start_worker(self, key: Hashable, ids: Ids) -> _Worker:
+        """Raises OSError if the system has no room for one more."""
         umask, prepare = self._plan.umask, self._plan.prepare_session
-        ours, theirs = channel.pair()
-        pid = self._fork((theirs,))
+        ours, theirs, pid = self._fork(())
         if pid == 0:
             _child(lambda: worker.run(theirs, ids, umask, prepare), "worker")
         theirs.close()
@@ -231,15 +246,28 @@ class Master:
         )
         return started
 
-    def _fork(self, kept: Sequence[socket.socket]) -> int:
-        """Fork; in the child nothing of master's is left open but ``kept``."""
-        pid = os.fork()
+    def _fork(self, listeners: Sequence[socket.socket]) -> tuple[socket.socket, socket.socket, int]:
+        """Fork; give our end of a channel, the child's, and the child's process id or 0.
+
+        In the child nothing of master's is left open but its end and ``listeners``.
+        """
+        ours, theirs = channel.pair()
+        try:
+            pid = os.fork()
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
         if pid == 0:
-            signal.set_wakeup_fd(-1)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
-                signal.signal(number, signal.SIG_DFL)
-            self._leave_behind(kept)
-        return pid
+            try:
+                signal.set_wakeup_fd(-1)
+                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+                    signal.signal(number, signal.SIG_DFL)
+                ours.close()
+                self._leave_behind(listeners)
+            except BaseException:
+                os._exit(1)  # never a second master
+        return ours, theirs, pid
 
     def _leave_behind(self, kept: Sequence[socket.socket]) -> None:
         """Close every descriptor that is master's own."""
@@ -250,7 +278,9 @@ class Master:
             for pending in started.waiting.values():
                 if isinstance(pending.exchange, Exchange):
                     pending.exchange.close()
-                os.close(pending.client)
+        for client in self._clients:
+            os.close(client)
+        self._clients.clear()
         self._access.close()
         for end in owned:
             if end not in kept:
@@ -271,8 +301,11 @@ class Master:
                 self._bury(child, status)
 
     def _bury(self, child: _Child, status: int) -> None:
+        child.is_buried = True
         # What it said before it died counts: a session that ended, a request that waits no more.
-        self._hear(child, self._from_worker if isinstance(child, _Worker) else self._from_login)
+        take = self._from_worker if isinstance(child, _Worker) else self._from_login
+        while self._hear(child, take):
+            pass
         self._forget(child)
         code = os.waitstatus_to_exitcode(status)
         kind = "login process" if isinstance(child, _Login) else "worker"
@@ -282,6 +315,7 @@ class Master:
         if isinstance(child, _Login) and child.listens and not self._is_stopping:
             if not child.is_ready and any(one.is_ready for one in self._logins.values()):
                 log.line("ERR: the former settings and certificates stay in use")
+                activation.notify(READY=1, STATUS="accepting connections, not all is reloaded")
                 return
             lived = time.monotonic() - child.began
             self._at(0.0 if lived > _CRASHING_S else _CRASHING_S, self._replace_login)
@@ -311,24 +345,45 @@ class Master:
             for admission in child.sessions.values():
                 self._limits.release(admission.place)
 
-    def _hear(self, child: _Child, take: Callable[[_Child, list[bytes], int | None], None]) -> None:
-        """Take what a process sends; one that sends nonsense is ended."""
+    def _hear(self, child: _Child, take: Callable[[_Child, list[bytes], int | None], None]) -> bool:
+        """Take what a process sends; one that sends nonsense is ended.
+
+        Returns: whether there may be more.
+        """
         try:
-            while (received := channel.receive(child.control)) is not None:
+            for _ in range(_MESSAGES_AT_ONCE):
+                received = channel.receive(child.control)
+                if received is None:
+                    return False
                 fields, descriptor = received
+                if descriptor is not None:
+                    self._clients.add(descriptor)
                 try:
                     take(child, fields, descriptor)
                 finally:
                     if descriptor is not None:
-                        os.close(descriptor)  # whoever keeps it has a copy
+                        self._close(descriptor)  # whoever keeps it has a copy
         except ChannelClosed as error:
             try:
                 self._selector.unregister(child.control)
             except (KeyError, ValueError):
-                return
-            if str(error) != "closed":
-                log.warn(f"{error} from process {child.pid}, which is ended")
-                os.kill(child.pid, signal.SIGKILL)
+                return False
+            if str(error) == "closed":  # it ends now, or has to
+                self._at(_PATIENCE_S, lambda: self._kill(child))
+            else:
+                if not child.is_buried:
+                    log.warn(f"{error} from process {child.pid}, which is ended")
+                self._kill(child)
+            return False
+        return True
+
+    def _kill(self, child: _Child) -> None:
+        if not child.is_buried:
+            os.kill(child.pid, signal.SIGKILL)
+
+    def _close(self, client: int) -> None:
+        self._clients.discard(client)
+        os.close(client)
 
     # -- login processes -------------------------------------------------------------------
 
@@ -342,7 +397,7 @@ class Master:
         elif kind is Kind.RELEASE:
             self._release(child, number_of(fields))
         elif kind is Kind.LOGIN and descriptor is not None:
-            self._look_up(child, LoginRequest.of(fields), os.dup(descriptor))
+            self._look_up(child, LoginRequest.of(fields), descriptor)
         else:
             raise ChannelClosed("unexpected message")
 
@@ -350,6 +405,9 @@ class Master:
         number, peer = number_of(fields), peer_of(fields)
         if number in child.connections:
             raise ChannelClosed("number in use")
+        if child.is_isolated and child.listens:  # it accepts no more, and another has to
+            child.listens = False
+            self._replace_login()
         access = self._access.remote(peer.ip)
         if isinstance(access, Denied):
             log.line(f"INFO: access denied by {access.key} of the access file, ip=[{peer.ip}]")
@@ -379,11 +437,11 @@ class Master:
             channel.send(child.control, [kind.value, b"%d" % number, *more])
         except BlockingIOError:
             log.warn(f"login process {child.pid} does not answer, which is ended")
-            os.kill(child.pid, signal.SIGKILL)
+            self._kill(child)
         except ChannelClosed:
             pass  # its end is noticed by SIGCHLD
 
-    def _look_up(self, child: _Login, request: LoginRequest, client: int) -> None:
+    def _look_up(self, child: _Login, request: LoginRequest, descriptor: int) -> None:
         """Ask authdaemond. Answers come in any order; a slow one delays nobody else."""
         admission = child.connections.get(request.number)
         if (
@@ -391,9 +449,19 @@ class Master:
             or request.number in child.waiting
             or len(child.waiting) >= _MAX_WAITING
         ):
-            os.close(client)
             raise ChannelClosed("log-in out of turn")
-        pending = _Pending(self._ask(request, admission), request, client)
+        if self._is_stopping:
+            self._answer(child, Kind.TEMPORARY, request.number)
+            return
+        try:
+            exchange = self._ask(request, admission)
+            client = os.dup(descriptor)
+        except OSError as error:
+            log.error("cannot ask", self._plan.authdaemon_socket, error)
+            self._answer(child, Kind.TEMPORARY, request.number)
+            return
+        self._clients.add(client)
+        pending = _Pending(exchange, request, client)
         child.waiting[request.number] = pending
         self._follow(child, pending)
 
@@ -413,15 +481,15 @@ class Master:
 
     def _follow(self, child: _Login, pending: _Pending) -> None:
         """Wait for authdaemond's answer, or act on it if it is there."""
-        exchange = pending.exchange
+        exchange, number = pending.exchange, pending.request.number
         outcome = exchange.result if isinstance(exchange, Exchange) else exchange
         if outcome is not None:
             self._unfollow(pending)
-            del child.waiting[pending.request.number]
+            del child.waiting[number]
             try:
                 self._decide(child, pending, outcome)
             finally:
-                os.close(pending.client)
+                self._close(pending.client)
             return
         assert isinstance(exchange, Exchange)
         events = selectors.EVENT_WRITE if exchange.wants_write else selectors.EVENT_READ
@@ -431,17 +499,20 @@ class Master:
             self._unfollow(pending)
             self._follow(child, pending)
 
-        def late() -> None:
-            is_due = time.monotonic() >= exchange.deadline
-            waits = child.waiting.get(pending.request.number) is pending
-            if exchange.result is None and waits and is_due:
-                self._unfollow(pending)
-                exchange.on_deadline()
-                self._follow(child, pending)
-
         pending.registered = exchange.fileno()
         self._selector.register(pending.registered, events, ready)
-        self._at(exchange.deadline - time.monotonic(), late)
+        # The timer outlives the request, so it must not hold it: there is a password in it.
+        self._at(exchange.deadline - time.monotonic(), lambda: self._expire(child, number))
+
+    def _expire(self, child: _Login, number: int) -> None:
+        """Give up waiting for authdaemond, if it is time for what has this number now."""
+        pending = child.waiting.get(number)
+        if pending is None or not isinstance(pending.exchange, Exchange):
+            return
+        if time.monotonic() >= pending.exchange.deadline:
+            self._unfollow(pending)
+            pending.exchange.on_deadline()
+            self._follow(child, pending)
 
     def _unfollow(self, pending: _Pending) -> None:
         if pending.registered >= 0:
@@ -456,7 +527,7 @@ class Master:
         self._unfollow(pending)
         if isinstance(pending.exchange, Exchange):
             pending.exchange.close()
-        os.close(pending.client)
+        self._close(pending.client)
 
     def _decide(self, child: _Login, pending: _Pending, outcome: Outcome) -> None:
         """Let a client in, or say why not."""
@@ -479,7 +550,6 @@ class Master:
             log.warn(f"{account.address}: {error}")
             self._answer(child, Kind.TEMPORARY, pending.request.number)
             return
-        serving = self._worker_for(Ids(who.uid, who.gid, who.groups), account.address)
         admission = child.connections[pending.request.number]
         session = next(self._numbers)
         request = SessionRequest(
@@ -495,14 +565,33 @@ class Master:
             tls=pending.request.tls,
         )
         try:
-            channel.send(serving.control, request.fields(), pending.client)
-        except (BlockingIOError, ChannelClosed, ValueError) as error:
-            log.warn(f"{account.address}: worker {serving.pid} takes no session: {error}")
+            serving = self._pass_on(request, Ids(who.uid, who.gid, who.groups), pending.client)
+        except (OSError, ChannelClosed, ValueError) as error:
+            log.warn(f"{account.address}: no worker takes the session: {error}")
             self._answer(child, Kind.TEMPORARY, pending.request.number)
             return
         del child.connections[pending.request.number]  # its count is the session's now
         serving.sessions[session] = admission
         self._answer(child, Kind.TAKEN, pending.request.number)
+
+    def _pass_on(self, request: SessionRequest, ids: Ids, client: int) -> _Worker:
+        """Give a session and its client to the worker of these ids.
+
+        Raises:
+            OSError, ChannelClosed: no worker could be started, or it does not listen.
+            ValueError: the session does not fit into a message.
+        """
+        while True:
+            known = len(self._workers)
+            serving = self._worker_for(ids, request.address)
+            try:
+                channel.send(serving.control, request.fields(), client)
+            except ChannelClosed:  # it died a moment ago
+                if len(self._workers) > known:  # as young as that
+                    raise
+                del self._by_key[serving.key]
+            else:
+                return serving
 
     # -- workers ---------------------------------------------------------------------------
 
@@ -553,6 +642,8 @@ class Master:
 
     def _reload(self) -> None:
         """Read the settings again; sessions go on with those they began with."""
+        if self._is_stopping:
+            return
         now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         activation.notify(RELOADING=1, MONOTONIC_USEC=now_us)
         try:
@@ -569,6 +660,7 @@ class Master:
             self._plan, self._listeners = plan, list(listeners)
             self._stamp = plan.stamp()
             self._limits.set(plan.max_daemons, plan.max_per_ip, plan.max_per_c)
+            _allow_descriptors(plan.max_daemons)
             self._access.close()
             self._access = _access(plan)
             self._next_generation()
@@ -601,15 +693,36 @@ class Master:
         activation.notify(STOPPING=1, STATUS="ending sessions")
         for child in (*self._logins.values(), *self._workers.values()):
             self._tell(child, Kind.STOP)
+        for login_process in self._logins.values():
+            for number, pending in login_process.waiting.items():
+                self._drop(pending)
+                self._answer(login_process, Kind.TEMPORARY, number)
+            login_process.waiting.clear()
         self._at(_PATIENCE_S, self._insist)
 
     def _insist(self) -> None:
         for child in (*self._logins.values(), *self._workers.values()):
-            os.kill(child.pid, signal.SIGKILL)
+            self._kill(child)
 
 
 def _access(plan: Plan) -> AccessFile:
     return AccessFile(plan.access_file, log.line)
+
+
+def _allow_descriptors(connections: int) -> None:
+    """Raise the limit of open files for this process and those it forks to what they may need."""
+    wanted = connections * _DESCRIPTORS_EACH + _DESCRIPTORS_BESIDE
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    if hard == resource.RLIM_INFINITY or hard >= wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
+    except (OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        log.warn(f"MAXDAEMONS: {wanted} open files are needed, the system allows {hard}")
 
 
 def _child(life: Callable[[], None], what: str) -> NoReturn:

@@ -7,11 +7,16 @@ only place that knows the order of the fields.
 from __future__ import annotations
 
 import enum
+import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from courier.log import Peer
 from courier.process.channel import ChannelClosed
+
+_PORT = re.compile(rb"[0-9]{1,5}")
+_PROTOCOL = re.compile(rb"[A-Z0-9]{1,8}")  # stands in log lines
 
 
 class Kind(enum.Enum):
@@ -57,9 +62,14 @@ def number_of(fields: Sequence[bytes]) -> int:
 
 def peer_of(fields: Sequence[bytes]) -> Peer:
     """Read ADMIT's address. Raises ChannelClosed."""
-    if len(fields) != 4 or len(fields[2]) > 64 or not fields[3].isdigit():
+    if len(fields) != 4 or b"%" in fields[2] or not _PORT.fullmatch(fields[3]):
         raise ChannelClosed("malformed address")
-    return Peer(fields[2].decode("ascii", "replace"), fields[3].decode("ascii"))
+    try:
+        ip = fields[2].decode("ascii")
+        ipaddress.ip_address(ip)
+    except ValueError:
+        raise ChannelClosed("malformed address") from None
+    return Peer(ip, fields[3].decode("ascii"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +106,8 @@ class LoginRequest:
         if len(fields) != 10:
             raise ChannelClosed("malformed log-in")
         service, authtype, first, second, greeting, unread, protocol, tls = fields[2:]
+        if not _PROTOCOL.fullmatch(protocol):
+            raise ChannelClosed("malformed protocol")
         return cls(
             number_of(fields),
             service,

@@ -64,6 +64,7 @@ class _Worker:
         self._gone = self._loop.create_future()
         self._loop.add_reader(self._control.fileno(), self._receive)
         self._loop.add_signal_handler(signal.SIGTERM, self._stop)
+        self._rest()
         await self._gone
         self._driver.pool.shutdown(wait=False, cancel_futures=True)
 
@@ -79,14 +80,14 @@ class _Worker:
     def _take(self, fields: list[bytes], descriptor: int | None) -> None:
         kind = kind_of(fields)
         if kind is Kind.SESSION and descriptor is not None:
-            self._begin(SessionRequest.of(fields), socket.socket(fileno=descriptor))
+            self._begin(SessionRequest.of(fields), descriptor)
         elif kind is Kind.EXIT:
             if not self._gone.done():
                 self._gone.set_result(None)
         elif kind is Kind.STOP:
             self._stop()
 
-    def _begin(self, request: SessionRequest, client: socket.socket) -> None:
+    def _begin(self, request: SessionRequest, descriptor: int) -> None:
         if self._linger is not None:
             self._linger.cancel()
             self._linger = None
@@ -99,22 +100,47 @@ class _Worker:
             steps = self._make_session(request)
         except Exception as error:
             log.bug(request.address, "session", error)
-            client.close()
+            os.close(descriptor)
             self._end(number)
             return
         connection = Connection(self._driver, steps, ended)
         self._connections[number] = connection
-        task = self._loop.create_task(connection.start(client))
+        task = self._loop.create_task(self._start(connection, number, descriptor))
         self._starting.add(task)
         task.add_done_callback(self._starting.discard)
+
+    async def _start(self, connection: Connection, number: int, descriptor: int) -> None:
+        """Begin a session, if what came with it can carry one; a login process vouches for that."""
+        try:
+            client = socket.socket(fileno=descriptor)
+        except OSError as error:
+            os.close(descriptor)
+            log.error("cannot serve", "client", error)
+            self._end(number)
+            return
+        try:
+            await connection.start(client)
+        except (OSError, ValueError) as error:
+            client.close()
+            log.warn(f"cannot serve a client: {error}")
+            self._end(number)
+            return
+        if self._is_stopping:
+            connection.stop()
 
     def _end(self, number: int) -> None:
         self._connections.pop(number, None)
         self._tell(Kind.ENDED, number)
-        if self._is_stopping and not self._connections:
-            self._loop.call_later(0.05, self._leave)  # what was said last is being written
-        elif not self._connections:
-            self._linger = self._loop.call_later(LINGER_S, self._tell, Kind.IDLE, 0)
+        if self._connections:
+            return
+        if self._is_stopping:
+            self._leave()
+        else:
+            self._rest()
+
+    def _rest(self) -> None:
+        """There is no session; ask to be let go if it stays so."""
+        self._linger = self._loop.call_later(LINGER_S, self._tell, Kind.IDLE, 0)
 
     def _tell(self, kind: Kind, number: int) -> None:
         try:
@@ -131,7 +157,7 @@ class _Worker:
         self._is_stopping = True
         for connection in list(self._connections.values()):
             connection.stop()
-        self._loop.call_later(GRACE_S if self._connections else 0.05, self._leave)
+        self._loop.call_later(GRACE_S if self._connections else 0.0, self._leave)
 
     def _leave(self) -> None:
         if not self._gone.done():
