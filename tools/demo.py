@@ -1,104 +1,128 @@
-"""`make run`: IMAP on a loopback port, for one demo account with a filled maildir.
+"""`make run`: the real daemons on loopback ports, for one demo account with a filled maildir.
 
 DESCRIPTION
-    ``demo.py [DIRECTORY]`` listens on 127.0.0.1, port 1143 or $PORT, and forks a process per
-    connection, which speaks the not-authenticated state and then runs the session that imapd runs.
-    The account is demo, its password demo, its maildir .run/Maildir, or that of DIRECTORY. Ctrl-C
-    ends all of it.
+    ``demo.py [DIRECTORY]`` makes settings, a certificate, a userdb and a maildir in .run (or
+    DIRECTORY), starts authdaemond, imapd (port 1143 or $PORT) and imapd-ssl (850 above it; both free ones for 0), and says
+    what to type next. The account is demo, its password demo. Ctrl-C ends all of it.
 
 SECURITY
-    For trying out, on one's own machine: no TLS, a known password, no limits.
+    For trying out, on one's own machine: a known password. Started by root, sessions and log-ins run
+    as the user nobody (or whoever called sudo).
 """
 
 from __future__ import annotations
 
-import errno
+import contextlib
+import ctypes
 import os
-import select
+import pwd
 import shutil
 import signal
 import socket
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-from demo_login import Login
-
-from courier import log
-from courier.log import Peer
-from courier.maildir.folder import Options
-from courier.maildir.store import Store
-from courier.process import blocking
-from courier.process.request import Steps
-from imapd import settings as imapd_settings
-from imapd.account import enter
-from imapd.completion import Farewell
-from imapd.session import Client, Session
-from imapd.settings import Settings
 
 USERID = PASSWORD = "demo"
 ROOT = Path(__file__).resolve().parent.parent
 MESSAGES = Path(__file__).resolve().parent / "demo"
-#: Seconds that sessions have to say goodbye.
-GRACE_S = 5.0
+SSL_OFFSET = 850
+PR_SET_PDEATHSIG = 1
+START_S = 30.0
+STOP_S = 15.0
 
 USAGE = """\
-IMAP is served on 127.0.0.1:{port}, account demo, password demo, maildir {maildir}
+IMAP is served on 127.0.0.1:{port} (STARTTLS) and 127.0.0.1:{ssl_port} (TLS from the start),
+account demo, password demo, maildir {maildir}
 
 Try, in another window:
 
   curl 'imap://demo:demo@127.0.0.1:{port}/'
   curl 'imap://demo:demo@127.0.0.1:{port}/INBOX?ALL'
-  curl 'imap://demo:demo@127.0.0.1:{port}/INBOX;MAILINDEX=1'
+  curl --insecure 'imaps://demo:demo@127.0.0.1:{ssl_port}/INBOX;MAILINDEX=1'
 
   python3 -c "import imaplib; i = imaplib.IMAP4('127.0.0.1', {port}); print(i.login('demo', 'demo'), \
 i.select(), i.fetch('1:*', '(FLAGS ENVELOPE)'))"
 
-or a mail program: IMAP server 127.0.0.1, port {port}, no encryption, user name demo, password demo.
+or a mail program: IMAP server 127.0.0.1, port {port}, STARTTLS or no encryption, or port {ssl_port}
+with SSL/TLS; user name demo, password demo. The certificate is self-signed.
 
-Log lines follow. Ctrl-C stops the server.
+Log lines follow. Ctrl-C stops the servers.
 """
 
 
+@dataclass(frozen=True)
+class User:
+    """As whom sessions run."""
+
+    uid: int
+    gid: int
+    name: str
+
+
 def main(arguments: Sequence[str]) -> int:
-    state = Path(arguments[0]) if arguments else ROOT / ".run"
-    port = os.environ.get("PORT") or "1143"
     try:
-        listener = listen(int(port))
+        number = int(os.environ.get("PORT") or "1143")
+        port = probe(number)
+        number = number and number + SSL_OFFSET
+        ssl_port = probe(number)
     except (ValueError, OverflowError):
         print("demo: PORT has to be a port number", file=sys.stderr)
         return 1
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise
+    except OSError:
         print(
-            f"demo: port {port} of 127.0.0.1 is in use by another program; stop it, or choose another "
-            f"port: make run PORT={int(port) + 1000}",
+            f"demo: port {number} of 127.0.0.1 is in use by another program; stop it, or choose "
+            f"another port: make run PORT=2143",
             file=sys.stderr,
         )
         return 1
-    settings = imapd_settings.load([ROOT / "conf" / "imapd.dist"])
-    maildir = fill(state / "Maildir")
-    print(USAGE.format(port=listener.getsockname()[1], maildir=maildir), flush=True)
-    with listener:
-        serve(listener, settings, maildir)
-    return 0
+    user = user_of_sessions()
+    with state_directory(Path(arguments[0]) if arguments else ROOT / ".run", user) as state:
+        maildir = fill(state / "home" / "Maildir", user)
+        environment = prepare(state, user, port, ssl_port)
+        return serve(
+            environment, USAGE.format(port=port, ssl_port=ssl_port, maildir=maildir), state
+        )
 
 
-def listen(port: int) -> socket.socket:
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
+def probe(port: int) -> int:
+    """Give the port, or a free one for 0. Raises OSError when it is taken."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", port))
         listener.listen()
-    except BaseException:
-        listener.close()
-        raise
-    return listener
+        taken: int = listener.getsockname()[1]
+        return taken
 
 
-def fill(maildir: Path) -> Path:
+def user_of_sessions() -> User:
+    if os.geteuid() != 0:
+        found = pwd.getpwuid(os.geteuid())
+    elif os.environ.get("SUDO_UID", "0") not in ("", "0"):
+        found = pwd.getpwuid(int(os.environ["SUDO_UID"]))
+    else:
+        found = pwd.getpwnam("nobody")
+    return User(found.pw_uid, found.pw_gid, found.pw_name)
+
+
+@contextlib.contextmanager
+def state_directory(wanted: Path, user: User) -> Iterator[Path]:
+    """Give the directory for everything, or a temporary one where ``user`` can't get at it."""
+    wanted = wanted.absolute()
+    wanted.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if os.geteuid() != 0 or all(part.stat().st_mode & 0o001 for part in [wanted, *wanted.parents]):
+        yield wanted
+        return
+    with tempfile.TemporaryDirectory(prefix="pycourier-demo.", dir="/var/tmp") as made:
+        os.chmod(made, 0o755)
+        yield Path(made)
+
+
+def fill(maildir: Path, user: User) -> Path:
     """Make the demo maildir, unless there is one: the messages of tools/demo/, in two folders."""
     if maildir.exists():
         return maildir
@@ -115,89 +139,171 @@ def fill(maildir: Path) -> Path:
         name = f"{now + number}.M{number}P{os.getpid()}.demo,S={message.stat().st_size}"
         place = "cur" if number % 2 else "new"
         shutil.copyfile(message, folder / place / (name + (":2,S" if place == "cur" else "")))
+    if os.geteuid() == 0:
+        for path in [unfinished, *unfinished.rglob("*")]:
+            os.chown(path, user.uid, user.gid)
     unfinished.rename(maildir)
     return maildir
 
 
-def serve(listener: socket.socket, settings: Settings, maildir: Path) -> None:
-    """Accept connections until SIGINT or SIGTERM, then end all sessions and wait for them."""
+# -- settings ------------------------------------------------------------------------------------
+
+
+def prepare(state: Path, user: User, port: int, ssl_port: int) -> dict[str, str]:
+    """Write the settings and give the environment in which the daemons find them."""
+    etc, run = state / "etc", state / "run"
+    for directory in (etc, run):
+        directory.mkdir(mode=0o755, exist_ok=True)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT / "src"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYCOURIER_SYSCONFDIR": str(etc),
+        "PYCOURIER_RUNDIR": str(run),
+        "PYCOURIER_AUTHDAEMONVAR": str(run / "authdaemon"),
+        "PYCOURIER_MAILUSER": user.name,
+    }
+    (etc / "imapaccess").touch()
+    shutil.copyfile(ROOT / "conf" / "imapd.cnf", etc / "imapd.cnf")
+    certificate = etc / "imapd.pem"
+    settings(
+        etc / "imapd",
+        ADDRESS="127.0.0.1",
+        PORT=port,
+        LOGIN_USER=user.name,
+        IMAP_ENHANCEDIDLE=1,
+        MAXPERIP=40,
+        IMAPACCESSFILE=etc / "imapaccess",
+        PIDFILE=run / "imapd.pid",
+    )
+    settings(
+        etc / "imapd-ssl",
+        SSLADDRESS="127.0.0.1",
+        SSLPORT=ssl_port,
+        SSLPIDFILE=run / "imapd-ssl.pid",
+        TLS_CERTFILE=certificate,
+        TLS_DHPARAMS=etc / "dhparams.pem",
+    )
+    settings(etc / "authdaemonrc", authmodulelist="authuserdb", daemons=2)
+    if not certificate.exists():
+        tool(environment, "mkimapdcert", [])
+    userdb(environment, etc, user, state / "home")
+    return environment
+
+
+def settings(target: Path, **values: object) -> None:
+    """Write a settings file: what is shipped, and behind it what the demo wants otherwise."""
+    shipped = (ROOT / "conf" / f"{target.name}.dist").read_text()
+    own = "".join(f'{name}="{value}"\n' for name, value in values.items())
+    target.write_text(f"{shipped}\n##NAME: DEMO:0\n#\n# Of the demo\n\n{own}")
+
+
+def userdb(environment: Mapping[str, str], etc: Path, user: User, home: Path) -> None:
+    """Make a userdb with the one account."""
+    words = {
+        "uid": user.uid,
+        "gid": user.gid,
+        "home": home,
+        "mail": home / "Maildir",
+        "systempw": tool(environment, "userdbpw", ["-md5"], PASSWORD).strip(),
+        "hmac-md5pw": tool(environment, "userdbpw", ["-hmac-md5"], PASSWORD).strip(),
+    }
+    text = etc / "userdb"
+    text.write_text(f"{USERID}\t" + "|".join(f"{k}={v}" for k, v in words.items()) + "\n")
+    text.chmod(0o600)
+    tool(environment, "makeuserdb", [])
+
+
+def tool(
+    environment: Mapping[str, str], name: str, arguments: Sequence[str], text: str = ""
+) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", f"tools.{name}", *arguments],
+        cwd="/",
+        env=dict(environment),
+        input=text,
+        text=True,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return done.stdout
+
+
+# -- daemons -------------------------------------------------------------------------------------
+
+
+def serve(environment: dict[str, str], usage: str, state: Path) -> int:
+    """Run the daemons until SIGINT or SIGTERM, or until one of them ends."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
     stop, stopped = socket.socketpair()
     stopped.setblocking(False)
     signal.set_wakeup_fd(stopped.fileno())
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
-        signal.signal(number, lambda *_: None)
-    children: set[int] = set()
-    while True:
-        ready, _, _ = select.select([listener, stop], [], [])
-        if stop in ready and set(stop.recv(4096)) - {signal.SIGCHLD}:
-            break
-        children -= reaped(children)
-        if listener in ready:
-            connection, address = listener.accept()
-            pid = os.fork()
-            if pid == 0:
-                listener.close()
-                signal.set_wakeup_fd(-1)
-                session_process(connection, Peer(address[0], address[1]), settings, maildir)
-            children.add(pid)
-            connection.close()
-    listener.close()
-    end(children)
-
-
-def reaped(children: set[int]) -> set[int]:
-    return {pid for pid in children if os.waitpid(pid, os.WNOHANG)[0]}
-
-
-def end(children: set[int]) -> None:
-    """Ask all sessions to end, wait, and insist."""
-    for number, patience_s in ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, GRACE_S)):
-        for pid in children:
-            os.kill(pid, number)
-        deadline = time.monotonic() + patience_s
-        while children and time.monotonic() < deadline:
-            children -= reaped(children)
-            time.sleep(0.02)
-
-
-def session_process(
-    connection: socket.socket, peer: Peer, settings: Settings, maildir: Path
-) -> None:
-    """Serve one connection and end the process."""
-    code = 1
+    etc = environment["PYCOURIER_SYSCONFDIR"]
+    daemons: list[subprocess.Popen[bytes]] = []
     try:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        steps = login_and_session(peer, settings, maildir)
-        blocking.drive(steps, connection.fileno(), connection.fileno())
-        connection.shutdown(socket.SHUT_RDWR)
-        code = 0
-    except OSError:
-        pass  # the client is gone
-    except Exception as error:
-        log.bug(USERID, "demo", error)
+        for command in (
+            ["authdaemond"],
+            ["imapd.daemon", "--config", etc, "imapd"],
+            ["imapd.daemon", "--config", etc, "imapd-ssl"],
+        ):
+            daemon = start(environment, command, state)
+            if daemon is None:
+                return 1
+            daemons.append(daemon)
+        print(usage, flush=True)
+        while all(daemon.poll() is None for daemon in daemons):
+            stop.settimeout(1.0)
+            with contextlib.suppress(TimeoutError):
+                if set(stop.recv(4096)) & {signal.SIGINT, signal.SIGTERM}:
+                    return 0
+        print("demo: one of the daemons has ended", file=sys.stderr)
+        return 1
     finally:
-        os._exit(code)
+        end(daemons)
 
 
-def login_and_session(peer: Peer, settings: Settings, maildir: Path) -> Steps:
-    logged_in = yield from Login(settings, peer, is_demo).run()
-    if logged_in is None:
-        return
-    try:
-        account = enter(settings, "/", str(maildir))
-    except Farewell as farewell:
-        yield f"* BYE {farewell.text}\r\n".encode()
-        return
-    options = Options(settings.use_locks, bool(settings.keywords), settings.fsync)
-    session = Session(settings, account, Store(options), Client(logged_in.userid, peer))
-    log.login(logged_in.userid, peer, "IMAP", False)
-    yield from session.run(logged_in.completion, logged_in.unread)
+def start(
+    environment: dict[str, str], command: Sequence[str], state: Path
+) -> subprocess.Popen[bytes] | None:
+    """Start a daemon and wait until it says that it is ready (sd_notify); None if it ends first."""
+    path = state / "run" / "notify"
+    path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(str(path))
+        told.settimeout(0.2)
+        daemon = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd="/",
+            env={**environment, "NOTIFY_SOCKET": str(path)},
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for us: they are ended in their order
+            preexec_fn=die_with_parent,  # noqa: PLW1509  there are no threads here
+        )
+        deadline = time.monotonic() + START_S
+        while daemon.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(TimeoutError):
+                if b"READY=1" in told.recv(4096).split(b"\n"):
+                    return daemon
+    print(f"demo: {' '.join(command)} did not start", file=sys.stderr)
+    end([daemon])
+    return None
 
 
-def is_demo(userid: str, password: str) -> bool:
-    return (userid, password) == (USERID, PASSWORD)
+def die_with_parent() -> None:
+    """Let a daemon be ended even if this program is killed."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+def end(daemons: Sequence[subprocess.Popen[bytes]]) -> None:
+    """End the daemons, those that were started last first."""
+    for daemon in reversed(daemons):
+        daemon.terminate()
+        try:
+            daemon.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            daemon.kill()
+            daemon.wait()
 
 
 if __name__ == "__main__":

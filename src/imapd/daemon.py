@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
     daemon: Daemon = options.daemon
     if options.check:
-        return _check(daemon, options.config)
+        return check.report(daemon, options.config, _say)
     log.use_levels(for_journal=activation.is_systemd())
     inherited = [one for sockets in activation.inherited().values() for one in sockets]
     loader = _Loader(daemon, options.config)
@@ -82,14 +82,6 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("daemon", nargs="?", choices=DAEMONS, default="imapd")
     return parser.parse_args(arguments)
-
-
-def _check(daemon: Daemon, directory: Path) -> int:
-    """Say what starting would say; see `imapd.check`."""
-    lines = check.check(service.files(daemon, directory), daemon, _say)
-    for line in lines:
-        _say(line)
-    return 1 if lines else 0
 
 
 def _say(line: str) -> None:

@@ -71,8 +71,11 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
     match = re.search(r"127\.0\.0\.1:(\d+)", said)
     assert match, said
     yield Demo(process, int(match[1]), said)
-    process.kill()
-    process.communicate()
+    process.send_signal(signal.SIGINT)
+    try:
+        process.communicate(timeout=20)
+    finally:
+        process.kill()
 
 
 def test_curl_lists_and_reads(demo: Demo, run: Run, tmp_path: Path) -> None:

@@ -34,8 +34,12 @@ def inherited() -> dict[str, list[socket.socket]]:
 
 def notify(**state: str | int) -> None:
     """Tell the service manager, as ``notify(READY=1, STATUS="…")``."""
-    if _systemd is not None:
+    if _systemd is None:
+        return
+    try:
         _systemd.notify("\n".join(f"{name}={value}" for name, value in state.items()))
+    except OSError:
+        pass  # whoever wanted to know is gone: no reason to end
 
 
 def watchdog_interval_s() -> float | None:
