@@ -83,3 +83,12 @@ install-strip: install
 
 install-configure:
 	@$(INSTALL_TREE) configure $(PLACED)
+
+# --- Packages -----------------------------------------------------------------------------------
+# make deb   the Debian packages, into build/deb; needs no network once debhelper is installed
+
+.PHONY: deb
+
+deb:
+	@tools/install deb
+	@tools/build-deb

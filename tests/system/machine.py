@@ -14,7 +14,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ _NSPAWN = (
 
 
 def build_packages() -> list[Path]:
-    run([CHECKOUT / "tools/build-deb"], timeout_s=300)
+    run([CHECKOUT / "tools/build-deb"], timeout_s=300, environment=os.environ)
     return sorted((CHECKOUT / "build/deb").glob("*.deb"))
 
 
@@ -63,7 +63,7 @@ def make_root(packages: Sequence[str]) -> Path:
     """Give a root directory with Debian packages; made once, and not to be written to."""
     root = ROOTS / "packages"
     ROOTS.mkdir(parents=True, exist_ok=True)
-    run([CHECKOUT / "tools/root", root, *packages], timeout_s=900)
+    run([CHECKOUT / "tools/root", root, *packages], timeout_s=900, environment=os.environ)
     return root
 
 
@@ -85,11 +85,19 @@ def run_in(root: Path, script: str) -> str:
 
 
 def run(
-    command: Sequence[str | Path], given: str | None = None, timeout_s: float = _PATIENCE_S
+    command: Sequence[str | Path],
+    given: str = "",
+    timeout_s: float = _PATIENCE_S,
+    environment: Mapping[str, str] = _ENVIRONMENT,
 ) -> str:
+    """Run a command; return what it writes.
+
+    Raises:
+        AssertionError: it failed.
+    """
     done = subprocess.run(
-        command, input=given if given is not None else "", env=_ENVIRONMENT, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout_s, check=False,
+        command, input=given, env=environment, text=True, timeout=timeout_s, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert done.returncode == 0, f"{command}: exit code {done.returncode}\n{done.stdout}"
     return done.stdout
@@ -162,7 +170,7 @@ class Machine:
             socket.create_connection, ("127.0.0.1", port), timeout_s
         ).result()
 
-    def run(self, *command: str, given: str | None = None) -> str:
+    def run(self, *command: str) -> str:
         """Run a command inside; return what it writes.
 
         Raises:
@@ -170,7 +178,7 @@ class Machine:
         """
         enter = ["nsenter", f"--target={self._init}", "--mount", "--uts", "--ipc", "--net", "--pid",
                  "--cgroup", "--root", "--wd"]  # fmt: skip
-        return run([*enter, *command], given)
+        return run([*enter, *command])
 
     def show(self, unit: str, name: str) -> str:
         """A property of a unit, as `systemctl show` says it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import imaplib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -428,12 +429,14 @@ def test_shutdown(installed: Path) -> None:
 
         for session in sessions:
             assert goodbye(session).startswith(b"* BYE ")
-        log = machines.run(["journalctl", "--no-pager", f"--directory={logs}"])
-    assert "Traceback" not in log
+        journal = ["journalctl", "--no-pager", f"--directory={logs}"]
+        log = machines.run(journal)
+        complaints = machines.run([*journal, "--priority=warning"]).splitlines()
     for unit in SERVICES:
         assert f"{unit}: Deactivated successfully" in log, log
-        assert f"{unit}: State 'stop-sigterm' timed out" not in log
-    assert [line for line in log.splitlines() if "imapd" in line and "WARN" in line] == []
+    ours = [line for line in complaints if re.search("imapd|authdaemond|courier-", line)]
+    # There is no access database yet: makeimapaccess makes it.
+    assert [line for line in ours if "imapaccess.dat: No such file" not in line] == []
 
 
 def test_purge(installed: Path) -> None:
