@@ -27,19 +27,20 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from authdaemond import backends, log, service, settings
-from authdaemond.logger import Logger
+from authdaemond import backends, log, settings
 from authdaemond.master import Master
-from authdaemond.service import AlreadyRunning, PidFile
 from authdaemond.settings import Settings, SettingsError
 from courier import version
 from courier.auth import client
-from courier.process import activation
+from courier.process import activation, service
+from courier.process.logger import Logger
 from courier.process.privileges import Ids
+from courier.process.service import AlreadyRunning, PidFile
 
 #: The mail user, by the name that Debian and Courier itself give it.
 _MAIL_USERS = ("courier", "daemon")
 _BACKLOG = socket.SOMAXCONN
+_PID = client.AUTHDAEMONVAR / "pid"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -47,10 +48,10 @@ def main(arguments: Sequence[str]) -> int:
         case ["start"]:
             return _start()
         case ["stop"]:
-            service.stop(PidFile(client.AUTHDAEMONVAR))
+            service.stop(PidFile(_PID))
             return 0
         case ["restart"]:
-            service.restart(PidFile(client.AUTHDAEMONVAR))
+            service.restart(PidFile(_PID))
             return 0
         case ["-n"]:
             return _check()
@@ -76,7 +77,7 @@ def _check() -> int:
 def _start() -> int:
     if _settings() is None:
         return 1
-    if PidFile(client.AUTHDAEMONVAR).running() is not None:
+    if PidFile(_PID).running() is not None:
         return 0
     return service.start(lambda ready: _serve(ready, detached=True))
 
@@ -86,7 +87,7 @@ def _serve(ready: Callable[[], None], *, detached: bool) -> int:
     if found is None:
         return 1
     mail_user = _mail_user()
-    pid_file = PidFile(client.AUTHDAEMONVAR)
+    pid_file = PidFile(_PID)
     try:
         _make_directory(client.AUTHDAEMONVAR, mail_user)
         pid_file.take()
@@ -169,7 +170,7 @@ def _log_to_syslog(found: Settings) -> Logger:
     os.dup2(write, 2)
     os.close(write)
     os.close(null)
-    return Logger(read, found.logger_options)
+    return Logger(read, found.logger_options, "authdaemond")
 
 
 if __name__ == "__main__":

@@ -24,11 +24,11 @@ from pathlib import Path
 
 from authdaemond import backends, dispatcher, log, message, settings, worker
 from authdaemond.backends.backend import Backend
-from authdaemond.logger import Logger
 from authdaemond.message import Order
 from authdaemond.settings import Settings, SettingsError
 from courier.process import activation, channel, privileges
 from courier.process.channel import ChannelClosed
+from courier.process.logger import Logger
 from courier.process.privileges import Ids
 
 #: Seconds that the daemon may take to finish when it is stopped.

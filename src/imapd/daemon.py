@@ -1,8 +1,9 @@
 """The daemons imapd and imapd-ssl: what master, login processes and workers are given.
 
 DESCRIPTION
-    ``python3 -m imapd.daemon [-n] [--config DIRECTORY] [imapd|imapd-ssl]`` serves in the foreground,
-    on the sockets of a service manager or on those that the settings name.
+    ``python3 -m imapd.daemon [-n] [--config DIRECTORY] [imapd|imapd-ssl] [start|stop|restart]``.
+    Without a verb it serves in the foreground, on the sockets of a service manager or on those that
+    the settings name; the verbs are those of Courier's scripts.
 
 SECURITY
     Master runs as root (courier.process.master), login processes as LOGIN_USER in an empty root
@@ -19,10 +20,11 @@ FILES
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from courier import log, paths
@@ -33,14 +35,17 @@ from courier.maildir.folder import Options
 from courier.maildir.store import Store
 from courier.net import listener, tls
 from courier.net.listener import Endpoint, ListenError
-from courier.net.tls import Contexts, TlsError
+from courier.net.tls import Contexts, TlsError, TlsOptions
 from courier.process import activation, privileges
+from courier.process import service as control
+from courier.process.logger import Logger
 from courier.process.login import LoginSteps, PreparedLogin, Stranger
 from courier.process.master import ConfigurationError, Master
 from courier.process.message import SessionRequest
 from courier.process.plan import Plan
 from courier.process.privileges import Ids
 from courier.process.request import Steps
+from courier.process.service import AlreadyRunning, PidFile
 from courier.process.worker import MakeSession
 from courier.settings import SettingsError
 from imapd import account, check, service
@@ -60,11 +65,56 @@ def main(arguments: Sequence[str]) -> int:
     daemon: Daemon = options.daemon
     if options.check:
         return check.report(daemon, options.config, _say)
-    log.use_levels(for_journal=activation.is_systemd())
-    inherited = [one for sockets in activation.inherited().values() for one in sockets]
     loader = _Loader(daemon, options.config)
+    if options.verb == "serve":
+        log.use_levels(for_journal=activation.is_systemd())
+        inherited = [one for sockets in activation.inherited().values() for one in sockets]
+        return _serve(loader, inherited, lambda: None, None)
     try:
-        master = Master(loader.load, inherited)
+        one = loader.service()
+    except SettingsError as error:
+        for line in error.lines:
+            _say(line)
+        return 1
+    pid_file = PidFile(one.pid_file)
+    match options.verb:
+        case "stop":
+            control.stop(pid_file)
+        case "restart":  # Courier: SIGHUP to the running one, if there is one
+            control.restart(pid_file)
+        case _:
+            if pid_file.running() is None:
+                return control.start(lambda ready: _detached(loader, one, pid_file, ready))
+    return 0
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="imapd",
+        description="Serve IMAP. Without a verb in the foreground, for a service manager.",
+    )
+    parser.add_argument("-n", dest="check", action="store_true", help="check the settings only")
+    parser.add_argument(
+        "--config",
+        type=lambda text: Path(text).absolute(),
+        default=paths.SYSCONFDIR,
+        help="directory of the settings files",
+    )
+    parser.add_argument("daemon", nargs="?", choices=DAEMONS, default="imapd")
+    parser.add_argument(
+        "verb", nargs="?", choices=("serve", "start", "stop", "restart"), default="serve"
+    )
+    return parser.parse_args(arguments)
+
+
+def _serve(
+    loader: _Loader,
+    inherited: Sequence[socket.socket],
+    ready: Callable[[], None],
+    logger: Logger | None,
+) -> int:
+    try:
+        master = Master(loader.load, inherited, ready, logger)
     except ConfigurationError as error:
         for line in str(error).splitlines():
             log.line(f"ERR: {line}")
@@ -72,16 +122,28 @@ def main(arguments: Sequence[str]) -> int:
     return master.run()
 
 
-def _options(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="imapd", description="Serve IMAP in the foreground, on the sockets of the settings."
-    )
-    parser.add_argument("-n", dest="check", action="store_true", help="check the settings only")
-    parser.add_argument(
-        "--config", type=Path, default=paths.SYSCONFDIR, help="directory of the settings files"
-    )
-    parser.add_argument("daemon", nargs="?", choices=DAEMONS, default="imapd")
-    return parser.parse_args(arguments)
+def _detached(loader: _Loader, one: Service, pid_file: PidFile, ready: Callable[[], None]) -> int:
+    """Serve without a terminal, log lines going to syslog through a pipe that master reads."""
+    try:
+        one.pid_file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        pid_file.take()
+    except AlreadyRunning:
+        return 0
+    except OSError as error:
+        log.error("cannot write pid file", one.pid_file, error)
+        return 1
+    read, write = os.pipe()
+    os.set_blocking(write, False)  # a syslog that hangs costs lines, not sessions
+    terminal = os.dup(2)
+    os.dup2(write, 2)
+    os.close(write)
+    logger = Logger(read, (f"-name={one.log_name}", f"-facility={one.log_facility}"), one.daemon)
+    code = _serve(loader, (), ready, logger)
+    if code != 0:  # it did not start: whoever started it wants to know why
+        with contextlib.suppress(OSError):
+            os.write(terminal, os.read(read, 65_536))
+    pid_file.remove()
+    return code
 
 
 def _say(line: str) -> None:
@@ -95,6 +157,11 @@ class _Loader:
         self._daemon = daemon
         self._directory = directory
 
+    def service(self) -> Service:
+        """Read the settings. Raises SettingsError."""
+        settings = imapd_settings.load(service.files(self._daemon, self._directory))
+        return service.service(settings, self._daemon)
+
     def load(self, have: Sequence[socket.socket]) -> tuple[Plan, Sequence[socket.socket]]:
         """Give the plan, and the sockets that it listens on: those there are, and new ones.
 
@@ -105,19 +172,49 @@ class _Loader:
             settings = imapd_settings.load(service.files(self._daemon, self._directory))
             one = service.service(settings, self._daemon)
             if one.tls is not None:
-                for warning in Contexts.load(one.tls).warnings:
-                    log.warn(warning)
+                _try_certificates(one.tls)
             ids = _login_ids(settings)
             listening = listener.complete(
                 have, [Endpoint(port, address, one.listen_setting) for address, port in one.listen]
             )
         except SettingsError as error:
             raise ConfigurationError("\n".join(error.lines)) from error
-        except (TlsError, ListenError, OSError) as error:
+        except (ListenError, OSError) as error:
             raise ConfigurationError(str(error)) from error
         for warning in listening.warnings:
             log.warn(warning)
         return _plan(settings, one, ids), listening.sockets
+
+
+def _try_certificates(options: TlsOptions) -> None:
+    """Load certificates and keys in a process of its own, so that no worker inherits a key.
+
+    Raises:
+        ConfigurationError: they can't be used.
+    """
+    answer, told = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(answer)
+            text = "".join(f"W{warning}\n" for warning in Contexts.load(options).warnings)
+        except TlsError as error:
+            text = f"E{error}\n"
+        except BaseException as error:
+            text = f"E{error!r}\n"
+        with open(told, "w") as pipe:
+            pipe.write(text)
+        os._exit(0)
+    os.close(told)
+    with open(answer) as pipe:
+        lines = pipe.read().splitlines()
+    os.waitpid(pid, 0)
+    for line in lines:
+        if line.startswith("W"):
+            log.warn(line[1:])
+    errors = [line[1:] for line in lines if line.startswith("E")]
+    if errors:
+        raise ConfigurationError("\n".join(errors))
 
 
 def _login_ids(settings: Settings) -> Ids:

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from authdaemond.service import PidFile
 from courier.auth import client, userdb, userdb_source
 from courier.auth.account import Account, Secret
 from courier.auth.reply import Changed, Rejected
 from courier.auth.request import Authenticate, ChangePassword, Lookup
+from courier.process.service import PidFile
 from tests.authdaemond.conftest import ACCOUNTS, write_userdb
 from tests.authdaemond.test_daemon import EXCHANGES, RIGHT, auth
 from tests.support import authdaemon
@@ -527,7 +527,7 @@ def test_control_scripts_stop_each_others_daemon(root: CourierRoot) -> None:
     (root.configuration / "authdaemonrc").write_text(
         'authmodulelist="authuserdb"\ndaemons="1"\nLOGGEROPTS=""\n'
     )
-    pid_file = PidFile(root.authdaemonvar)
+    pid_file = PidFile(root.authdaemonvar / "pid")
     theirs, ours = ["/usr/sbin/authdaemond"], ["python3", "-m", "authdaemond"]
     try:
         for starting, other in ((theirs, ours), (ours, theirs)):

@@ -35,8 +35,9 @@ from courier.auth.request import Authenticate, Lookup, Refused, Request
 from courier.log import Peer
 from courier.net.access import AccessFile, Denied
 from courier.net.limits import Admitted, Limits
-from courier.process import activation, channel, login, worker
+from courier.process import activation, channel, login, privileges, worker
 from courier.process.channel import ChannelClosed
+from courier.process.logger import Logger
 from courier.process.message import (
     Kind,
     LoginRequest,
@@ -121,12 +122,24 @@ class _Worker(_Child):
 class Master:
     """One daemon's master. `run` is its life."""
 
-    def __init__(self, load: Load, inherited: Sequence[socket.socket] = ()) -> None:
+    def __init__(
+        self,
+        load: Load,
+        inherited: Sequence[socket.socket] = (),
+        ready: Callable[[], None] = lambda: None,
+        logger: Logger | None = None,
+    ) -> None:
         """``load`` reads the settings, now and at each SIGHUP.
+
+        Args:
+            ready: called once, when connections are accepted.
+            logger: takes the log lines of all processes to syslog.
 
         Raises:
             ConfigurationError: they can't be used.
         """
+        self._ready = ready
+        self._logger = logger
         self._load = load
         plan, listeners = load(inherited)
         self._plan = plan
@@ -155,6 +168,9 @@ class Master:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, self._note_signal)
         self._selector.register(self._wake, selectors.EVENT_READ, self._drain_wake)
+        if self._logger is not None:
+            logger = self._logger
+            self._selector.register(logger, selectors.EVENT_READ, lambda *_: logger.pass_on())
         _allow_descriptors(self._plan.max_daemons)
         gc.freeze()  # what is loaded now is shared by all that are forked
         self._stamp = self._plan.stamp()  # before loading: what changes meanwhile is noticed
@@ -285,6 +301,8 @@ class Master:
         for end in owned:
             if end not in kept:
                 end.close()
+        if self._logger is not None:
+            os.close(self._logger.fileno())
         self._selector.close()
 
     def _reap(self) -> None:
@@ -546,6 +564,8 @@ class Master:
     def _let_in(self, child: _Login, pending: _Pending, account: Account) -> None:
         try:
             who = identity(account)
+            ids = Ids(who.uid, who.gid, who.groups)
+            privileges.check(ids)
         except (NoIdentity, OSError) as error:
             log.warn(f"{account.address}: {error}")
             self._answer(child, Kind.TEMPORARY, pending.request.number)
@@ -565,7 +585,7 @@ class Master:
             tls=pending.request.tls,
         )
         try:
-            serving = self._pass_on(request, Ids(who.uid, who.gid, who.groups), pending.client)
+            serving = self._pass_on(request, ids, pending.client)
         except (OSError, ChannelClosed, ValueError) as error:
             log.warn(f"{account.address}: no worker takes the session: {error}")
             self._answer(child, Kind.TEMPORARY, pending.request.number)
@@ -684,6 +704,8 @@ class Master:
                 one.listens = False
                 self._tell(one, Kind.DRAIN)
         activation.notify(READY=1, STATUS="accepting connections")
+        self._ready()
+        self._ready = _nothing
 
     def _stop(self) -> None:
         """Let everybody say goodbye, and end those who take too long."""
@@ -703,6 +725,10 @@ class Master:
     def _insist(self) -> None:
         for child in (*self._logins.values(), *self._workers.values()):
             self._kill(child)
+
+
+def _nothing() -> None:
+    """What is left to do once the daemon's readiness has been told."""
 
 
 def _access(plan: Plan) -> AccessFile:

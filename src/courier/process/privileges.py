@@ -32,6 +32,12 @@ def ids_of(user: str) -> Ids:
     return Ids(found.pw_uid, found.pw_gid)
 
 
+def check(ids: Ids) -> None:
+    """Raise PermissionError if this process can't become ``ids``: only root can become another."""
+    if os.geteuid() != 0 and (os.getuid(), os.getgid()) != (ids.uid, ids.gid):
+        raise PermissionError(1, f"only root can serve uid {ids.uid}, gid {ids.gid}")
+
+
 def become(ids: Ids) -> None:
     """Become somebody else for good: groups, gid, uid; no other order works.
 
@@ -39,9 +45,8 @@ def become(ids: Ids) -> None:
         PermissionError: this process is not root and is asked to become another.
         RuntimeError: the old rights could be taken back, which ends this process.
     """
+    check(ids)
     if os.geteuid() != 0:
-        if (os.getuid(), os.getgid()) != (ids.uid, ids.gid):
-            raise PermissionError(1, "only root can become another user", str(ids.uid))
         return
     os.setgroups(list(ids.groups))
     os.setresgid(ids.gid, ids.gid, ids.gid)
@@ -59,8 +64,13 @@ def isolate(ids: Ids, directory: str) -> None:
 
     Root directory ``directory`` (empty, not writable), own user, no groups, no new privileges, no
     core dumps. Nothing can be loaded afterwards. Without root only the last two.
+
+    Raises:
+        PermissionError: it would still be root.
     """
     if os.geteuid() == 0:
+        if 0 in (ids.uid, ids.gid):
+            raise PermissionError(1, "root must not talk to strangers")
         os.chroot(directory)
         os.chdir("/")
     become(Ids(ids.uid, ids.gid))

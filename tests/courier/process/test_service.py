@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from authdaemond import logger, service
-from authdaemond.logger import Logger
-from authdaemond.service import AlreadyRunning, PidFile
 from tests.authdaemond.conftest import write_userdb
 from tests.support.authdaemon import Daemon, authdaemonrc, environment
+
+from courier.process import logger, service
+from courier.process.logger import Logger
+from courier.process.service import AlreadyRunning, PidFile
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def verb(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_start_restart_stop(installed: Path) -> None:
     """Each verb may be repeated; after start the socket answers, after stop nothing is left."""
     directory = installed / "run/authdaemon"
-    pid_file = PidFile(directory)
+    pid_file = PidFile(directory / "pid")
 
     assert [verb(installed, one).returncode for one in ("stop", "restart", "start", "start")] == [
         0
@@ -92,7 +92,7 @@ def test_unknown_verb(installed: Path, argument: str) -> None:
 
 def test_lock_says_who_runs(tmp_path: Path) -> None:
     """Held by another process, as Courier's courierlogger holds it; the file alone says nothing."""
-    pid_file = PidFile(tmp_path)
+    pid_file = PidFile(tmp_path / "pid")
     (tmp_path / "pid").write_text("12345\n")
     (tmp_path / "pid.lock").touch()
     assert pid_file.running() is None
@@ -144,7 +144,7 @@ def test_lines_go_to_syslog(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(syslog, "openlog", lambda *options: opened.append(options))
     read, write = os.pipe()
 
-    passing = Logger(read, ("-facility=local1", "-name=auth"))
+    passing = Logger(read, ("-facility=local1", "-name=auth"), "authdaemond")
     for data in (b"ERR: on", b"e\nINFO: two\nth", b"ree\n", b"x" * 9000):
         os.write(write, data)
         passing.pass_on()

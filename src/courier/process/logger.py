@@ -11,8 +11,6 @@ import re
 import syslog
 from collections.abc import Sequence
 
-NAME = "authdaemond"
-
 _PREFIX = re.compile(r"(ERR|WARN|ALERT|CRIT|DEBUG|INFO): *")
 _PRIORITIES = {
     "ALERT": syslog.LOG_ALERT,
@@ -42,8 +40,10 @@ _BLOCK = 64 * 1024
 class Logger:
     """Reads a pipe's lines; ``fileno()`` is its end for a selector."""
 
-    def __init__(self, pipe: int, options: Sequence[str]) -> None:
+    def __init__(self, pipe: int, options: Sequence[str], name: str) -> None:
+        """``name``: the program's, unless LOGGEROPTS has another."""
         self._pipe = pipe
+        self._name = name
         self._rest = b""
         os.set_blocking(pipe, False)
         self.configure(options)
@@ -58,7 +58,7 @@ class Logger:
         if facility not in (*_FACILITIES, *_MORE_FACILITIES):
             facility = "mail"
         number = getattr(syslog, f"LOG_{facility.upper()}", syslog.LOG_MAIL)
-        syslog.openlog(values.get("name", NAME), 0, number)
+        syslog.openlog(values.get("name", self._name), 0, number)
 
     def pass_on(self) -> None:
         """Send what is there to syslog."""

@@ -1,7 +1,8 @@
-"""The control verbs of Courier's script: start, stop, restart.
+"""The control verbs of Courier's scripts: start, stop, restart.
 
-"Running" means that somebody holds a POSIX lock on pid.lock; the number in the file pid is whom to
-signal. Courier's courierlogger keeps the same files in the same way, so each can stop the other.
+"Running" means that somebody holds a POSIX lock on the pid file's `.lock`; the number in the pid
+file is whom to signal. Courier's courierlogger keeps the same files in the same way, so each can
+stop the other.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ class AlreadyRunning(Exception):
 
 
 class PidFile:
-    """The files pid and pid.lock of a run directory."""
+    """A pid file, and its lock beside it."""
 
-    def __init__(self, directory: Path) -> None:
-        self._path = directory / "pid"
-        self._lock_path = directory / "pid.lock"
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock_path = path.with_name(path.name + ".lock")
         self._lock: int | None = None
 
     def take(self) -> None:
@@ -46,7 +47,7 @@ class PidFile:
         except OSError:
             os.close(self._lock)
             raise AlreadyRunning from None
-        made = self._path.with_name("pid.tmp")
+        made = self._path.with_name(self._path.name + ".tmp")
         made.write_text(f"{os.getpid()}\n")
         made.chmod(0o644)
         made.rename(self._path)
