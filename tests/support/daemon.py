@@ -112,12 +112,23 @@ class Site:
             "PYCOURIER_AUTHDAEMONVAR": str(self.run / "authdaemon"),
         }
 
-    def start(self, name: str = "imapd", *, wait: bool = True, **settings: str) -> Daemon:
+    def start(
+        self,
+        name: str = "imapd",
+        *,
+        wait: bool = True,
+        user: tuple[int, int] | None = None,
+        environment: Mapping[str, str] | None = None,
+        **settings: str,
+    ) -> Daemon:
         """Start a daemon on a free port, and wait until it greets."""
         port = free_port()
         which = "SSLPORT" if name == "imapd-ssl" else "PORT"
         self.write_settings(**{which: str(port), **settings})
-        daemon = Daemon(self, name, port)
+        if user is not None:
+            for file in self.etc.iterdir():
+                os.chown(file, *user)
+        daemon = Daemon(self, name, port, environment, user)
         self.daemons.append(daemon)
         if wait:
             daemon.wait_until_it_serves()
@@ -136,7 +147,12 @@ class Daemon:
     """A running daemon: its master, and by the system's lists all that it forked."""
 
     def __init__(
-        self, site: Site, name: str, port: int, environment: Mapping[str, str] | None = None
+        self,
+        site: Site,
+        name: str,
+        port: int,
+        environment: Mapping[str, str] | None = None,
+        user: tuple[int, int] | None = None,
     ) -> None:
         self.site = site
         self.name = name
@@ -149,6 +165,9 @@ class Daemon:
                 stdout=written,
                 stderr=written,
                 env={**site.environment(), **(environment or {})},
+                user=user and user[0],
+                group=user and user[1],
+                extra_groups=user and (),
             )
 
     @property
