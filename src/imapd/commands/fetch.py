@@ -84,7 +84,7 @@ def _fetch(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     seqs = mailbox.sequence_numbers(mailbox.messages(view, which, by_uid=by_uid))
     if not plan.needs_file and not plan.needs_date:
         while batch := list(islice(seqs, _SLICE)):
-            yield b"".join([_line(session, plan, seq, None, None) for seq in batch])
+            yield _from_columns(session, plan, batch)
         return Ok("FETCH completed.")
 
     gone = False
@@ -159,15 +159,21 @@ def _pieces(
     yield b"".join(piece) + b")\r\n"
 
 
-def _line(
-    session: Session,
-    plan: _Plan,
-    seq: int,
-    message: Message | None,
-    found: os.stat_result | None,
-) -> bytes:
-    parts = [_item(session, item, seq, message, found) for item in plan.items]
-    return b"* %d FETCH (" % seq + b" ".join(parts) + b")\r\n"
+def _from_columns(session: Session, plan: _Plan, batch: Sequence[int]) -> bytes:
+    """Write the responses for messages of which only UID and FLAGS are asked for."""
+    view = session.selected
+    uids, flags, keywords = view.uids, view.flags, view.keywords
+    texts: dict[tuple[int, int, bool], bytes] = {}  # there are few different ones
+    lines = []
+    for seq in batch:
+        uid = uids[seq - 1]
+        key = (flags[seq - 1], keywords[seq - 1], view.is_recent(uid))
+        text = texts.get(key)
+        if text is None:
+            text = texts[key] = updates.flag_list(view, seq)
+        parts = [b"UID %d" % uid if item.name == "UID" else b"FLAGS " + text for item in plan.items]
+        lines.append(b"* %d FETCH (%b)\r\n" % (seq, b" ".join(parts)))
+    return b"".join(lines)
 
 
 def _item(
