@@ -12,11 +12,11 @@ from pathlib import Path
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
-from tests.conftest import missing
-from tests.courier import sysconftool_model as model
 
 from courier import dist_merge, shell
 from courier.dist_merge import HeaderNotFound, Merged
+from tests.conftest import missing
+from tests.courier import sysconftool_model as model
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.courier.maildir.test_delivery import calls_of, failed, fresh_maildirs
-from tests.support.maildirs import deliver, message_files, uid_database
 
 from courier.maildir import filename, folder, keywords, scan, uiddb
 from courier.maildir.columns import Columns
@@ -27,6 +25,8 @@ from courier.maildir.folder import (
     Options,
     Prepared,
 )
+from tests.courier.maildir.test_delivery import calls_of, failed, fresh_maildirs
+from tests.support.maildirs import deliver, message_files, uid_database
 
 SEEN = FlagChange(add=Flag.SEEN)
 DELETED = FlagChange(add=Flag.DELETED)

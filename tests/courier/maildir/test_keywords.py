@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from courier.maildir import keywords
 from tests.conftest import Start
 from tests.courier.maildir.test_delivery import ERRORS, calls_of, failed, fresh_maildirs, killed
 from tests.support import maildirs
 from tests.support.servers import COURIER, Implementation
-
-from courier.maildir import keywords
 
 NOW = 1_795_212_000.0  # the first second of period 5984040
 PERIOD = 5984040

@@ -13,15 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.conftest import Start
-from tests.courier.maildir.test_delivery import calls_of, failed, fresh_maildirs
-from tests.support import maildirs
-from tests.support.servers import Implementation
 
 from courier.maildir import lock as lock_module
 from courier.maildir import uiddb
 from courier.maildir.lock import FolderLock, LockTimeout
 from courier.maildir.uiddb import UidDb
+from tests.conftest import Start
+from tests.courier.maildir.test_delivery import calls_of, failed, fresh_maildirs
+from tests.support import maildirs
+from tests.support.servers import Implementation
 
 HOST = socket.gethostname()
 

@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.courier.maildir.test_delivery import calls_of, failed, fresh_maildirs
-from tests.support.maildirs import uid_database
 
 from courier.maildir import uiddb
 from courier.maildir.numbering import Entry, Numbering
+from tests.courier.maildir.test_delivery import calls_of, failed, fresh_maildirs
+from tests.support.maildirs import uid_database
 
 A, B, C = ((base, False) for base in (b"a:2,S", b"b", b"c:2,"))
 

@@ -12,17 +12,17 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.conftest import Start
-from tests.courier.maildir.test_delivery import calls_of, fresh_maildirs, killed
-from tests.courier.maildir.test_folder import DELETED, SEEN, flags, opened, prepared, uids, words
-from tests.support.maildirs import deliver, make_maildir, message_files, uid_database
-from tests.support.servers import Implementation
 
 from courier.maildir import status
 from courier.maildir.filename import Flag
 from courier.maildir.folder import FlagChange, Folder, KeywordChange, Options
 from courier.maildir.store import Store
 from courier.maildir.view import View
+from tests.conftest import Start
+from tests.courier.maildir.test_delivery import calls_of, fresh_maildirs, killed
+from tests.courier.maildir.test_folder import DELETED, SEEN, flags, opened, prepared, uids, words
+from tests.support.maildirs import deliver, make_maildir, message_files, uid_database
+from tests.support.servers import Implementation
 
 
 def in_child(action: Callable[[], object]) -> int:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.courier.maildir.test_folder import later, listings
-from tests.support.maildirs import deliver
 
 from courier.maildir import keywords, scan
 from courier.maildir.scan import FolderGone
+from tests.courier.maildir.test_folder import later, listings
+from tests.support.maildirs import deliver
 
 __all__ = ["later", "listings"]  # fixtures
 

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.courier.maildir.test_folder import _hide_once, opened, renamed
-from tests.support.maildirs import deliver, uid_database
 
 from courier.maildir import status
 from courier.maildir.folder import Folder, FolderGone
 from courier.maildir.status import Status
+from tests.courier.maildir.test_folder import _hide_once, opened, renamed
+from tests.support.maildirs import deliver, uid_database
 
 
 def contents(path: Path) -> dict[str, bytes]:

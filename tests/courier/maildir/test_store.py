@@ -7,10 +7,10 @@ import weakref
 from pathlib import Path
 
 import pytest
-from tests.support.maildirs import deliver, make_maildir
 
 from courier.maildir.folder import Options
 from courier.maildir.store import Store
+from tests.support.maildirs import deliver, make_maildir
 
 
 @pytest.fixture

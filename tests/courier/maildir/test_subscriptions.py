@@ -5,10 +5,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.conftest import Start
-from tests.support.servers import Implementation
 
 from courier.maildir import subscriptions
+from tests.conftest import Start
+from tests.support.servers import Implementation
 
 
 def test_no_file_and_empty_file(maildir: Path) -> None:

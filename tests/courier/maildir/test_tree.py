@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.courier.maildir.test_delivery import calls_of, failed, fresh_maildirs, killed
-from tests.courier.maildir.test_folder import opened, uids
-from tests.support.maildirs import deliver, make_folder, uid_database
 
 from courier.maildir import delivery, tree, uiddb
 from courier.maildir.tree import Tree, remove_leftovers
+from tests.courier.maildir.test_delivery import calls_of, failed, fresh_maildirs, killed
+from tests.courier.maildir.test_folder import opened, uids
+from tests.support.maildirs import deliver, make_folder, uid_database
 
 
 @pytest.fixture

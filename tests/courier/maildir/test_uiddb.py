@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from courier.maildir import filename, uiddb
+from courier.maildir.uiddb import MAX_UID, UidDb
 from tests.conftest import Start
 from tests.courier.maildir.test_delivery import ERRORS, calls_of, failed, fresh_maildirs, killed
 from tests.support import maildirs
 from tests.support.servers import Implementation
-
-from courier.maildir import filename, uiddb
-from courier.maildir.uiddb import MAX_UID, UidDb
 
 
 def database(uidvalidity: int, uidnext: int, entries: dict[int, bytes]) -> UidDb:

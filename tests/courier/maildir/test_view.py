@@ -10,6 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from courier.maildir import changelog, columns
+from courier.maildir.filename import Flag
+from courier.maildir.folder import FlagChange, Folder, KeywordChange, Options
+from courier.maildir.store import Store
+from courier.maildir.view import FolderReset, Update, View
 from tests.courier.maildir.test_folder import (
     DELETED,
     SEEN,
@@ -20,12 +26,6 @@ from tests.courier.maildir.test_folder import (
     words,
 )
 from tests.support.maildirs import deliver, make_maildir
-
-from courier.maildir import changelog, columns
-from courier.maildir.filename import Flag
-from courier.maildir.folder import FlagChange, Folder, KeywordChange, Options
-from courier.maildir.store import Store
-from courier.maildir.view import FolderReset, Update, View
 
 
 def selected(folder: Folder, *, read_only: bool = False) -> View:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.courier.message.strategies import linear, rubbish
 
 from courier.message import address
 from courier.message.address import Address
+from tests.courier.message.strategies import linear, rubbish
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.courier.message.strategies import linear, rubbish
 
 from courier.message import charset, encoded
+from tests.courier.message.strategies import linear, rubbish
 
 
 @pytest.mark.parametrize(

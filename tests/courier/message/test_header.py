@@ -8,9 +8,9 @@ import email.policy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.courier.message.strategies import linear, rubbish
 
 from courier.message import header
+from tests.courier.message.strategies import linear, rubbish
 
 
 @pytest.mark.parametrize(

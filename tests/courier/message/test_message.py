@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from hypothesis import given
-from tests.courier.message.strategies import rubbish
 
 from courier.message import lines
 from courier.message.message import Message
+from tests.courier.message.strategies import rubbish
 
 
 @given(rubbish)

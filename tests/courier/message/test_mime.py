@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
-from tests.courier.message.strategies import Node, linear, rubbish, trees
 
 from courier.message import lines, mime
 from courier.message.mime import Part
+from tests.courier.message.strategies import Node, linear, rubbish, trees
 
 
 def outline(part: Part) -> object:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given
-from tests.courier.message.strategies import linear, rubbish
 
 from courier.message import parameter
+from tests.courier.message.strategies import linear, rubbish
 
 
 @pytest.mark.parametrize(

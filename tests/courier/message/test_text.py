@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.courier.message.strategies import linear, rubbish
 
 from courier.message import text
 from courier.message.message import Message
+from tests.courier.message.strategies import linear, rubbish
 
 MESSAGE = Message(
     """\

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from tests.conftest import missing
-from tests.support.servers import COURIER
 
 from courier.net.access import AccessFile, Allowed, Denied
+from tests.conftest import missing
+from tests.support.servers import COURIER
 
 Records = Mapping[str, str | bytes]
 

@@ -13,11 +13,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
+
+from courier.net.tls import Contexts, TlsError, TlsOptions, stamp
 from tests.conftest import missing
 from tests.courier.net.authority import Signed, authority
 from tests.courier.net.peers import Client, client_context
-
-from courier.net.tls import Contexts, TlsError, TlsOptions, stamp
 
 # Everything else about certificates is the same for all keys, and these are made quickly.
 AUTHORITY = authority()

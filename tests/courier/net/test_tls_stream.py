@@ -20,12 +20,12 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from OpenSSL import SSL
-from tests.conftest import missing
-from tests.courier.net.authority import authority
-from tests.courier.net.peers import Client, client_context
 
 from courier.net.tls import Contexts, TlsOptions
 from courier.net.tls_stream import TlsStream
+from tests.conftest import missing
+from tests.courier.net.authority import authority
+from tests.courier.net.peers import Client, client_context
 
 SERVER = authority().sign("localhost")
 V = ssl.TLSVersion

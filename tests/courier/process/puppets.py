@@ -17,9 +17,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tests.support.daemon import is_alive, wait_until
-from tests.support.fake_authdaemond import Entry, FakeAuthdaemond
-
 from courier import log
 from courier.auth.account import Account
 from courier.process import channel, login, master, worker
@@ -28,6 +25,8 @@ from courier.process.master import ConfigurationError, Master
 from courier.process.message import Kind, LoginRequest
 from courier.process.plan import Plan
 from courier.process.privileges import Ids
+from tests.support.daemon import is_alive, wait_until
+from tests.support.fake_authdaemond import Entry, FakeAuthdaemond
 
 PATIENCE_S = 20.0
 

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.courier.process.puppets import Puppet, Settings, Stage
-from tests.support.daemon import descriptors, wait_until
 
 from courier.process import channel
 from courier.process.channel import ChannelClosed
 from courier.process.message import Kind, SessionRequest
+from tests.courier.process.puppets import Puppet, Settings, Stage
+from tests.support.daemon import descriptors, wait_until
 
 Start = Callable[..., Stage]
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.authdaemond.conftest import write_userdb
-from tests.support.authdaemon import Daemon, authdaemonrc, environment
 
 from courier.process import logger, service
 from courier.process.logger import Logger
 from courier.process.service import AlreadyRunning, PidFile
+from tests.authdaemond.conftest import write_userdb
+from tests.support.authdaemon import Daemon, authdaemonrc, environment
 
 
 @pytest.fixture
