@@ -30,9 +30,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import rsa
-from tests.courier.net.authority import authority
 
 from courier.net.tls import Contexts, TlsOptions, TlsStream
+from tests.courier.net.authority import authority
 
 GREETING = b"* OK IMAP4rev1 ready\r\n"
 LARGE = 1_000_000  # octets, each way
