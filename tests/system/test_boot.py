@@ -233,6 +233,28 @@ def test_everything_runs_after_boot(machine: Machine) -> None:
         assert machine.show(service, "NRestarts") == "0"
 
 
+def test_files_that_installation_makes(machine: Machine) -> None:
+    """Settings and keys can be read by whom they are for, and run directories as Courier has them."""
+    wanted = {
+        "/etc/courier/imapd": "root:root 644",
+        "/etc/courier/imapd-ssl": "root:root 644",
+        "/etc/courier/authdaemonrc": "root:courier 640",
+        "/etc/courier/imapd.cnf": "root:root 600",
+        "/etc/courier/imapd.pem": "root:courier 640",
+        "/etc/courier/dhparams.pem": "root:courier 640",
+        "/etc/courier/imapaccess": "root:courier 750",
+        "/etc/courier/shared": "root:courier 750",
+        "/run/courier": "root:courier 1775",
+        "/run/courier/empty": "root:root 755",
+        "/run/courier/authdaemon": "courier:courier 750",
+        "/run/courier/authdaemon/socket": "root:root 777",
+    }
+
+    found = machine.run("stat", "--format=%n=%U:%G %a", *wanted)
+
+    assert dict(line.split("=") for line in found.splitlines()) == wanted
+
+
 @pytest.mark.parametrize("transport", ["plain", "starttls", "imaps"])
 @pytest.mark.parametrize("user", USERS)
 def test_session(machine: Machine, user: User, transport: str) -> None:
