@@ -35,6 +35,8 @@ _TURN_S = 0.005
 #: Input that is taken before the session asks for it.
 _READ_AHEAD = 65_536
 _HIGH_WATER = 262_144
+#: Output is sent when the session waits; before that, when there is this much.
+_SEND_AT_ONCE = 65_536
 
 
 class Driver:
@@ -88,6 +90,8 @@ class Connection(asyncio.Protocol):
         self._receiving: Receive | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
+        self._output: list[bytes] = []  # not yet sent
+        self._output_size = 0
         self._is_blocked = False  # the client does not read
         self._is_busy = False  # a thread works, or the session's next step is scheduled
         self._failure: BaseException | None = None
@@ -214,15 +218,19 @@ class Connection(asyncio.Protocol):
             answer = failure = None
             self._is_between = not isinstance(step, Unfinished)
             if isinstance(step, bytes):
-                if step and self._transport is not None:
-                    self._transport.write(step)
+                self._output.append(step)
+                self._output_size += len(step)
+                is_over = time.monotonic() > until
+                if is_over or self._output_size >= _SEND_AT_ONCE:
+                    self._send()
                 if self._is_blocked:
                     return
-                if time.monotonic() > until:
+                if is_over:
                     self._is_busy = True
                     self._driver.loop.call_soon(self._go_on, None)
                     return
             elif isinstance(step, Work):
+                self._send()
                 self._is_busy = True
                 future = self._driver.loop.run_in_executor(self._driver.pool, step.call)
                 future.add_done_callback(self._worked)
@@ -232,8 +240,16 @@ class Connection(asyncio.Protocol):
             elif self._at_end:
                 answer = b""
             else:
+                self._send()
                 self._wait(step)
                 return
+
+    def _send(self) -> None:
+        """Send what the session's steps said, in one piece: each costs both ends a wake-up."""
+        if self._output_size and self._transport is not None:
+            self._transport.write(b"".join(self._output))
+        self._output.clear()
+        self._output_size = 0
 
     def _worked(self, future: asyncio.Future[object]) -> None:
         error = future.exception()
@@ -258,6 +274,7 @@ class Connection(asyncio.Protocol):
 
     def _finish(self) -> None:
         """Close the socket once all is written; then, in `connection_lost`, this has ended."""
+        self._send()
         self._is_done = True
         for timer in (self._timer, self._stalled):
             if timer is not None:
