@@ -20,7 +20,6 @@ FILES
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import socket
 import sys
@@ -69,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.verb == "serve":
         log.use_levels(for_journal=activation.is_systemd())
         inherited = [one for sockets in activation.inherited().values() for one in sockets]
-        return _serve(loader, inherited, lambda: None, None)
+        return _serve(loader, inherited)
     try:
         one = loader.service()
     except SettingsError as error:
@@ -107,19 +106,24 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _serve(
+def _serve(loader: _Loader, inherited: Sequence[socket.socket]) -> int:
+    master = _master(loader, inherited)
+    return 1 if master is None else master.run()
+
+
+def _master(
     loader: _Loader,
-    inherited: Sequence[socket.socket],
-    ready: Callable[[], None],
-    logger: Logger | None,
-) -> int:
+    inherited: Sequence[socket.socket] = (),
+    ready: Callable[[], None] = lambda: None,
+    logger: Logger | None = None,
+) -> Master | None:
+    """Make the master of a daemon; None, having said why, if its settings can't be used."""
     try:
-        master = Master(loader.load, inherited, ready, logger)
+        return Master(loader.load, inherited, ready, logger)
     except ConfigurationError as error:
         for line in str(error).splitlines():
             log.line(f"ERR: {line}")
-        return 1
-    return master.run()
+        return None
 
 
 def _detached(loader: _Loader, one: Service, pid_file: PidFile, ready: Callable[[], None]) -> int:
@@ -134,16 +138,18 @@ def _detached(loader: _Loader, one: Service, pid_file: PidFile, ready: Callable[
         return 1
     read, write = os.pipe()
     os.set_blocking(write, False)  # a syslog that hangs costs lines, not sessions
-    terminal = os.dup(2)
-    os.dup2(write, 2)
-    os.close(write)
     logger = Logger(read, (f"-name={one.log_name}", f"-facility={one.log_facility}"), one.daemon)
-    code = _serve(loader, (), ready, logger)
-    if code != 0:  # it did not start: whoever started it wants to know why
-        with contextlib.suppress(OSError):
-            os.write(terminal, os.read(read, 65_536))
-    pid_file.remove()
-    return code
+    try:
+        master = _master(
+            loader, (), ready, logger
+        )  # what it complains of is seen by who started it
+        if master is None:
+            return 1
+        os.dup2(write, 2)  # from here on everybody's lines are syslog's
+        os.close(write)
+        return master.run()
+    finally:
+        pid_file.remove()
 
 
 def _say(line: str) -> None:
