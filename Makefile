@@ -45,6 +45,7 @@ bench:
 	@tools/unpack courier
 	@tools/unpack dovecot
 	$(PYTHON) -m bench.imap
+	$(PYTHON) -m bench.daemons
 
 clean:
 	rm -rf .run .mypy_cache .ruff_cache .pytest_cache .hypothesis

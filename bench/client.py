@@ -1,0 +1,111 @@
+"""The smallest IMAP client that can be timed: a socket, lines, no parsing."""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import time
+from types import TracebackType
+
+PATIENCE_S = 60.0
+PASSWORD = "secret"
+
+
+class Refused(Exception):
+    """The server said no, or hung up."""
+
+
+class Client:
+    """One connection, from its greeting on."""
+
+    def __init__(self, port: int, source: str = "127.0.0.1", tls: bool = False) -> None:
+        self.socket = socket.socket()
+        try:
+            self.socket.settimeout(PATIENCE_S)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.socket.bind((source, 0))
+            self.socket.connect(("127.0.0.1", port))
+            if tls:
+                self.socket = _context().wrap_socket(self.socket)
+            if not self.read(b"* OK"):
+                raise Refused("no greeting")
+        except BaseException:
+            self.socket.close()
+            raise
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.socket.close()
+
+    def send(self, command: str) -> None:
+        self.socket.sendall(f"t {command}\r\n".encode())
+
+    def read(self, beginning: bytes = b"t OK") -> bytes:
+        """Read up to a last line that begins like this; return all of it."""
+        data = b""
+        while True:
+            block = self.socket.recv(65536)
+            data += block
+            if not block:
+                raise Refused(f"hung up after {data[-200:]!r}")
+            if data.endswith(b"\r\n"):
+                last = data[:-2].rpartition(b"\r\n")[2]
+                if last.startswith(beginning):
+                    return data
+                if last.startswith(b"t "):
+                    raise Refused(last.decode(errors="replace"))
+
+    def has_input(self) -> bool:
+        poll = select.poll()
+        poll.register(self.socket, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def command(self, command: str) -> bytes:
+        self.send(command)
+        return self.read()
+
+    def login(self, userid: str) -> None:
+        self.command(f"LOGIN {userid} {PASSWORD}")
+
+    def idle(self) -> None:
+        """Begin to idle; the connection is good for nothing else then."""
+        self.send("IDLE")
+        self.read(b"+")
+
+
+def session(port: int, source: str, userid: str, messages: int) -> None:
+    """A whole session; what it selects has this many messages."""
+    with Client(port, source) as client:
+        client.login(userid)
+        if b"* %d EXISTS\r\n" % messages not in client.command("SELECT INBOX"):
+            raise Refused("another number of messages")
+        client.command("LOGOUT")
+        if client.socket.recv(1):
+            raise Refused("something behind the end")
+
+
+def sessions(
+    port: int, source: str, userids: list[str], messages: int, seconds: float
+) -> tuple[int, float]:
+    """Have sessions, one after the other, for some seconds; return their number and the seconds."""
+    began = time.monotonic()
+    count = 0
+    while (took := time.monotonic() - began) < seconds:
+        session(port, source, userids[count % len(userids)], messages)
+        count += 1
+    return count, took
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

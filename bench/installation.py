@@ -1,0 +1,302 @@
+"""Our daemons, Courier's and Dovecot's, each with the same accounts on ports of loopback.
+
+All keep passwords as md5crypt, in the kind of file that their documentation names first: userdb.dat,
+passwd-file. Courier and Dovecot run in a root directory of their own (`CourierRoot`), because their
+paths are compiled in; its mounts are in a mount namespace that goes with their processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench import process_tree
+from bench.client import Client, Refused
+from courier.auth import userdb_source
+from tests.courier.net.authority import authority
+from tests.support import authdaemon, courier_root
+from tests.support.daemon import free_port
+from tests.support.servers import ROOT, SETTINGS
+
+DOVECOT = ROOT / ".tools" / "dovecot"
+START_S = 30.0
+STOP_S = 10.0
+MD5CRYPT = "$1$bench123$hSHiimdB64uUvNsQBKq6G/"  # of client.PASSWORD
+MAIL_UID = 65534  # of the accounts that share one
+CONNECTIONS = 6000  # the limit of each server, and of each address
+_COURIERS_MASTER = "/opt/usr/sbin/couriertcpd"
+_WATCHER = "/usr/libexec/gam_server"  # its sessions wait for locks through it
+_COURIERS_LOGIN = "/usr/lib/courier/courier/imaplogin"
+
+
+@dataclass(frozen=True)
+class Account:
+    userid: str
+    uid: int
+
+
+@dataclass
+class Installation:
+    """A server; ``homes`` is where its accounts' home directories are, seen from here."""
+
+    name: str
+    version: str
+    homes: Path
+    port: int
+    tls_port: int | None = None
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def roots(self) -> list[int]:
+        return [process.pid for process in self.processes]
+
+    def master(self, *, tls: bool) -> int:
+        """The process whose tree serves a port; all were started in the order of their ports."""
+        return self.processes[-1 if tls or self.tls_port is None else -2].pid
+
+    def wait_until_it_serves(self) -> None:
+        give_up = time.monotonic() + START_S
+        for port in filter(None, (self.port, self.tls_port)):
+            while True:
+                try:
+                    Client(port, tls=port == self.tls_port).socket.close()
+                    break
+                except (OSError, Refused) as error:
+                    if time.monotonic() > give_up or any(one.poll() for one in self.processes):
+                        raise RuntimeError(f"{self.name} does not serve: {error}") from error
+                    time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End what was started, those that were started last first, and what they left behind."""
+        everything = process_tree.pids(self.roots)
+        for process in reversed(self.processes):
+            process.terminate()
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        for pid in everything:
+            if pid not in self.roots and Path(f"/proc/{pid}").exists():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+def start(name: str, work: Path, accounts: Sequence[Account]) -> Installation:
+    """Start a server: ``ours``, ``courier``, ``dovecot``, or ``dovecot-fast``, whose log-in
+    processes serve many clients each (Dovecot's high-performance mode).
+
+    ``work``/homes has the accounts' maildirs already.
+    """
+    if name == "ours":
+        return _ours(work, accounts)
+    if name == "courier":
+        return _courier(work, accounts)
+    return _dovecot(name, work, accounts, high_performance=name == "dovecot-fast")
+
+
+def homes(name: str, work: Path) -> Path:
+    """Where a server looks for home directories."""
+    return work / "homes" if name == "ours" else work / "root" / "homes"
+
+
+# -- ours ----------------------------------------------------------------------------------------
+
+
+def _ours(work: Path, accounts: Sequence[Account]) -> Installation:
+    etc, run = work / "etc", work / "run"
+    for directory in (etc, run):
+        directory.mkdir(exist_ok=True)
+    environment = authdaemon.environment(work)
+    port, tls_port = free_port(), free_port()
+    certificate = authority().sign("localhost").combined(etc / "imapd.pem")
+    (etc / "imapaccess").touch()
+    _write(
+        etc / "imapd",
+        **SETTINGS,
+        ADDRESS="127.0.0.1",
+        PORT=port,
+        LOGIN_USER="nobody",
+        MAXDAEMONS=CONNECTIONS,
+        MAXPERIP=CONNECTIONS,
+        IMAPACCESSFILE=etc / "imapaccess",
+        PIDFILE=run / "imapd.pid",
+    )
+    _write(
+        etc / "imapd-ssl",
+        SSLADDRESS="127.0.0.1",
+        SSLPORT=tls_port,
+        SSLPIDFILE=run / "imapd-ssl.pid",
+        TLS_CERTFILE=certificate,
+    )
+    _make_userdb(etc, accounts, str(work / "homes"))
+    version = _said([sys.executable, "-m", "imapd", "--version"], environment)
+    made = Installation("ours", version, work / "homes", port, tls_port)
+    started = authdaemon.start_ours(work, {"authmodulelist": "authuserdb", "daemons": "5"})
+    made.processes.append(started.process)
+    with (work / "log").open("ab") as log:
+        for daemon in ("imapd", "imapd-ssl"):
+            made.processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "imapd.daemon", "--config", str(etc), daemon],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=environment,
+                )
+            )
+    return made
+
+
+def _write(target: Path, **values: object) -> None:
+    target.write_text("".join(f'{name}="{value}"\n' for name, value in values.items()))
+
+
+def _make_userdb(etc: Path, accounts: Iterable[Account], home: str) -> None:
+    lines = [
+        f"{one.userid}\tuid={one.uid}|gid={one.uid}|home={home}/{one.userid}"
+        f"|mail={home}/{one.userid}/Maildir|systempw={MD5CRYPT}\n"
+        for one in accounts
+    ]
+    text = etc / "userdb"
+    text.write_text("".join(lines))
+    text.chmod(0o600)
+    userdb_source.build(text)
+
+
+def _said(command: Sequence[str], environment: dict[str, str]) -> str:
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return (done.stdout + done.stderr).strip().splitlines()[0].split("/")[0]
+
+
+# -- Courier -------------------------------------------------------------------------------------
+
+
+def _courier(work: Path, accounts: Sequence[Account]) -> Installation:
+    root = courier_root.make(work / "root")
+    _make_userdb(root.configuration, accounts, "/homes")
+    done = root.run(["/opt/usr/bin/imapd", "--version"])
+    version = (done.stdout + done.stderr).decode().strip().split("/")[0]
+    made = Installation("courier", version, root.path / "homes", free_port())
+    lookup = authdaemon.start_inside(
+        root, {"authmodulelist": "authuserdb", "daemons": "5"}, ours=False
+    )
+    made.processes.append(lookup.process)
+    command = [
+        *(_COURIERS_MASTER, "-address=127.0.0.1", "-nodnslookup", "-noidentlookup"),
+        *(f"-maxprocs={CONNECTIONS}", f"-maxperip={CONNECTIONS}", str(made.port)),
+        *(_COURIERS_LOGIN, "/opt/usr/bin/imapd", "Maildir"),
+    ]
+    environment = {**SETTINGS, "TZ": "UTC", "GAM_CLIENT_ID": work.parent.name}
+    watcher = ["setpriv", f"--reuid={MAIL_UID}", f"--regid={MAIL_UID}", "--clear-groups"]
+    watcher += [_WATCHER, "notimeout", environment["GAM_CLIENT_ID"]]
+    (root.path / "usr/libexec").symlink_to("/opt/usr/libexec")
+    with (work / "log").open("ab") as log:
+        made.processes.append(root.start(watcher, log, environment))
+        made.processes.append(root.start(command, log, environment))
+    return made
+
+
+# -- Dovecot -------------------------------------------------------------------------------------
+
+_DOVECOT_SETTINGS = """
+protocols = imap
+listen = 127.0.0.1
+base_dir = /run/dovecot
+state_dir = /run/dovecot
+log_path = /tmp/dovecot.log
+ssl = no
+disable_plaintext_auth = no
+mail_location = maildir:~/Maildir
+first_valid_uid = 1
+first_valid_gid = 0
+default_internal_user = courier
+default_internal_group = courier
+default_login_user = daemon
+default_process_limit = {connections}
+default_client_limit = 20000
+mail_max_userip_connections = {connections}
+import_environment = TZ LD_LIBRARY_PATH
+passdb {{
+  driver = passwd-file
+  args = scheme=MD5-CRYPT /etc/dovecot-users
+}}
+userdb {{
+  driver = passwd-file
+  args = /etc/dovecot-users
+}}
+service imap-login {{
+  inet_listener imap {{
+    port = {port}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+{login}
+}}
+service anvil {{
+  client_limit = 30000
+}}
+service auth {{
+  client_limit = 30000
+}}
+"""
+_HIGH_PERFORMANCE = "service_count = 0\nprocess_min_avail = 2\nclient_limit = 10000"
+
+
+def _dovecot(
+    name: str, work: Path, accounts: Sequence[Account], *, high_performance: bool
+) -> Installation:
+    root = courier_root.make(work / "root")
+    libraries = "usr/lib/dovecot"
+    for directory in (libraries, "run/dovecot", "opt-dovecot"):
+        (root.path / directory).mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    (root.path / "etc/dovecot.conf").write_text(
+        _DOVECOT_SETTINGS.format(
+            port=port,
+            connections=CONNECTIONS,
+            login=_HIGH_PERFORMANCE if high_performance else "",
+        )
+    )
+    (root.path / "etc/dovecot-users").write_text(
+        "".join(
+            f"{one.userid}:{MD5CRYPT}:{one.uid}:{one.uid}::/homes/{one.userid}::\n"
+            for one in accounts
+        )
+    )
+    binds = [
+        f"mount --rbind {shlex.quote(str(source))} {shlex.quote(str(root.path / target))}"
+        for source, target in ((DOVECOT / libraries, libraries), (DOVECOT, "opt-dovecot"))
+    ]
+    program = "/opt-dovecot/usr/sbin/dovecot"
+    version = _said(
+        [str(DOVECOT / "usr/sbin/dovecot"), "--version"],
+        {"LD_LIBRARY_PATH": f"{DOVECOT}/usr/lib/dovecot"},
+    )
+    made = Installation(name, version, root.path / "homes", port)
+    inner = shlex.join(root.command_line([program, "-F", "-c", "/etc/dovecot.conf"]))
+    with (work / "log").open("ab") as log:
+        made.processes.append(
+            subprocess.Popen(
+                ["unshare", "-m", "sh", "-ec", "\n".join([*binds, f"exec {inner}"])],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=root.variables(
+                    {
+                        "LD_LIBRARY_PATH": f"/usr/lib/dovecot:/opt-dovecot/usr/lib/{courier_root.MULTIARCH}",
+                        "TZ": "UTC",
+                    }
+                ),
+            )
+        )
+    return made

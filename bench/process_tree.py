@@ -1,0 +1,50 @@
+"""What a server's processes take: memory and processor time, from proc(5)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+def pids(roots: Sequence[int]) -> list[int]:
+    """The processes, and all that they started and that still run."""
+    found: list[int] = []
+    waiting = list(roots)
+    while waiting:
+        pid = waiting.pop()
+        try:
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        except FileNotFoundError:
+            continue
+        found.append(pid)
+        waiting += map(int, children.split())
+    return found
+
+
+def pss(roots: Sequence[int]) -> dict[int, int]:
+    """Proportional set size of each process of the tree, in octets."""
+    sizes = {}
+    for pid in pids(roots):
+        try:
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended
+        sizes[pid] = sum(
+            int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:")
+        )
+    return sizes
+
+
+def processor_s(roots: Sequence[int]) -> float:
+    """Processor seconds of the tree so far; children that ended count with their parents."""
+    ticks = 0
+    for pid in pids(roots):
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        ticks += sum(map(int, stat.rpartition(")")[2].split()[11:15]))
+    return ticks / _TICKS_PER_S
