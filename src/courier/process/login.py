@@ -280,7 +280,8 @@ class _Process:
         self._drain()
         for connection in list(self._connections.values()):
             connection.stop()
-        self.loop.call_later(_GRACE_S if self._connections else 0.0, self._leave)
+        is_busy = bool(self._connections or self._asking)
+        self.loop.call_later(_GRACE_S if is_busy else 0.0, self._leave)
 
     def _leave_if_done(self) -> None:
         if not self._listens and not self._connections and not self._asking:
@@ -333,6 +334,8 @@ class _Connection(asyncio.BufferedProtocol):
             self._start_tls(_STALLED_S)
         else:
             self._go_on(None)
+        if self._process.is_stopping:  # it was accepted just before
+            self.stop()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._process.buffer
@@ -472,7 +475,9 @@ class _Connection(asyncio.BufferedProtocol):
 
     def stop(self) -> None:
         """Say goodbye, unless master decides on this client now or a worker says it."""
-        if self._steps is not None and not self._is_asking:
+        if self._tls is not None and not self._tls.is_established:
+            self._abort()
+        elif self._steps is not None and not self._is_asking:
             self._throw(ShuttingDown())
 
     def _throw(self, failure: BaseException) -> None:
