@@ -162,6 +162,7 @@ class _Loader:
     def __init__(self, daemon: Daemon, directory: Path) -> None:
         self._daemon = daemon
         self._directory = directory
+        self._inherited: Sequence[socket.socket] | None = None
 
     def service(self) -> Service:
         """Read the settings. Raises SettingsError."""
@@ -171,9 +172,14 @@ class _Loader:
     def load(self, have: Sequence[socket.socket]) -> tuple[Plan, Sequence[socket.socket]]:
         """Give the plan, and the sockets that it listens on: those there are, and new ones.
 
+        What the first call is given was inherited and is always served; of the sockets bound
+        since, only those that the settings still ask for.
+
         Raises:
             ConfigurationError: a setting, or something that one names, can't be used.
         """
+        if self._inherited is None:  # the first time there are no others
+            self._inherited = tuple(have)
         try:
             settings = imapd_settings.load(service.files(self._daemon, self._directory))
             one = service.service(settings, self._daemon)
@@ -181,7 +187,9 @@ class _Loader:
                 _try_certificates(one.tls)
             ids = _login_ids(settings)
             listening = listener.complete(
-                have, [Endpoint(port, address, one.listen_setting) for address, port in one.listen]
+                self._inherited,
+                [Endpoint(port, address, one.listen_setting) for address, port in one.listen],
+                [former for former in have if former not in self._inherited],
             )
         except SettingsError as error:
             raise ConfigurationError("\n".join(error.lines)) from error

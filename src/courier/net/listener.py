@@ -122,11 +122,13 @@ class Inherited:
 def complete(
     inherited: Iterable[socket.socket],
     wanted: Sequence[Endpoint],
+    bound_before: Iterable[socket.socket] = (),
     backlog: int = socket.SOMAXCONN,
 ) -> Inherited:
     """Hold a service manager's sockets against the settings: bind what is missing, warn of the rest.
 
-    Sockets that no setting asks for are served all the same: the administrator set them up.
+    Inherited sockets that no setting asks for are served all the same: the administrator set them
+    up. Those that an earlier call bound are left out then, and the caller closes them.
 
     Raises:
         ListenError: a missing one can't be bound. The inherited ones stay open.
@@ -141,35 +143,43 @@ def complete(
         else:
             warnings.append(f"inherited descriptor {one.fileno()}: not a listening TCP socket")
 
-    asked: set[socket.socket] = set()
-    missing = []
-    for endpoint in wanted:
-        exact = [one for one in served if _serves(one, endpoint)]
-        near = [one for one in served if _overlaps(one, endpoint)]
-        asked.update(exact or near)
-        if exact and _is_whole(exact, endpoint):
-            continue
-        if near:
-            warnings.append(
-                f"{endpoint.setting}: {endpoint}: the service manager's socket listens on "
-                f"{', '.join(map(name, near))} instead"
-            )
-        else:
-            missing.append(endpoint)
     names = ", ".join(dict.fromkeys(one.setting for one in wanted))
     warnings += [
         f"{names}: the service manager's socket {name(one)} is in no setting; it is served"
         for one in served
-        if one not in asked
+        if not any(_overlaps(one, endpoint) for endpoint in wanted)
     ]
+    is_managed = bool(served)
+    whose = "the service manager's" if is_managed else "until a restart the former"
+    served += [one for one in bound_before if any(_overlaps(one, endpoint) for endpoint in wanted)]
 
+    missing = []
+    for endpoint in wanted:
+        exact = [one for one in served if _serves(one, endpoint)]
+        near = [one for one in served if _overlaps(one, endpoint)]
+        if exact and _is_whole(exact, endpoint):
+            continue
+        if near:
+            warnings.append(
+                f"{endpoint.setting}: {endpoint}: {whose} socket listens on "
+                f"{', '.join(map(name, near))} instead"
+            )
+        else:
+            missing.append(endpoint)
     bound = bind(missing, backlog)
     warnings += [
         f"{one.setting}: {one}: not among the service manager's sockets; listening there too"
         for one in missing
-        if served
+        if is_managed
     ]
     return Inherited((*served, *bound), tuple(warnings))
+
+
+def still_wanted(
+    sockets: Iterable[socket.socket], wanted: Sequence[Endpoint]
+) -> list[socket.socket]:
+    """Those of a daemon's own sockets that endpoints ask for, or that are in the way of theirs."""
+    return [one for one in sockets if any(_overlaps(one, endpoint) for endpoint in wanted)]
 
 
 def _is_listening(one: socket.socket) -> bool:

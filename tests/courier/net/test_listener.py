@@ -248,3 +248,34 @@ def test_what_is_no_listener_is_left_alone(closing: ExitStack) -> None:
         f"inherited descriptor {one.fileno()}: not a listening TCP socket"
         for one in (datagram, unbound)
     )
+
+
+def test_socket_bound_before_that_is_wanted_no_more() -> None:
+    """It is left out, for the caller to close; one that is still wanted is kept, without a word."""
+    kept, dropped = listener.bind(
+        [
+            Endpoint(0, ip_address("127.0.0.1"), "PORT"),
+            Endpoint(0, ip_address("127.0.0.2"), "PORT"),
+        ]
+    )
+    wanted = [Endpoint(kept.getsockname()[1], ip_address("127.0.0.1"), "PORT")]
+
+    completed = listener.complete([], wanted, [kept, dropped])
+
+    assert completed.sockets == (kept,)
+    assert completed.warnings == ()
+    kept.close()
+    dropped.close()
+
+
+def test_socket_bound_before_on_all_addresses() -> None:
+    """Where a narrower one can't be bound beside it, it stays, and the administrator is told."""
+    [former] = listener.bind([Endpoint(0, ip_address("0.0.0.0"), "PORT")])
+    wanted = [Endpoint(former.getsockname()[1], ip_address("127.0.0.1"), "PORT")]
+
+    completed = listener.complete([], wanted, [former])
+
+    assert completed.sockets == (former,)
+    [warning] = completed.warnings
+    assert "until a restart the former socket listens on 0.0.0.0." in warning
+    former.close()
