@@ -127,6 +127,10 @@ def disconnected(peer: Peer, seconds: int, tls: bool) -> None:
     _write(f"DEBUG: Disconnected, {_where(peer)}, time={seconds}{_starttls(tls)}")
 
 
+def shut_down_before_login(peer: Peer, seconds: int) -> None:
+    _write(f"{End.SIGNAL.value}, {_where(peer)}, time={seconds}")
+
+
 def logout_before_login(peer: Peer, received: int, sent: int) -> None:
     _write(f"INFO: LOGOUT, {_where(peer)}, rcvd={received}, sent={sent}")
 

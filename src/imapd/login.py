@@ -83,10 +83,13 @@ class Login:
                 tag, completion = yield from self._command()
                 yield self._out(completion.line(tag).decode())
             log.logout_before_login(peer, self._received, self._sent)
+            return
         except Farewell as farewell:
             yield self._out(f"* BYE {farewell.text}\r\n")
         except ShuttingDown:
             yield self._out("* BYE Courier-IMAP server shut down by signal.\r\n")
+            log.shut_down_before_login(peer, int(time.monotonic() - self._began))
+            return
         except (ClientGone, EOFError):
             pass
         log.disconnected(peer, int(time.monotonic() - self._began), self._is_encrypted)

@@ -117,7 +117,9 @@ class FakeAuthdaemond:
             _, service, userid = rest.decode().split(" ", 2)
             self._tell(connection, Asked(service, "PRE", userid, remote_ip), is_right=True)
         elif command == b"AUTH":
-            service, authtype, first, second, *_ = lines.read(int(rest)).decode().split("\n")
+            service, authtype, first, second, *_ = (
+                lines.read(int(rest)).decode("latin-1").split("\n")
+            )
             userid, is_right = self._check(authtype, first, second)
             self._tell(connection, Asked(service, authtype, userid, remote_ip), is_right=is_right)
 

@@ -331,7 +331,8 @@ class Master:
             how = f"signal {-code}" if code < 0 else f"exit status {code}"
             log.died(kind, child.pid, how)
         if isinstance(child, _Login) and child.listens and not self._is_stopping:
-            if not child.is_ready and any(one.is_ready for one in self._logins.values()):
+            ready = {one.generation for one in self._logins.values() if one.is_ready}
+            if not child.is_ready and ready and child.generation not in ready:
                 log.line("ERR: the former settings and certificates stay in use")
                 activation.notify(READY=1, STATUS="accepting connections, not all is reloaded")
                 return

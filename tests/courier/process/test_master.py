@@ -603,6 +603,17 @@ def test_reload_whose_login_processes_can_t_start(start: Start) -> None:
     assert old.says_nothing()
 
 
+def test_death_of_a_login_process_that_was_not_ready(start: Start) -> None:
+    """Beside one of its own generation that is, it is replaced: nothing is wrong with the files."""
+    stage = start(login_processes=2)
+    stage.login()
+
+    stage.next("login").die()
+
+    assert stage.login().admit(1)[0] == ADMITTED
+    assert "stay in use" not in stage.log
+
+
 def test_stop(start: Start) -> None:
     """Everybody is told, questions to authdaemond are given up, and those who stay are killed."""
     stage = start(patience_s=0.3)
