@@ -119,16 +119,22 @@ class Site:
         wait: bool = True,
         user: tuple[int, int] | None = None,
         environment: Mapping[str, str] | None = None,
+        inherit: Mapping[str, socket.socket] | None = None,
+        port: int | None = None,
         **settings: str,
     ) -> Daemon:
-        """Start a daemon on a free port, and wait until it greets."""
-        port = free_port()
+        """Start a daemon on a free port, and wait until it greets.
+
+        Args:
+            inherit: sockets to pass as a service manager does, by the names of their units.
+        """
+        port = port or free_port()
         which = "SSLPORT" if name == "imapd-ssl" else "PORT"
         self.write_settings(**{which: str(port), **settings})
         if user is not None:
             for file in self.etc.iterdir():
                 os.chown(file, *user)
-        daemon = Daemon(self, name, port, environment, user)
+        daemon = Daemon(self, name, port, environment, user, inherit)
         self.daemons.append(daemon)
         if wait:
             daemon.wait_until_it_serves()
@@ -153,14 +159,22 @@ class Daemon:
         port: int,
         environment: Mapping[str, str] | None = None,
         user: tuple[int, int] | None = None,
+        inherit: Mapping[str, socket.socket] | None = None,
     ) -> None:
         self.site = site
         self.name = name
         self.port = port
         self._log = site.path / f"{name}-{port}.log"
+        command = [sys.executable, "-m", "imapd.daemon", "--config", str(site.etc), name]
+        passed = [one.fileno() for one in (inherit or {}).values()]
+        if inherit:
+            environment = {**(environment or {}), "LISTEN_FDNAMES": ":".join(inherit)}
+            numbers = ",".join(map(str, passed))
+            command = [sys.executable, "-c", _AS_SYSTEMD_DOES, numbers, *command]
         with self._log.open("ab") as written:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "imapd.daemon", "--config", str(site.etc), name],
+                command,
+                pass_fds=passed,
                 stdin=subprocess.DEVNULL,
                 stdout=written,
                 stderr=written,
@@ -249,6 +263,19 @@ class Daemon:
         peer = self.connect()
         peer.log_in(userid, password)
         return peer
+
+
+#: Puts descriptors at 3 and above, says whom they are for, and becomes the program.
+_AS_SYSTEMD_DOES = """
+import os, sys
+numbers = [os.dup2(int(one), 100 + at) for at, one in enumerate(sys.argv[1].split(","))]
+os.closerange(3, 100)
+for at, number in enumerate(numbers):
+    os.dup2(number, 3 + at)
+os.closerange(3 + len(numbers), 200)
+os.environ.update(LISTEN_FDS=str(len(numbers)), LISTEN_PID=str(os.getpid()))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 class Peer:

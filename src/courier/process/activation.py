@@ -11,6 +11,8 @@ import os
 import socket
 from typing import Any
 
+from courier import log
+
 try:
     # Untyped, and absent on machines without systemd.
     _systemd: Any = importlib.import_module("systemd.daemon")
@@ -19,7 +21,10 @@ except ImportError:
 
 
 def inherited() -> dict[str, list[socket.socket]]:
-    """Take the listening sockets passed in, by the name of their socket unit."""
+    """Take the listening sockets passed in, by the name of their socket unit.
+
+    Anything else is closed: every process that is forked would have it open.
+    """
     if _systemd is None:
         return {}
     found: dict[str, list[socket.socket]] = {}
@@ -29,6 +34,9 @@ def inherited() -> dict[str, list[socket.socket]]:
             listener.setblocking(False)
             os.set_inheritable(descriptor, False)
             found.setdefault(name, []).append(listener)
+        else:
+            log.warn(f"the service manager's {name} is no listening socket, and closed")
+            os.close(descriptor)
     return found
 
 
