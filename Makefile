@@ -48,7 +48,7 @@ bench:
 	$(PYTHON) -m bench.daemons
 
 clean:
-	rm -rf .run .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .run build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests bench tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
@@ -58,6 +58,8 @@ distclean: clean
 # make install            programs, modules, manual pages, units, and settings as *.dist
 # make install-configure  merge *.dist into the settings in use, which say what became of each
 # The places are Debian's; each can be given: make install DESTDIR=/tmp/x prefix=/usr/local ...
+# Users and directories in /run are made at boot, or at once by `systemd-sysusers` and
+# `systemd-tmpfiles --create`, which find what is installed for them here.
 
 DESTDIR =
 prefix = /usr
@@ -71,7 +73,10 @@ rundir = /run/courier
 unitdir = /usr/lib/systemd/system
 initdir = /etc/init.d
 pamdir = /etc/pam.d
-PLACES = bindir sbindir libdir mandir prefix sysconfdir localstatedir rundir unitdir initdir pamdir
+sysusersdir = /usr/lib/sysusers.d
+tmpfilesdir = /usr/lib/tmpfiles.d
+PLACES = bindir sbindir libdir mandir prefix sysconfdir localstatedir rundir unitdir initdir pamdir \
+    sysusersdir tmpfilesdir
 INSTALL_TREE = $(PYTHON) tools/install_tree.py
 PLACED = --destdir='$(DESTDIR)' --python='$(PYTHON)' $(foreach place,$(PLACES),--$(place)='$($(place))')
 

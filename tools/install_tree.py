@@ -92,6 +92,8 @@ class Places:
     unitdir: str
     initdir: str
     pamdir: str
+    sysusersdir: str
+    tmpfilesdir: str
 
     def real(self, path: str) -> Path:
         return Path(self.destdir + path) if self.destdir else Path(path)
@@ -197,6 +199,9 @@ def services(places: Places) -> Iterator[tuple[Path, str, int]]:
     for source in sorted((ROOT / "systemd").iterdir()):
         if source.suffix in (".service", ".socket", ".target", ".timer"):
             yield source, places.unitdir, 0o644
+    for kind, directory in (("sysusers", places.sysusersdir), ("tmpfiles", places.tmpfilesdir)):
+        for source in sorted((ROOT / f"systemd/{kind}.d").iterdir()):
+            yield source, directory, 0o644
     for source in sorted((ROOT / "sysvinit").iterdir()):
         yield source, places.initdir, 0o755
 

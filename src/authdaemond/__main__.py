@@ -28,6 +28,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from authdaemond import backends, log, settings
+from authdaemond.backends import NotInstalled
 from authdaemond.master import Master
 from authdaemond.settings import Settings, SettingsError
 from courier import version
@@ -69,8 +70,10 @@ def _check() -> int:
     if found is None:
         return 1
     for name in found.modules:
-        if backends.load(name) is None:
-            log.info(f"authmodulelist: {name}: not installed, it would be skipped")
+        try:
+            backends.load(name)
+        except NotInstalled as reason:
+            log.info(f"authmodulelist: {name} would be skipped: {reason}")
     return 0
 
 
@@ -85,7 +88,7 @@ def _start() -> int:
 def _serve(ready: Callable[[], None], *, detached: bool) -> int:
     found = _settings()
     if found is None:
-        return 1
+        return 1 if detached else os.EX_CONFIG
     mail_user = _mail_user()
     pid_file = PidFile(_PID)
     try:

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from authdaemond import backends, dispatcher, log, message, settings, worker
+from authdaemond.backends import NotInstalled
 from authdaemond.backends.backend import Backend
 from authdaemond.message import Order
 from authdaemond.settings import Settings, SettingsError
@@ -204,11 +205,11 @@ class Master:
         modules: dict[str, type[Backend]] = {}
         for name in dict.fromkeys(found.modules):
             log.installing(name)
-            backend = backends.load(name)
-            if backend is None:
-                log.not_installed("file not found")
+            try:
+                modules[name] = backends.load(name)
+            except NotInstalled as reason:
+                log.not_installed(str(reason))
             else:
-                modules[name] = backend
                 log.installed(name)
         gc.freeze()  # pages shared with children stay shared
         return Generation(found, modules)

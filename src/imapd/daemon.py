@@ -108,7 +108,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _serve(loader: _Loader, inherited: Sequence[socket.socket]) -> int:
     master = _master(loader, inherited)
-    return 1 if master is None else master.run()
+    # Courier's scripts say 1; a service manager knows the number and names it in its status.
+    return os.EX_CONFIG if master is None else master.run()
 
 
 def _master(

@@ -166,7 +166,7 @@ def test_daemon_of_port_in_use(site: Site, imapd: Daemon) -> None:
     """A second daemon on the same port says so and ends; the first goes on."""
     second = Daemon(site, "imapd", imapd.port, {"PYCOURIER_RUNDIR": str(site.run)})
 
-    assert second.process.wait(30) == 1
+    assert second.process.wait(30) == os.EX_CONFIG
     assert (
         f"ERR: PORT: 127.0.0.1.{imapd.port}: can't listen there: Address already in use"
         in second.log

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import struct
@@ -123,7 +124,7 @@ def test_certificate_that_can_t_be_loaded(site: Site, name: str) -> None:
 
     daemon = site.start(name, wait=False)
 
-    assert daemon.process.wait(30) == 1
+    assert daemon.process.wait(30) == os.EX_CONFIG
     assert f"ERR: {site.certificate}: " in daemon.log
 
 

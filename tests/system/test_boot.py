@@ -395,6 +395,7 @@ def test_settings_that_are_wrong(machine: Machine) -> None:
 
     logged_in(machine, PAM_USER, "imaps").logout()
     assert "SSLPORT" in machine.journal("--unit=courier-imap-ssl.service", "--priority=err")
+    assert "status=78/CONFIG" in machine.journal("--unit=courier-imap-ssl.service")
 
 
 def test_authdaemond_that_is_stopped(machine: Machine) -> None:

@@ -66,6 +66,8 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "unitdir": directory / "units",
         "initdir": directory / "init.d",
         "pamdir": directory / "pam.d",
+        "sysusersdir": directory / "sysusers.d",
+        "tmpfilesdir": directory / "tmpfiles.d",
     }
     make("install", **places)
     make("install-configure", **places)
@@ -138,6 +140,8 @@ def test_manual_pages_units_and_the_rest(packaged: Path) -> None:
         ("systemd/courier-imap.service", "usr/lib/systemd/system/courier-imap.service"),
         ("systemd/courier-imap.socket", "usr/lib/systemd/system/courier-imap.socket"),
         ("sysvinit/courier-imap", "etc/init.d/courier-imap"),
+        ("systemd/sysusers.d/pycourier-common.conf", "usr/lib/sysusers.d/pycourier-common.conf"),
+        ("systemd/tmpfiles.d/pycourier-common.conf", "usr/lib/tmpfiles.d/pycourier-common.conf"),
         ("pam.d/imap", "etc/pam.d/imap"),
         ("pam.d/pop3", "etc/pam.d/pop3"),
     ):
@@ -175,10 +179,14 @@ def test_settings_name_the_places(local: Path) -> None:
 def test_units_name_the_places(local: Path) -> None:
     unit = (local / "units/courier-imap.service").read_text()
     script = (local / "init.d/courier-imap").read_text()
+    directories = (local / "tmpfiles.d/pycourier-common.conf").read_text()
+    users = (local / "sysusers.d/pycourier-common.conf").read_text()
 
     assert f"{local}/usr/sbin/imapd" in unit
     assert f"PROGRAM={local}/usr/sbin/imapd\n" in script
     assert f"PIDFILE={local}/run/courier/imapd.pid\n" in script
+    assert f"\nd {local}/run/courier/empty 0755 root root\n" in directories
+    assert f" {local}/run/courier/empty " in users
 
 
 @pytest.mark.slow

@@ -9,13 +9,21 @@ from authdaemond.backends.backend import Backend
 KNOWN = ("authuserdb", "authpam", "authpwd", "authshadow")
 
 
-def load(name: str) -> type[Backend] | None:
-    """Return the backend of that name; None: there is none, or what it needs isn't installed."""
+class NotInstalled(Exception):
+    """There is no such backend, or what it needs isn't installed, which the text says."""
+
+
+def load(name: str) -> type[Backend]:
+    """Return the backend of that name.
+
+    Raises:
+        NotInstalled: it can't be used here.
+    """
     if name not in KNOWN:
-        return None
+        raise NotInstalled("file not found")  # Courier's words
     try:
         module = importlib.import_module(f"{__name__}.{name}")
-    except ImportError:
-        return None
+    except ImportError as error:
+        raise NotInstalled(f"{name} can't be used: {error}") from error
     found: type[Backend] = module.BACKEND
     return found

@@ -98,14 +98,8 @@ class FolderLock:
             return
         fd, self._fd = self._fd, -1
         try:
-            try:
-                if fd >= 0 and self._pid == os.getpid():
-                    _unlink_if_same(self._path, fd)
-            finally:
-                if fd >= 0:
-                    os.close(fd)
-        except OSError as error:
-            log.error("cannot remove lock", self._path, error)
+            if fd >= 0:
+                self._remove_ours(fd, is_ours=self._pid == os.getpid())
         finally:
             mutex.lock.release()
 
@@ -138,12 +132,21 @@ class FolderLock:
                 time.sleep(pause_s or wait_s * random.uniform(0.5, 1.0))
                 wait_s = min(wait_s * 1.5, _LONGEST_WAIT_S)
         except BaseException:
-            _unlink_if_same(self._path, fd)
-            os.close(fd)
+            self._remove_ours(fd, is_ours=True)
             raise
         finally:
             delivery.unlink_quietly(temporary)
         return fd
+
+    def _remove_ours(self, fd: int, *, is_ours: bool) -> None:
+        """Remove the lock file if it is the one that ``fd`` is; close ``fd`` whatever happens."""
+        try:
+            if is_ours:
+                _unlink_if_same(self._path, fd)
+        except OSError as error:
+            log.error("cannot remove lock", self._path, error)
+        finally:
+            os.close(fd)
 
     def _link(self, fd: int, temporary: str) -> bool:
         os.utime(fd)  # other hosts count the lock's age from here, not from when we began to wait

@@ -113,13 +113,7 @@ def _change(session: Session, arguments: Parser) -> _Store:
     if word not in ("FLAGS", "FLAGS.SILENT"):
         raise arguments.fail("store-att-flags")
     arguments.sp()
-    if arguments.at(b"("):
-        words = arguments.flag_list()
-    else:
-        words = [arguments.flag()]
-        while not arguments.at_end():
-            arguments.sp()
-            words.append(arguments.flag())
+    words = arguments.flag_list() if arguments.at(b"(") else arguments.flags()
     bits, names = flags(words)
     if names and not session.settings.keywords:
         raise CommandFailed(No("Keywords are not enabled on this server."))

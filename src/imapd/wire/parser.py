@@ -218,6 +218,16 @@ class Parser:
     def flag_list(self) -> list[str]:
         return self.parenthesised(self.flag, empty=True)
 
+    def flags(self) -> list[str]:
+        """``flag *(SP flag)``, of STORE alone."""
+        found = [self.flag()]
+        while not self.at_end():
+            self.sp()
+            found.append(self.flag())
+            if len(found) > _MAX_LIST:
+                raise self.fail("list too long")
+        return found
+
     def date(self) -> datetime.date:
         """``date``: with or without quotes."""
         quoted = self._try_byte(b'"')

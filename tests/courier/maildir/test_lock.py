@@ -174,6 +174,28 @@ def test_each_call_failing(tmp_path: Path) -> None:
         work(folder)
 
 
+def test_lock_that_can_t_be_looked_at(
+    maildir: Path, lock_file: Path, sleeper: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look that fails at the end of a vain wait hides nothing and keeps no descriptor open."""
+    lock_file.write_text(f"{sleeper}:{HOST}")
+    looks = os.lstat
+    monkeypatch.setattr(os, "lstat", lambda path: unlooked(path, lock_file, looks))
+    before = os.listdir("/proc/self/fd")
+
+    with pytest.raises(LockTimeout):
+        FolderLock(str(maildir), deadline_s=0.0).acquire()
+
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+    assert os.listdir(maildir / "tmp") == [lock_file.name]
+
+
+def unlooked(path: str, never: Path, look: Callable[[str], os.stat_result]) -> os.stat_result:
+    if path == str(never):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+    return look(path)
+
+
 def test_answer_of_link_lost(maildir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """NFS may report EEXIST for a link that was made: the count of names tells."""
     link = os.link

@@ -6,6 +6,7 @@ says what a hostile login process would say, and sees all that master answers.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -88,8 +89,10 @@ class Puppet:
         return is_alive(self.pid)
 
     def die(self) -> None:
+        """End, unless master has ended it already for what it said."""
         self.control.close()
-        os.kill(self.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
 
 
 @dataclass

@@ -44,6 +44,7 @@ def selected(maildir: Path, driven: Driven) -> Driven:
         "4 FLAGS (a)",
         "1,4294967295 FLAGS (a)",
         "1 FLAGS (" + "a " * 6000 + "a)",
+        "1 FLAGS " + "a " * 6000 + "a",
     ],
 )
 def test_nothing_is_changed_by_what_is_malformed(

@@ -271,6 +271,7 @@ def test_list_without_end() -> None:
     """A list of more parts than any client has is refused while it is read."""
     refused(b"(" + b"a " * 6000 + b"a)", Parser.flag_list)
     refused(b"(" * 100_000, Parser.flag_list)
+    refused(b"a " * 6000 + b"a", Parser.flags)
 
 
 @pytest.mark.parametrize(
