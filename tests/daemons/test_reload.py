@@ -86,14 +86,39 @@ def test_reload_of_another_port(site: Site) -> None:
 
     daemon.wait_until_it_serves()
 
-    def is_closed() -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", old), 30).close()
-        except ConnectionRefusedError:
-            return True
-        return False
+    wait_until(lambda: not is_open("127.0.0.1", old))
 
-    wait_until(is_closed)
+
+@pytest.mark.parametrize(("before", "after"), [("0", "127.0.0.1"), ("127.0.0.1", "0")])
+def test_reload_of_another_address(site: Site, before: str, after: str) -> None:
+    """On the same port: the new one takes over, the old one is closed, nobody is refused."""
+    daemon = site.start(ADDRESS=before)
+    kept = daemon.session()
+    site.write_settings(PORT=str(daemon.port), ADDRESS=after)
+    refused = []
+
+    def is_changed() -> bool:
+        try:
+            daemon.raw().close()
+        except ConnectionRefusedError as error:
+            refused.append(error)
+        return is_open("127.0.0.2", daemon.port) == (after == "0")
+
+    daemon.signal(signal.SIGHUP)
+
+    wait_until(is_changed)
+    daemon.session().close()
+    assert refused == []
+    assert "WARN" not in daemon.log
+    assert b" OK " in kept.command("NOOP")[-1]
+
+
+def is_open(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), 30).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(

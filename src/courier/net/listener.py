@@ -11,8 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from courier.setting_reader import Port
-
 Address = IPv4Address | IPv6Address
 
 _IP_FREEBIND = 15  # socket.IP_FREEBIND of Linux has no name in Python
@@ -36,67 +34,65 @@ class Endpoint:
         return f"{self.address}.{self.port}" if self.address else str(self.port)
 
 
-def endpoints(
-    ports: Sequence[Port], default: Address | None, setting: str = "PORT"
-) -> tuple[Endpoint, ...]:
-    """Complete the ports of a setting by the default address; repeated ones count once."""
-    return tuple(
-        dict.fromkeys(
-            Endpoint(port.number, _none_if_all(port.address or default), setting) for port in ports
-        )
-    )
-
-
-def _none_if_all(address: Address | None) -> Address | None:
-    # `::` takes IPv4 too, unless the system is set otherwise: it means what 0 means.
-    return None if address == IPv6Address("::") else address
-
-
 # --- Binding --------------------------------------------------------------------------------------
 
 
-def bind(wanted: Iterable[Endpoint], backlog: int = socket.SOMAXCONN) -> list[socket.socket]:
+def bind(
+    wanted: Iterable[Endpoint],
+    beside: Sequence[socket.socket] = (),
+    backlog: int = socket.SOMAXCONN,
+) -> list[socket.socket]:
     """Bind and listen; either all or none.
+
+    ``beside``: sockets of ours on the same ports, at wider or narrower addresses, that are not in
+    the way: the caller is about to close them, and until then no client is refused.
 
     Raises:
         ListenError: one of them is impossible, which is said with its setting.
     """
     bound: list[socket.socket] = []
     try:
+        for one in beside:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         for endpoint in wanted:
-            bound.append(_bind_one(endpoint, backlog))
+            bound.append(_bind_one(endpoint, backlog, shared=bool(beside)))
     except BaseException:
         for one in bound:
             one.close()
         raise
+    finally:
+        for one in (*beside, *bound):
+            if one.fileno() >= 0:  # nobody else may join them
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
     return bound
 
 
-def _bind_one(endpoint: Endpoint, backlog: int) -> socket.socket:
+def _bind_one(endpoint: Endpoint, backlog: int, *, shared: bool) -> socket.socket:
     try:
         if endpoint.address is None:
-            return _bind_everywhere(endpoint.port, backlog)
-        return _listening(endpoint.address, endpoint.port, backlog)
+            return _bind_everywhere(endpoint.port, backlog, shared=shared)
+        return _listening(endpoint.address, endpoint.port, backlog, shared=shared)
     except OSError as error:
         raise ListenError(
             f"{endpoint.setting}: {endpoint}: can't listen there: {error.strerror or error}"
         ) from error
 
 
-def _bind_everywhere(port: int, backlog: int) -> socket.socket:
+def _bind_everywhere(port: int, backlog: int, *, shared: bool) -> socket.socket:
     try:
-        return _listening(IPv6Address("::"), port, backlog)
+        return _listening(IPv6Address("::"), port, backlog, shared=shared)
     except OSError as error:
         if error.errno not in _NO_IPV6:
             raise
-        return _listening(IPv4Address("0.0.0.0"), port, backlog)
+        return _listening(IPv4Address("0.0.0.0"), port, backlog, shared=shared)
 
 
-def _listening(address: Address, port: int, backlog: int) -> socket.socket:
+def _listening(address: Address, port: int, backlog: int, *, shared: bool) -> socket.socket:
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     one = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
     try:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
         one.setsockopt(socket.SOL_IP, _IP_FREEBIND, 1)  # an address that comes up later is fine
         if family == socket.AF_INET6:
             one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
@@ -123,12 +119,12 @@ def complete(
     inherited: Iterable[socket.socket],
     wanted: Sequence[Endpoint],
     bound_before: Iterable[socket.socket] = (),
-    backlog: int = socket.SOMAXCONN,
 ) -> Inherited:
     """Hold a service manager's sockets against the settings: bind what is missing, warn of the rest.
 
     Inherited sockets that no setting asks for are served all the same: the administrator set them
-    up. Those that an earlier call bound are left out then, and the caller closes them.
+    up. Of those that an earlier call bound (``bound_before``) the ones that are still asked for
+    are kept; the caller closes the others, in whose place new ones listen by then.
 
     Raises:
         ListenError: a missing one can't be bound. The inherited ones stay open.
@@ -149,37 +145,30 @@ def complete(
         for one in served
         if not any(_overlaps(one, endpoint) for endpoint in wanted)
     ]
-    is_managed = bool(served)
-    whose = "the service manager's" if is_managed else "until a restart the former"
-    served += [one for one in bound_before if any(_overlaps(one, endpoint) for endpoint in wanted)]
-
-    missing = []
+    missing, ours = [], list(bound_before)
+    kept: list[socket.socket] = []
     for endpoint in wanted:
         exact = [one for one in served if _serves(one, endpoint)]
         near = [one for one in served if _overlaps(one, endpoint)]
+        same = [one for one in ours if _serves(one, endpoint)]
         if exact and _is_whole(exact, endpoint):
             continue
         if near:
             warnings.append(
-                f"{endpoint.setting}: {endpoint}: {whose} socket listens on "
+                f"{endpoint.setting}: {endpoint}: the service manager's socket listens on "
                 f"{', '.join(map(name, near))} instead"
             )
+        elif same:
+            kept += same
         else:
             missing.append(endpoint)
-    bound = bind(missing, backlog)
+    bound = bind(missing, [one for one in ours if any(_overlaps(one, new) for new in missing)])
     warnings += [
         f"{one.setting}: {one}: not among the service manager's sockets; listening there too"
         for one in missing
-        if is_managed
+        if served
     ]
-    return Inherited((*served, *bound), tuple(warnings))
-
-
-def still_wanted(
-    sockets: Iterable[socket.socket], wanted: Sequence[Endpoint]
-) -> list[socket.socket]:
-    """Those of a daemon's own sockets that endpoints ask for, or that are in the way of theirs."""
-    return [one for one in sockets if any(_overlaps(one, endpoint) for endpoint in wanted)]
+    return Inherited((*served, *kept, *bound), tuple(warnings))
 
 
 def _is_listening(one: socket.socket) -> bool:

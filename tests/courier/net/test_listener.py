@@ -12,8 +12,7 @@ from ipaddress import ip_address
 import pytest
 
 from courier.net import listener
-from courier.net.listener import Endpoint, ListenError, bind, complete, endpoints
-from courier.setting_reader import Port, ports
+from courier.net.listener import Endpoint, ListenError, bind, complete
 
 
 @pytest.fixture
@@ -52,20 +51,6 @@ def everywhere(port: int) -> Endpoint:
 
 def at(host: str, port: int, setting: str = "PORT") -> Endpoint:
     return Endpoint(port, ip_address(host), setting)
-
-
-# --- Settings -----------------------------------------------------------------------------------
-
-
-def test_endpoints_take_the_default_address() -> None:
-    """Items without an address get ADDRESS; `::` means all; what is said twice counts once."""
-    wanted = endpoints(ports("143,::1.144,192.0.2.1.145,143"), ip_address("192.0.2.9"), "SSLPORT")
-
-    assert wanted == (
-        at("192.0.2.9", 143, "SSLPORT"), at("::1", 144, "SSLPORT"), at("192.0.2.1", 145, "SSLPORT")
-    )  # fmt: skip
-    assert endpoints((Port(143), Port(143, ip_address("::"))), None) == (everywhere(143),)
-    assert list(map(str, endpoints(ports("143,::1.144"), None))) == ["143", "::1.144"]
 
 
 # --- Binding ------------------------------------------------------------------------------------
@@ -268,14 +253,46 @@ def test_socket_bound_before_that_is_wanted_no_more() -> None:
     dropped.close()
 
 
-def test_socket_bound_before_on_all_addresses() -> None:
-    """Where a narrower one can't be bound beside it, it stays, and the administrator is told."""
-    [former] = listener.bind([Endpoint(0, ip_address("0.0.0.0"), "PORT")])
-    wanted = [Endpoint(former.getsockname()[1], ip_address("127.0.0.1"), "PORT")]
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("0.0.0.0", "127.0.0.1"),
+        (None, "127.0.0.1"),
+        (None, "::1"),
+        ("127.0.0.1", None),
+        ("::1", None),
+    ],
+)
+def test_socket_bound_before_at_a_wider_or_narrower_address(
+    closing: ExitStack, before: str | None, after: str | None
+) -> None:
+    """A new one takes its place: at no moment is a client refused, at none may others join."""
+    [former] = keep(closing, bind([Endpoint(0, before and ip_address(before), "PORT")]))
+    wanted = Endpoint(port_of(former), after and ip_address(after), "PORT")
 
-    completed = listener.complete([], wanted, [former])
+    completed = complete([], [wanted], [former])
 
-    assert completed.sockets == (former,)
-    [warning] = completed.warnings
-    assert "until a restart the former socket listens on 0.0.0.0." in warning
+    [new] = keep(closing, list(completed.sockets))
+    assert completed.warnings == ()
+    assert new is not former
+    assert listener.name(new) == f"{after or '::'}.{port_of(former)}"
     former.close()
+    family = socket.AF_INET6 if "::1" in (before, after) else socket.AF_INET
+    with socket.socket(family) as client:
+        client.connect(("::1" if family == socket.AF_INET6 else "127.0.0.1", wanted.port))
+    with pytest.raises(ListenError):
+        bind([wanted])
+
+
+def test_socket_bound_before_stays_if_a_new_one_can_t_be_bound(closing: ExitStack) -> None:
+    """Nothing changes then, and what was bound beside it is closed again."""
+    [former] = keep(closing, bind([everywhere(0)]))
+    busy = listening(closing, "127.0.0.1")
+    wanted = [at("127.0.0.1", port_of(former)), at("127.0.0.1", port_of(busy))]
+
+    with pytest.raises(ListenError, match=f"{port_of(busy)}: can't listen there"):
+        complete([], wanted, [former])
+
+    with socket.create_connection(("127.0.0.1", port_of(former))):
+        former.settimeout(5)
+        former.accept()[0].close()
