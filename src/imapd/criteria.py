@@ -18,6 +18,7 @@ from courier.maildir.numberset import NumberSet
 from courier.maildir.view import View
 from courier.message import charset, text
 from courier.message import date as message_date
+from courier.message.collation import Needle
 from courier.message.message import Message
 from imapd.completion import Bad, CommandFailed, No
 from imapd.wire.parser import Parser, SequenceSet
@@ -192,9 +193,9 @@ class _Reader:
             return Criterion(Cost.BODY, lambda c: text.message_contains(c.message, needle))
         raise self._arguments.fail("search-key")
 
-    def _needle(self) -> str:
-        """A string to search for, folded as the searched text is."""
-        return text.fold(self._arguments.astring().decode(self._encoding, "replace"))
+    def _needle(self) -> Needle:
+        """A string to search for."""
+        return Needle(self._arguments.astring().decode(self._encoding, "replace"))
 
 
 def _all(keys: Sequence[Criterion]) -> Criterion:

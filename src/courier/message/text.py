@@ -1,8 +1,7 @@
 """The text of a message, as SEARCH and SORT look at it (RFC 9051 6.4.4, RFC 5256 2.1).
 
 Fields are unfolded and decoded, bodies are freed of their transfer encoding and charset; what cannot be
-decoded becomes U+FFFD. Texts are compared as ``fold`` leaves them: lower case, runs of white space one
-space. Markup is text.
+decoded becomes U+FFFD. How texts are compared is `collation`'s business. Markup is text.
 """
 
 from __future__ import annotations
@@ -12,40 +11,28 @@ from binascii import a2b_qp
 from collections.abc import Iterator
 
 from courier.message import address, charset, encoded, header
+from courier.message.collation import Needle, casemap
 from courier.message.message import Message
 from courier.message.mime import Part
 
 ADDRESS_FIELDS = frozenset((b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc"))
 
-_BLANKS = re.compile("[ \t\r\n]+")
+# What SEARCH asks.
 
 
-def fold(text: str) -> str:
-    """Return text for comparison: lower case, runs of blanks one space, none at the ends.
-
-    Sigma has one small form only, or where a word ends would matter.
-    """
-    if not text.isascii():
-        text = text.replace("\u03a3", "\u03c3")
-    return _BLANKS.sub(" ", text.lower()).strip(" ")
-
-
-# What SEARCH asks. ``needle`` is folded.
-
-
-def field_contains(message: Message, name: bytes, needle: str) -> bool:
+def field_contains(message: Message, name: bytes, needle: Needle) -> bool:
     """HEADER, and FROM, TO, CC, BCC, SUBJECT: the message's own fields, not those of its parts."""
-    return any(needle in fold(value) for value in values(message, name))
+    return any(needle.is_in(value) for value in values(message, name))
 
 
-def body_contains(message: Message, needle: str) -> bool:
+def body_contains(message: Message, needle: Needle) -> bool:
     """BODY: the text of parts, each on its own."""
-    return any(needle in fold(body) for body in bodies(message))
+    return any(needle.is_in(body) for body in bodies(message))
 
 
-def message_contains(message: Message, needle: str) -> bool:
+def message_contains(message: Message, needle: Needle) -> bool:
     """TEXT: header lines as ``name: value``, also of parts and embedded messages, and BODY."""
-    if any(needle in fold(line) for line in header_lines(message)):
+    if any(needle.is_in(line) for line in header_lines(message)):
         return True
     return body_contains(message, needle)
 
@@ -112,27 +99,28 @@ def _parts(root: Part) -> Iterator[Part]:
         waiting.extend(reversed(part.children))
 
 
-_BLOB = re.compile(r"\[[^][]*\]\s*")
-_RE_FW = re.compile(r"(?:RE|FWD?)\s*(?:\[[^][]*\]\s*)?:\s*")
+_SPACES = re.compile("[ \t\r\n]+")
+_BLOB = re.compile(r"\[[^][]*\][ ]*")
+_RE_FW = re.compile(r"(?:RE|FWD?)[ ]*(?:\[[^][]*\][ ]*)?:[ ]*", re.ASCII | re.IGNORECASE)
 _MAX_SUBJECT = 8192
 
 
 def base_subject(subject: str) -> tuple[str, bool]:
     """Return the base subject of a decoded subject, and whether it was a reply or forwarded.
 
-    RFC 5256 2.1, in upper case as i;unicode-casemap compares it.
+    RFC 5256 2.1, the base mapped as it is ordered.
     """
-    text = _upper(" ".join(subject[:_MAX_SUBJECT].split()))
+    text = _SPACES.sub(" ", subject[:_MAX_SUBJECT]).strip(" ")
     is_reply = False
     while True:
-        while text.endswith("(FWD)"):
-            text = text[:-5].rstrip()
+        while text[-5:].upper() == "(FWD)":
+            text = text[:-5].rstrip(" ")
             is_reply = True
         text, found = _without_leader(text)
         is_reply = is_reply or found
-        if not (text.startswith("[FWD:") and text.endswith("]")):
-            return text, is_reply
-        text = text[5:-1].strip()
+        if not (text[:5].upper() == "[FWD:" and text.endswith("]")):
+            return casemap(text), is_reply
+        text = text[5:-1].strip(" ")
         is_reply = True
 
 
@@ -150,10 +138,3 @@ def _without_leader(text: str) -> tuple[str, bool]:
             return text[at:] or text[last:], found
         at = leader.end()
         found = True
-
-
-def _upper(text: str) -> str:
-    """Map each character to one of upper case, if it has one."""
-    if text.isascii():
-        return text.upper()
-    return "".join([upper if len(upper := letter.upper()) == 1 else letter for letter in text])
