@@ -146,6 +146,11 @@ def tls_failed(peer: Peer, reason: str) -> None:
     _write(f"INFO: ip=[{_safe(peer.ip)}], {_safe(reason)}")
 
 
+def not_proxied(peer: Peer, reason: str) -> None:
+    # Courier: the reason alone.
+    _write(f"INFO: {_safe(reason)}, {_where(peer)}")
+
+
 def died(what: str, pid: int, how: str) -> None:
     """One of our own processes ended as it should not."""
     _write(f"ERR: {what} {pid} died: {_safe(how)}")

@@ -252,24 +252,30 @@ def _login_ids(settings: Settings) -> Ids:
 
 def _plan(settings: Settings, one: Service, ids: Ids) -> Plan:
     options = one.tls
+    for_client = imapd_settings.ForClient(settings, log.warn)
 
     def prepare_login() -> PreparedLogin:
         contexts = None if options is None else Contexts.load(options)
 
         def make_login(stranger: Stranger) -> LoginSteps:
-            return Login(settings, stranger, has_tls=contexts is not None).run()
+            return Login(
+                for_client(stranger.environment), stranger, has_tls=contexts is not None
+            ).run()
 
-        return PreparedLogin(make_login, contexts, one.is_tls)
+        return PreparedLogin(make_login, contexts, one.is_tls, one.tcpd_options.proxied)
 
     def prepare_session() -> MakeSession:
         store = Store(Options(settings.use_locks, bool(settings.keywords), settings.fsync))
-        return lambda request: _session(settings, store, request)
+        return lambda request: _session(for_client(request.environment), store, request)
 
     return Plan(
         max_daemons=one.max_daemons,
         max_per_ip=one.max_per_ip,
         max_per_c=one.max_per_c,
+        warn_at=one.warn_at,
         access_file=one.access or Path(os.devnull),
+        access_local=one.tcpd_options.access_local,
+        deny_message=one.tcpd_options.deny_message,
         login_processes=settings.login_processes,
         login_ids=ids,
         login_root=str(EMPTY),

@@ -7,10 +7,12 @@ daemons, imapd and imapd-ssl, read both files, each its own one last. The TLS_* 
 
 # ruff: noqa: RUF009  a call per field is how this table is written
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from courier import log, paths, shell, tcpd_options
 from courier import setting_reader as read
@@ -20,7 +22,7 @@ from courier.shell import Assignment, Origin
 from courier.tcpd_options import TcpdOptions
 from courier.tls_settings import OLD_PROTOCOLS, TlsSettings
 
-__all__ = ["Purge", "Settings", "SettingsError", "from_environment", "load"]
+__all__ = ["ForClient", "Purge", "Settings", "SettingsError", "from_environment", "load"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +259,53 @@ def load(files: Sequence[Path], warn: Callable[[str], None] = log.warn) -> Setti
     for name, text in _without_effect(settings):
         warn(f"{settings.origins[name]}: {name}: {text}")
     return settings
+
+
+class ForClient:
+    """Settings with what the access file assigns to a client, which Courier puts into the
+    environment of the login program and so of the session.
+
+    What concerns the daemon as a whole (ports, limits, certificates) can't be assigned there. A
+    value that can't be meant is told to ``warn`` and changes nothing.
+    """
+
+    #: Settings of the daemon that a log-in reads.
+    _OF_LOGIN = frozenset({"auth_service", "starttls", "tls_required"})
+
+    def __init__(self, settings: Settings, warn: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._warn = warn
+        self._made: dict[tuple[tuple[str, str], ...], Settings] = {}  # one for each record
+
+    def __call__(self, environment: Mapping[str, str]) -> Settings:
+        if not environment:
+            return self._settings
+        key = tuple(sorted(environment.items()))
+        if key not in self._made:
+            self._made[key] = self._with(environment)
+        return self._made[key]
+
+    def _with(self, environment: Mapping[str, str]) -> Settings:
+        found: dict[str, Any] = {}  # Any: each field's own type
+        declared = table(Settings)
+        origin = Origin("access file")
+        for name, value in environment.items():
+            # Courier's start script hands this one on under another name.
+            known = "IMAPDSTARTTLS" if name == "IMAP_STARTTLS" else name
+            try:
+                read = values(Settings, {known: Assignment(value, origin)}, for_daemon=True)
+            except SettingsError as error:
+                self._warn(str(error))
+                continue
+            found |= {
+                field: value
+                for field, value in read.items()
+                if field in self._OF_LOGIN or not declared[field].by_daemon
+            }
+        if "auth_service" in found:
+            found["auth_service"] = {**self._settings.auth_service, **found["auth_service"]}
+        all_variables = {**self._settings.environment, **environment}
+        return dataclasses.replace(self._settings, **found, environment=all_variables)
 
 
 def _without_effect(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -14,23 +14,27 @@ SECURITY
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import signal
 import socket
 import sys
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from courier import log
 from courier.log import Peer
 from courier.net import listener
+from courier.net.proxy_protocol import Header, ProxyError
 from courier.net.tls import Contexts, TlsError, TlsStream
-from courier.process import channel, privileges
+from courier.process import arrival, channel, privileges
+from courier.process.arrival import HeaderReader
 from courier.process.channel import ChannelClosed
-from courier.process.message import Kind, LoginRequest, kind_of, number_of
+from courier.process.message import Kind, LoginRequest, environment_of, kind_of, number_of
 from courier.process.privileges import Ids
 from courier.process.request import ClientGone, Receive, ShuttingDown, Wake
+from courier.tcpd_options import Proxied
 
 #: Seconds without progress in writing after which a client is given up.
 _STALLED_S = 60.0
@@ -41,6 +45,8 @@ _READ_AT_ONCE = 32_768
 #: Seconds after the stop in which goodbyes are written: more than a worker takes.
 _GRACE_S = 4.0
 _ACCEPTED_AT_ONCE = 50
+#: Connections whose PROXY header has not come. Nobody counts them yet.
+_MAX_ARRIVING = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +95,8 @@ class Stranger:
     local_ip: str
     local_port: int
     tls: TlsStream | None = None
+    #: What the access file assigns to this client.
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 LoginSteps = Generator["bytes | Receive | Authenticate | Pause | StartTls", Any, None]
@@ -103,6 +111,8 @@ class PreparedLogin:
     make_login: MakeLogin
     contexts: Contexts | None  # None: no TLS
     tls_from_start: bool
+    #: Where connections begin with a PROXY header.
+    proxied: tuple[Proxied, ...] = ()
 
 
 def run(
@@ -149,10 +159,13 @@ class _Process:
         self.make_login = prepared.make_login
         self.contexts = prepared.contexts
         self.tls_from_start = prepared.tls_from_start
+        self._proxied = prepared.proxied
         self._control = control
         self._listeners = list(listeners)
         self._is_isolated = is_isolated
         self._numbers = itertools.count(1)
+        #: Their PROXY header is read.
+        self._arriving: dict[int, tuple[socket.socket, HeaderReader]] = {}
         self._asking: dict[int, tuple[socket.socket, Stranger]] = {}  # may these stay?
         self._connections: dict[int, _Connection] = {}
         self.buffer = memoryview(bytearray(_READ_AT_ONCE))  # what is read is taken at once
@@ -178,7 +191,7 @@ class _Process:
                 log.error("cannot accept", listening.getsockname(), error)
                 self._rest(listening)
                 return
-            self._ask(client, address)
+            self._arrive(client, address)
         if self._is_isolated:
             self._drain()
 
@@ -191,10 +204,9 @@ class _Process:
         if self._listens:
             self.loop.add_reader(listening.fileno(), self._accept, listening)
 
-    def _ask(self, client: socket.socket, address: Sequence[Any]) -> None:
-        """Ask master whether the limits allow one more."""
+    def _arrive(self, client: socket.socket, address: Sequence[Any]) -> None:
+        """Learn where a connection comes from and goes to."""
         client.setblocking(False)
-        number = next(self._numbers)
         try:
             local = client.getsockname()
             client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -203,8 +215,44 @@ class _Process:
             client.close()
             return
         peer = Peer(listener.ip_text(str(address[0])), str(address[1]))
-        self._asking[number] = (client, Stranger(peer, str(local[0]), int(local[1])))
-        self.tell(Kind.ADMIT, number, peer.ip.encode(), str(peer.port).encode())
+        stranger = Stranger(peer, str(local[0]), int(local[1]))
+        here = Peer(listener.ip_text(stranger.local_ip), stranger.local_port)
+        timeout_s = arrival.header_timeout_s(self._proxied, stranger.local_ip, stranger.local_port)
+        if timeout_s is None:
+            self._ask(next(self._numbers), client, stranger, here)
+        elif len(self._arriving) >= _MAX_ARRIVING:
+            client.close()
+        else:
+            self._read_header(client, stranger, here, timeout_s)
+
+    def _read_header(
+        self, client: socket.socket, stranger: Stranger, here: Peer, timeout_s: float
+    ) -> None:
+        """Have the proxy say who its client is; without that it is nobody's."""
+        number = next(self._numbers)
+        if self._is_isolated:  # it may take its time, and others don't wait for it
+            self.tell(Kind.FULL, 0)
+
+        def done(outcome: Header | ProxyError) -> None:
+            del self._arriving[number]
+            if isinstance(outcome, ProxyError):
+                log.not_proxied(stranger.peer, str(outcome))
+                client.close()
+                self._leave_if_done()
+                return
+            if outcome.source is not None and outcome.destination is not None:
+                stranger.peer = Peer(outcome.source.ip, str(outcome.source.port))
+                stranger.local_ip = outcome.destination.ip
+                stranger.local_port = outcome.destination.port
+            self._ask(number, client, stranger, here)
+
+        self._arriving[number] = (client, HeaderReader(self.loop, client, timeout_s, done))
+
+    def _ask(self, number: int, client: socket.socket, stranger: Stranger, here: Peer) -> None:
+        """Ask master whether access file and limits allow one more; ``here``: where it arrived."""
+        self._asking[number] = (client, stranger)
+        addresses = (stranger.peer.ip, stranger.peer.port, here.ip, here.port)
+        self.tell(Kind.ADMIT, number, *(str(part).encode() for part in addresses))
 
     def tell(self, kind: Kind, number: int, *more: bytes) -> None:
         try:
@@ -238,21 +286,32 @@ class _Process:
             self._drain()
         elif kind in (Kind.ADMITTED, Kind.REFUSED):
             asking = self._asking.pop(number_of(fields), None)
-            if asking is not None:
-                self._begin(number_of(fields), *asking, is_admitted=kind is Kind.ADMITTED)
+            if asking is None:
+                return
+            if kind is Kind.ADMITTED:
+                self._begin(number_of(fields), *asking, environment_of(fields[2]))
+            else:
+                self._turn_away(asking[0], fields[2] if len(fields) > 2 else b"")
         else:
             connection = self._connections.get(number_of(fields))
             if connection is not None:
                 text = fields[2].decode("utf-8", "replace") if len(fields) > 2 else ""
                 connection.answered(Answer(kind, text))
 
+    def _turn_away(self, client: socket.socket, text: bytes) -> None:
+        with contextlib.suppress(OSError):
+            client.send(text)
+        client.close()
+        self._leave_if_done()
+
     def _begin(
-        self, number: int, client: socket.socket, stranger: Stranger, *, is_admitted: bool
+        self,
+        number: int,
+        client: socket.socket,
+        stranger: Stranger,
+        environment: Mapping[str, str],
     ) -> None:
-        if not is_admitted:
-            client.close()
-            self._leave_if_done()
-            return
+        stranger.environment = environment
         connection = _Connection(self, number, stranger)
         self._connections[number] = connection
         connection.started = self.loop.create_task(connection.start(client))
@@ -280,11 +339,15 @@ class _Process:
         self._drain()
         for connection in list(self._connections.values()):
             connection.stop()
+        for client, header in self._arriving.values():
+            header.cancel()
+            client.close()
+        self._arriving.clear()
         is_busy = bool(self._connections or self._asking)
         self.loop.call_later(_GRACE_S if is_busy else 0.0, self._leave)
 
     def _leave_if_done(self) -> None:
-        if not self._listens and not self._connections and not self._asking:
+        if not (self._listens or self._connections or self._asking or self._arriving):
             self.loop.call_later(0.05, self._leave)
 
     def _leave(self) -> None:

@@ -23,7 +23,7 @@ import signal
 import socket
 import time
 import zlib
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -33,7 +33,7 @@ from courier.auth.client import Exchange, complaints
 from courier.auth.reply import Outcome, Rejected, Temporary
 from courier.auth.request import Authenticate, Lookup, Refused, Request
 from courier.log import Peer
-from courier.net.access import AccessFile, Denied
+from courier.net.access import AccessFile, Allowed, Denied
 from courier.net.limits import Admitted, Limits
 from courier.process import activation, channel, login, privileges, worker
 from courier.process.channel import ChannelClosed
@@ -44,7 +44,8 @@ from courier.process.message import (
     SessionRequest,
     kind_of,
     number_of,
-    peer_of,
+    packed_environment,
+    peers_of,
 )
 from courier.process.plan import Plan
 from courier.process.privileges import Ids
@@ -89,6 +90,7 @@ class _Admission:
 
     peer: Peer
     place: Admitted
+    environment: Mapping[str, str]  # of the access file
 
 
 @dataclass(slots=True)
@@ -144,7 +146,9 @@ class Master:
         plan, listeners = load(inherited)
         self._plan = plan
         self._listeners = list(listeners)
-        self._limits = Limits(plan.max_daemons, plan.max_per_ip, plan.max_per_c)
+        self._limits = Limits(
+            plan.max_daemons, plan.max_per_ip, plan.max_per_c, warn_at=plan.warn_at
+        )
         self._access = _access(plan)
         self._selector = selectors.DefaultSelector()
         self._logins: dict[int, _Login] = {}
@@ -413,6 +417,8 @@ class Master:
             self._admit(child, fields)
         elif kind is Kind.READY:
             self._has_started(child)
+        elif kind is Kind.FULL:
+            self._replace_busy(child)
         elif kind is Kind.RELEASE:
             self._release(child, number_of(fields))
         elif kind is Kind.LOGIN and descriptor is not None:
@@ -421,16 +427,14 @@ class Master:
             raise ChannelClosed("unexpected message")
 
     def _admit(self, child: _Login, fields: list[bytes]) -> None:
-        number, peer = number_of(fields), peer_of(fields)
+        number, (peer, local) = number_of(fields), peers_of(fields)
         if number in child.connections:
             raise ChannelClosed("number in use")
-        if child.is_isolated and child.listens:  # it accepts no more, and another has to
-            child.listens = False
-            self._replace_login()
-        access = self._access.remote(peer.ip)
+        self._replace_busy(child)
+        access, text = self._may_connect(peer, local)
         if isinstance(access, Denied):
             log.line(f"INFO: access denied by {access.key} of the access file, ip=[{peer.ip}]")
-            self._answer(child, Kind.REFUSED, number)
+            self._answer(child, Kind.REFUSED, number, text)
             return
         place = self._limits.admit(peer.ip, child.pid, access.max_per_ip)
         if not isinstance(place, Admitted):
@@ -440,8 +444,28 @@ class Master:
         notice = self._limits.notice(time.monotonic())
         if notice is not None:
             log.line(notice)
-        child.connections[number] = _Admission(peer, place)
-        self._answer(child, Kind.ADMITTED, number)
+        child.connections[number] = _Admission(peer, place, access.environment)
+        self._answer(child, Kind.ADMITTED, number, packed_environment(access.environment))
+
+    def _replace_busy(self, child: _Login) -> None:
+        """Start another in the place of a login process that serves its only connection."""
+        if child.is_isolated and child.listens:
+            child.listens = False
+            self._replace_login()
+
+    def _may_connect(self, peer: Peer, local: Peer) -> tuple[Allowed | Denied, bytes]:
+        """Ask the access file; give its word, and what a client that is denied hears."""
+        assigned: Mapping[str, str] = {}
+        if self._plan.access_local:
+            access = self._access.local(local.ip, int(local.port))
+            if isinstance(access, Denied):
+                return access, b""  # Courier: no text here
+            assigned = access.environment
+        access = self._access.remote(peer.ip)
+        if isinstance(access, Denied):
+            text = self._plan.deny_message
+            return access, f"{text}\n".encode() if text else b""
+        return Allowed({**assigned, **access.environment}), b""
 
     def _release(self, child: _Login, number: int) -> None:
         pending = child.waiting.pop(number, None)
@@ -584,6 +608,7 @@ class Master:
             unread=pending.request.unread,
             protocol=pending.request.protocol.decode("ascii", "replace"),
             tls=pending.request.tls,
+            environment=admission.environment,
         )
         try:
             serving = self._pass_on(request, ids, pending.client)
@@ -680,7 +705,9 @@ class Master:
                     listener.close()
             self._plan, self._listeners = plan, list(listeners)
             self._stamp = plan.stamp()
-            self._limits.set(plan.max_daemons, plan.max_per_ip, plan.max_per_c)
+            self._limits.set(
+                plan.max_daemons, plan.max_per_ip, plan.max_per_c, warn_at=plan.warn_at
+            )
             _allow_descriptors(plan.max_daemons)
             self._access.close()
             self._access = _access(plan)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import enum
 import ipaddress
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from courier.log import Peer
 from courier.process.channel import ChannelClosed
@@ -24,12 +24,13 @@ class Kind(enum.Enum):
 
     # login → master
     READY = b"ready"  # all is loaded
-    ADMIT = b"admit"  # number, ip, port
+    ADMIT = b"admit"  # number, ip, port; local ip, local port
+    FULL = b"full"  # 0: accepts no more
     RELEASE = b"release"  # number
     LOGIN = b"login"  # LoginRequest; the client's descriptor
     # master → login
-    ADMITTED = b"admitted"  # number
-    REFUSED = b"refused"  # number
+    ADMITTED = b"admitted"  # number, environment
+    REFUSED = b"refused"  # number, text
     TAKEN = b"taken"  # number: a worker serves the client
     REJECTED = b"rejected"  # number: wrong credentials
     TEMPORARY = b"temporary"  # number: nobody can tell now
@@ -60,16 +61,34 @@ def number_of(fields: Sequence[bytes]) -> int:
     return int(fields[1])
 
 
-def peer_of(fields: Sequence[bytes]) -> Peer:
-    """Read ADMIT's address. Raises ChannelClosed."""
-    if len(fields) != 4 or b"%" in fields[2] or not _PORT.fullmatch(fields[3]):
+def peers_of(fields: Sequence[bytes]) -> tuple[Peer, Peer]:
+    """Read ADMIT's two addresses, the client's and the one it came to. Raises ChannelClosed."""
+    if len(fields) != 6:
+        raise ChannelClosed("malformed address")
+    return _peer(fields[2], fields[3]), _peer(fields[4], fields[5])
+
+
+def _peer(ip: bytes, port: bytes) -> Peer:
+    if b"%" in ip or not _PORT.fullmatch(port):
         raise ChannelClosed("malformed address")
     try:
-        ip = fields[2].decode("ascii")
-        ipaddress.ip_address(ip)
+        text = ip.decode("ascii")
+        ipaddress.ip_address(text)
     except ValueError:
         raise ChannelClosed("malformed address") from None
-    return Peer(ip, fields[3].decode("ascii"))
+    return Peer(text, port.decode("ascii"))
+
+
+def packed_environment(environment: Mapping[str, str]) -> bytes:
+    """Write what the access file assigns to a connection as one field."""
+    pairs = (f"{name}={value}" for name, value in environment.items())
+    return "\0".join(pairs).encode("utf-8", "surrogateescape")
+
+
+def environment_of(field: bytes) -> Mapping[str, str]:
+    """Read what `packed_environment` wrote."""
+    pairs = field.decode("utf-8", "surrogateescape").split("\0") if field else ()
+    return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +154,8 @@ class SessionRequest:
     unread: bytes
     protocol: str
     tls: bool
+    #: What the access file assigns to this client.
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def fields(self) -> list[bytes]:
         texts = (
@@ -153,12 +174,13 @@ class SessionRequest:
             *(text.encode("utf-8", "surrogateescape") for text in texts),
             self.greeting,
             self.unread,
+            packed_environment(self.environment),
         ]
 
     @classmethod
     def of(cls, fields: Sequence[bytes]) -> SessionRequest:
         """Raises ChannelClosed."""
-        if len(fields) != 12:
+        if len(fields) != 13:
             raise ChannelClosed("malformed session")
         texts = [field.decode("utf-8", "surrogateescape") for field in fields[2:10]]
         return cls(
@@ -172,4 +194,5 @@ class SessionRequest:
             tls=texts[7] == "1",
             greeting=fields[10],
             unread=fields[11],
+            environment=environment_of(fields[12]),
         )

@@ -62,7 +62,7 @@ class Puppet:
         return not select.select([self.control], [], [], 0.0)[0]
 
     def admit(self, number: int, ip: str = "192.0.2.1") -> list[bytes]:
-        self.say(Kind.ADMIT, b"%d" % number, ip.encode(), b"1234")
+        self.say(Kind.ADMIT, b"%d" % number, ip.encode(), b"1234", b"192.0.2.143", b"143")
         return self.hear()
 
     def log_in(
@@ -269,7 +269,10 @@ def _plan(settings: Settings, authdaemond: Path) -> Plan:
         max_daemons=settings.max_daemons,
         max_per_ip=settings.max_per_ip,
         max_per_c=None,
+        warn_at=None,
         access_file=Path(tempfile.gettempdir()) / "no such access file.dat",
+        access_local=False,
+        deny_message="",
         login_processes=settings.login_processes,
         login_ids=Ids(65534, 65534),
         login_root="/",

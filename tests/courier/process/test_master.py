@@ -45,10 +45,13 @@ MALFORMED = [
     [b"nonsense"],
     [Kind.ADMIT.value],
     [Kind.ADMIT.value, b"1"],
-    [Kind.ADMIT.value, b"x", b"192.0.2.1", b"1"],
-    [Kind.ADMIT.value, b"1", b"not an address", b"1"],
-    [Kind.ADMIT.value, b"1", b"192.0.2.1\nERR: forged", b"1"],
-    [Kind.ADMIT.value, b"1", b"192.0.2.1", b"-1"],
+    [Kind.ADMIT.value, b"1", b"192.0.2.1", b"1"],
+    [Kind.ADMIT.value, b"x", b"192.0.2.1", b"1", b"192.0.2.143", b"143"],
+    [Kind.ADMIT.value, b"1", b"not an address", b"1", b"192.0.2.143", b"143"],
+    [Kind.ADMIT.value, b"1", b"192.0.2.1\nERR: forged", b"1", b"192.0.2.143", b"143"],
+    [Kind.ADMIT.value, b"1", b"192.0.2.1", b"-1", b"192.0.2.143", b"143"],
+    [Kind.ADMIT.value, b"1", b"192.0.2.1", b"1", b"", b"143"],
+    [Kind.ADMIT.value, b"1", b"192.0.2.1", b"1", b"192.0.2.143", b"x"],
     [Kind.RELEASE.value],
     [Kind.RELEASE.value, b"9" * 1000],
     [Kind.LOGIN.value, b"1"],
@@ -126,7 +129,7 @@ def test_number_in_use(start: Start) -> None:
     hostile = stage.login()
     assert hostile.admit(1)[0] == ADMITTED
 
-    hostile.say(Kind.ADMIT, b"1", b"192.0.2.1", b"1")
+    hostile.say(Kind.ADMIT, b"1", b"192.0.2.1", b"1", b"192.0.2.143", b"143")
 
     stage.login()
     assert not hostile.is_alive()
@@ -548,7 +551,11 @@ def test_isolated_login_process_is_replaced_when_it_is_busy(start: Start) -> Non
     assert first.admit(1)[0] == ADMITTED
 
     second = stage.login()
+    second.say(Kind.FULL, b"0")  # its client has not said who it is
+    third = stage.login()
+    second.say(Kind.FULL, b"0")
     assert second.admit(1)[0] == ADMITTED
+    assert third.admit(1)[0] == ADMITTED
     stage.login()
     first.die()
     assert stage.starts_nothing()

@@ -12,9 +12,11 @@ from courier.process.message import (
     Kind,
     LoginRequest,
     SessionRequest,
+    environment_of,
     kind_of,
     number_of,
-    peer_of,
+    packed_environment,
+    peers_of,
 )
 
 LOGIN = LoginRequest(
@@ -39,6 +41,7 @@ SESSION = SessionRequest(
     unread=b"b NOOP\r\n",
     protocol="IMAP",
     tls=False,
+    environment={"DEFDOMAIN": "@example.com"},
 )
 
 
@@ -78,7 +81,8 @@ def test_number_that_is_missing() -> None:
 @pytest.mark.parametrize("ip", ["::ffff:192.0.2.1", "192.0.2.1", "2001:db8::1"])
 def test_peer_by_address(ip: str) -> None:
     """IPv4, IPv6 and the mapped form are taken as they are."""
-    assert peer_of([b"admit", b"1", ip.encode(), b"65535"]) == Peer(ip, "65535")
+    peers = peers_of([b"admit", b"1", ip.encode(), b"65535", b"::1", b"143"])
+    assert peers == (Peer(ip, "65535"), Peer("::1", "143"))
 
 
 @pytest.mark.parametrize(
@@ -98,8 +102,14 @@ def test_peer_by_address(ip: str) -> None:
 )
 def test_peer_that_is_none(ip: bytes, port: bytes) -> None:
     """What is no address never reaches the limits, the access file or the log."""
-    with pytest.raises(ChannelClosed):
-        peer_of([b"admit", b"1", ip, port])
+    for addresses in ((ip, port, b"::1", b"143"), (b"::1", b"1", ip, port), (b"::1", b"1")):
+        with pytest.raises(ChannelClosed):
+            peers_of([b"admit", b"1", *addresses])
+
+
+@pytest.mark.parametrize("environment", [{}, {"A": ""}, {"A": "1,=\n2", "B": "\udce9"}])
+def test_environment_survives_the_way(environment: dict[str, str]) -> None:
+    assert environment_of(packed_environment(environment)) == environment
 
 
 @pytest.mark.parametrize("count", [0, 1, 9, 11])
