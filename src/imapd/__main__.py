@@ -79,13 +79,14 @@ def serve(
 
 def _client(environ: Mapping[str, str], *, from_shell: bool) -> Client:
     user = environ.get("AUTHENTICATED", "")
+    options = environ.get("OPTIONS")
     tls = environ.get("IMAP_TLS", "") not in ("", "0")
     if from_shell:
-        return Client(user or _login_name(), Peer("127.0.0.1", "0"), tls)
+        return Client(user or _login_name(), Peer("127.0.0.1", "0"), tls, options)
     if not user:
         raise Farewell("AUTHENTICATED environment variable not set.", is_orderly=True)
     peer = Peer(environ.get("TCPREMOTEIP", "127.0.0.1"), environ.get("TCPREMOTEPORT", "0"))
-    return Client(user, peer, tls)
+    return Client(user, peer, tls, options)
 
 
 def _login_name() -> str:

@@ -1,4 +1,4 @@
-"""Entering an account: Courier's checks of its home and maildir, before the session."""
+"""Entering an account: Courier's checks of its home and maildir, what its options say."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import os
 import stat
 
 from courier import log
+from courier.auth import options as account_options
 from courier.maildir import tree
+from courier.maildir.acl import Identity
 from courier.maildir.tree import Tree
 from imapd.completion import Farewell
+from imapd.mailboxes import Mailboxes
 from imapd.settings import Settings
 
 
@@ -51,3 +54,23 @@ def enter(settings: Settings, home: str, maildir: str) -> Tree:
     except OSError as error:  # no reason not to serve what can be served
         log.error("cannot remove leftovers", path, error)
     return Tree(path, trash=settings.trash_folder_name, use_locks=settings.use_locks)
+
+
+def mailboxes(settings: Settings, own: Tree, user: str, options: str | None) -> Mailboxes:
+    """Give the name spaces of an account: ``group``, ``sharedgroup`` and ``disableshared``.
+
+    Args:
+        user: the name that authentication returned.
+    """
+    index = settings.shared_index_file
+    group = account_options.get(options, "sharedgroup") or ""
+    if index and group and "/" not in group:
+        index += group  # Courier: as it is
+    groups = frozenset(account_options.get_all(options, "group"))
+    return Mailboxes(
+        settings,
+        own,
+        Identity(user, groups),
+        index=index,
+        lists=not account_options.is_on(options, "disableshared"),
+    )

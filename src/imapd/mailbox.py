@@ -1,4 +1,4 @@
-"""From a command's argument to a folder, and the numbers in a sequence set to messages."""
+"""From a command's argument to a mailbox that its user may use so, and the numbers in a sequence set to messages."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from courier.maildir.numberset import NumberSet
 from courier.maildir.view import View
 from imapd import names
 from imapd.completion import Bad, CommandFailed, InvalidArgument, No
+from imapd.mailboxes import Mailbox
 from imapd.wire.parser import ParseError, Parser, SequenceSet
 
 if TYPE_CHECKING:
@@ -30,31 +31,58 @@ def argument(session: Session, arguments: Parser) -> str:
     return names.decode(name, utf8=session.utf8)
 
 
-def existing(session: Session, name: str) -> str:
-    """Give the folder of a mailbox that exists.
+def existing(session: Session, name: str, command: str, rights: str) -> Mailbox:
+    """Give a mailbox that exists, and on which one of these rights is held.
 
     Raises:
-        NotFound: it does not.
+        NotFound: it does not exist, or its user may not know of it (RFC 4314 6).
+        AccessDenied: he may know of it, and has none of these rights.
     """
-    folder = names.folder(name)
-    if folder is None or not session.tree.exists(folder):
+    found = session.mailboxes.find(name)
+    if found is None or not found.exists:
         raise names.NotFound
-    return folder
+    require(session, found, command, rights)
+    return found
 
 
-def destination(session: Session, name: str, refusal: str) -> str:
-    """Give the folder that messages are to be added to.
+def destination(session: Session, name: str, command: str, refusal: str) -> Mailbox:
+    """Give the mailbox that messages are to be added to.
 
     Raises:
         InvalidName: there can't be such a mailbox.
-        CommandFailed: there is none yet; the client may create it (TRYCREATE).
+        AccessDenied: no messages may be added by this user, or to such a mailbox by anybody.
+        CommandFailed: there is none yet, as far as he may know; he may try to create it.
     """
-    folder = names.folder(name)
-    if folder is None:
+    found = session.mailboxes.find(name)
+    if found is None:
         raise names.InvalidName
-    if not session.tree.exists(folder):
+    if found.tree is None:
+        raise AccessDenied(session, command, found, "i")
+    if not found.exists or not found.may("li"):
         raise CommandFailed(No(refusal, "TRYCREATE"))
-    return folder
+    require(session, found, command, "i")
+    return found
+
+
+def require(session: Session, found: Mailbox, command: str, rights: str) -> None:
+    """See to it that one of these rights is held on a mailbox.
+
+    Raises: as `existing`.
+    """
+    if found.may(rights):
+        return
+    if not found.is_visible:
+        raise names.NotFound
+    raise AccessDenied(session, command, found, rights[-1])
+
+
+class AccessDenied(CommandFailed):
+    """A right is missing, on a mailbox of which the client may know."""
+
+    def __init__(self, session: Session, command: str, found: Mailbox, right: str) -> None:
+        told = quoted(session, found.name)[1:-1]
+        text = f'Access denied for {command} on {told} (ACL "{right}" required)'
+        super().__init__(No(text, "NOPERM"))
 
 
 def quoted(session: Session, name: str) -> str:

@@ -34,6 +34,15 @@ def matches(pattern: str, name: str) -> bool:
     return bool(reached & end)
 
 
+def may_match_below(pattern: str, name: str) -> bool:
+    """Tell whether ``pattern`` may fit a name below the level ``name``."""
+    below = name + SEPARATOR
+    for index, char in enumerate(pattern):
+        if char == "*" and matches(pattern[: index + 1], below):
+            return True
+    return any(matches(pattern[:end], below) for end in range(1, len(pattern)))
+
+
 def _spread(reached: int, separators: int, everywhere: int) -> int:
     """Add to the positions all that follow them up to (and not over) a separator.
 

@@ -10,7 +10,7 @@ import enum
 import os
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import GeneratorType
 from typing import Any
 
@@ -30,9 +30,10 @@ from courier.process.request import (
     Wake,
     Work,
 )
-from imapd import capability, updates
+from imapd import account, capability, mailbox, updates
 from imapd.commands import table
 from imapd.completion import Bad, CommandFailed, Completion, Farewell, No, Violation
+from imapd.mailboxes import Mailbox
 from imapd.request import Ask, Handling, Idle, Step
 from imapd.settings import Settings
 from imapd.wire import parser, reader
@@ -71,6 +72,7 @@ class Client:
     user: str
     peer: Peer
     tls: bool = False
+    options: str | None = None  # the account's, as authentication gave them
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,8 @@ class Session:
         self.store = store
         self.client = client
         self.state = State.AUTHENTICATED
-        self.name = ""  # of the selected mailbox's folder
+        self.mailboxes = account.mailboxes(settings, tree, client.user, client.options)
+        self.mailbox: Mailbox | None = None  # the selected one
         self.view: View | None = None
         self.copied: set[tuple[int, int]] = set()  # UIDVALIDITY, UID: copied by this session
         self.utf8 = False  # RFC 6855
@@ -104,6 +107,7 @@ class Session:
         self._began = time.monotonic()
         self._violations = 0
         self._looked = float("-inf")
+        self._rights_to_tell = False
 
     # -- what handlers use -----------------------------------------------------------------
 
@@ -113,12 +117,12 @@ class Session:
         assert self.view is not None
         return self.view
 
-    def select(self, name: str, view: View) -> None:
-        self.name, self.view, self.state = name, view, State.SELECTED
+    def select(self, mailbox: Mailbox, view: View) -> None:
+        self.mailbox, self.view, self.state = mailbox, view, State.SELECTED
         self._looked = time.monotonic()
 
     def unselect(self) -> None:
-        self.name, self.view, self.opened = "", None, None
+        self.mailbox, self.view, self.opened = None, None, None
         if self.state is State.SELECTED:
             self.state = State.AUTHENTICATED
 
@@ -134,8 +138,31 @@ class Session:
     def capabilities(self) -> str:
         return capability.listed(self.settings, tls=self.client.tls)
 
-    def is_selected(self, name: str) -> bool:
-        return self.view is not None and self.name == name
+    def is_selected(self, found: Mailbox) -> bool:
+        return self.mailbox is not None and self.mailbox.directory == found.directory
+
+    @property
+    def rights(self) -> str:
+        """What the user may do in the selected mailbox."""
+        return self.mailbox.rights if self.mailbox is not None else ""
+
+    def recheck_rights(self) -> None:
+        """Look whether the selected mailbox's access control list has changed.
+
+        Raises:
+            AccessDenied, NotFound: it may not be read any more.
+        """
+        if self.mailbox is None:
+            return
+        found = self.mailboxes.find(self.mailbox.name)
+        if found is None or not found.exists:
+            return  # who reads the folder will notice
+        if found.rights != self.mailbox.rights:
+            self.mailbox = replace(self.mailbox, rights=found.rights)
+            self._rights_to_tell = True
+            if not found.may("ieswt"):
+                self.selected.read_only = True
+        mailbox.require(self, self.mailbox, "SELECT/EXAMINE", "r")
 
     # -- life ------------------------------------------------------------------------------
 
@@ -199,6 +226,8 @@ class Session:
             except (ParseError, LookupError) as error:
                 raise Violation from error
             arguments = yield from self._complete(arguments, command)
+            if command.needs_mailbox and command.reads:
+                self.recheck_rights()
             completion = yield from self._handle(command.handler(self, arguments))
             self._violations = 0
             yield from self._tell(command.disturbs)
@@ -385,14 +414,25 @@ class Session:
                 yield from self.refresh()
             except OSError as error:  # what the command did is done, and its completion stands
                 log.error("cannot read folder", self.view.folder.path, error)
+            except CommandFailed:
+                return  # the right to read was taken away: there is nothing to tell any more
+        if self._rights_to_tell:
+            self._rights_to_tell = False
+            yield self._sent(updates.rights(self.rights))
         # While more commands wait, sequence numbers in them must keep their meaning.
         expunge = disturbs is table.Disturbs.NUMBERS or (
             disturbs is table.Disturbs.NUMBERS_IF_LAST and not self.reader.unread()
         )
-        yield self._sent(updates.text(self.view, self.view.update(expunge=expunge), self.settings))
+        yield self._sent(
+            updates.text(self.view, self.view.update(expunge=expunge), self.settings, self.rights)
+        )
 
     def refresh(self) -> Steps:
-        """Bring the selected mailbox up to date with the disk, telling nothing yet."""
+        """Bring the selected mailbox up to date with the disk, telling nothing yet.
+
+        Raises: as `recheck_rights`.
+        """
+        self.recheck_rights()
         yield Work(self.selected.refresh)
         self._looked = time.monotonic()
 
@@ -402,7 +442,8 @@ class Session:
 
     def tell_all(self) -> bytes:
         """Give everything there is to tell, expunged messages too (IDLE)."""
-        return updates.text(self.selected, self.selected.update(expunge=True), self.settings)
+        update = self.selected.update(expunge=True)
+        return updates.text(self.selected, update, self.settings, self.rights)
 
 
 _TOO_LONG = Bad("IMAP command too long.")

@@ -8,15 +8,16 @@ from contextlib import ExitStack
 from courier.maildir.delivery import TemporaryFile
 from courier.maildir.folder import Folder, MessageGone, Prepared
 from courier.maildir.view import View
+from imapd import acl_letters
 
 
 def prepare(
-    view: View, uids: Sequence[int], target: Folder, files: ExitStack
+    view: View, uids: Sequence[int], target: Folder, files: ExitStack, rights: str
 ) -> dict[int, Prepared]:
     """Copy messages into the target's ``tmp/``, by UID; those that are gone are left out.
 
-    Content, date, flags and keywords are the message's. What does not land is removed when
-    ``files`` is closed.
+    Content, date, flags and keywords are the message's, as far as these rights on the target
+    permit (RFC 4314 4). What does not land is removed when ``files`` is closed.
 
     Raises:
         OSError: a message can't be read, or its copy not written.
@@ -31,5 +32,6 @@ def prepare(
         file.write(data)
         file.close(int(found.st_mtime))
         flags, number = view.folder.current(uid) or (0, 0)
-        prepared[uid] = Prepared(file, flags, view.folder.keyword_sets[number])
+        keywords = view.folder.keyword_sets[number]
+        prepared[uid] = Prepared(file, *acl_letters.settable(rights, flags, keywords))
     return prepared

@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
+from courier.maildir import acl
 from courier.maildir.view import Update, View
+from imapd import acl_letters
 from imapd.settings import Settings
 from imapd.wire import writer
 
 _SYSTEM = b"\\Draft \\Answered \\Flagged \\Deleted \\Seen"
+_RIGHT = {b"\\Deleted": "t", b"\\Seen": "s"}  # the others: w
 
 
-def text(view: View, update: Update, settings: Settings) -> bytes:
+def text(view: View, update: Update, settings: Settings, rights: str = acl.ALL) -> bytes:
     """Write an update in Courier's order; empty if there is nothing to tell."""
     lines = [b"* %d EXPUNGE\r\n" % seq for seq in update.expunged]
     if update.new_keywords:
-        lines.append(flags(view, settings))
+        lines.append(flags(view, settings, rights))
     if update.expunged or update.exists is not None:
         lines.append(b"* %d EXISTS\r\n* %d RECENT\r\n" % (len(view.uids), view.recents()))
     lines.extend(fetch_flags(view, seq) for seq in update.flags)
     return b"".join(lines)
 
 
-def flags(view: View, settings: Settings) -> bytes:
-    """FLAGS and PERMANENTFLAGS: the keywords in use, then the system flags."""
+def flags(view: View, settings: Settings, held: str = acl.ALL) -> bytes:
+    """FLAGS and PERMANENTFLAGS: the keywords in use, then the system flags.
+
+    Args:
+        held: the rights, which say what of it may be changed (RFC 4314 4). Courier: all.
+    """
     keywords = writer.keyword_flags(view.folder.keywords_in_use())
     words = b"".join(keyword + b" " for keyword in keywords)
     lines = b"* FLAGS (" + words + _SYSTEM + b" \\Recent)\r\n"
     if view.read_only:
         return lines + b"* OK [PERMANENTFLAGS ()] No permanent flags permitted\r\n"
     new = b"\\* " if settings.keywords else b""
-    return lines + b"* OK [PERMANENTFLAGS (" + words + new + _SYSTEM + b")] Limited\r\n"
+    own = words + new if "w" in held else b""
+    system = b" ".join(word for word in _SYSTEM.split(b" ") if _RIGHT.get(word, "w") in held)
+    return lines + b"* OK [PERMANENTFLAGS (" + (own + system).strip() + b")] Limited\r\n"
+
+
+def rights(held: str) -> bytes:
+    """Courier: what the user may do in the selected mailbox."""
+    return b'* OK [MYRIGHTS "%b"] ACL\r\n' % acl_letters.short(held).encode()
 
 
 def flag_list(view: View, seq: int) -> bytes:

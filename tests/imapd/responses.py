@@ -203,6 +203,9 @@ class _Reader:
         elif name == b"PERMANENTFLAGS":
             self.sp()
             self.listed(self._flag_perm, empty=True)
+        elif name == b"MYRIGHTS":  # Courier's own
+            self.sp()
+            self.quoted()
         elif name == b"APPENDUID":
             self.sp()
             self.nz_number()
@@ -460,6 +463,7 @@ _PLAIN_CODES = frozenset(
         b"ALERT",
         b"BADCHARSET",
         b"EXPUNGEISSUED",
+        b"NOPERM",
         b"READ-ONLY",
         b"READ-WRITE",
         b"TOOBIG",

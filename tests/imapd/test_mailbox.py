@@ -192,23 +192,23 @@ def test_existing(maildir: Path) -> None:
     (maildir / ".z").touch()
     session = Driven(maildir).session
 
-    assert mailbox.existing(session, "inbox") == ""
-    assert mailbox.existing(session, "Inbox.x") == "x"
+    assert mailbox.existing(session, "inbox", "STATUS", "r").directory == str(maildir)
+    assert mailbox.existing(session, "Inbox.x", "STATUS", "r").folder == "x"
     for name in ("INBOX.y", "INBOX.z", "INBOX.none", "x", "", "INBOX.x/cur", "shared.x"):
         with pytest.raises(names.NotFound):
-            mailbox.existing(session, name)
+            mailbox.existing(session, name, "STATUS", "r")
 
 
 def test_destination(maildir: Path) -> None:
     """TRYCREATE only where CREATE could help (RFC 9051 6.3.12)."""
     session = Driven(maildir).session
 
-    assert mailbox.destination(session, "INBOX", "refused") == ""
+    assert mailbox.destination(session, "INBOX", "COPY", "refused").folder == ""
     with pytest.raises(CommandFailed) as caught:
-        mailbox.destination(session, "INBOX.none", "refused")
+        mailbox.destination(session, "INBOX.none", "COPY", "refused")
     assert caught.value.completion.code == "TRYCREATE"
     with pytest.raises(names.InvalidName):
-        mailbox.destination(session, "elsewhere", "refused")
+        mailbox.destination(session, "elsewhere", "COPY", "refused")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ import os
 import shutil
 import stat
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from courier import log
 from courier.maildir import delivery, uiddb
@@ -33,7 +35,7 @@ class Tree:
         """``trash`` is the folder that can be neither deleted nor renamed."""
         self.path = path
         self.trash = trash
-        self._use_locks = use_locks
+        self.use_locks = use_locks
 
     def directory(self, name: str) -> str:
         """Give the directory of folder ``name``, whether it exists or not.
@@ -66,10 +68,10 @@ class Tree:
         """List the folders below ``name``, sorted."""
         return [other for other in self.folders() if other.startswith(name + ".")]
 
-    def create(self, name: str) -> None:
+    def create(self, name: str, *, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
         """Make a folder with its UIDVALIDITY, which is above any that this maildir has lost.
 
-        It is built in ``tmp/`` and renamed: others see all of it or nothing.
+        It is built in ``tmp/`` and renamed: others see all of it or nothing, ``files`` included.
 
         Raises:
             FileExistsError: there is something of that name.
@@ -90,6 +92,8 @@ class Tree:
             empty = uiddb.parse(b"1 %d 1\n" % uidvalidity)
             assert isinstance(empty, UidDb)
             uiddb.write(built, empty, sync=True)
+            for file_name, content in files.items():
+                delivery.write_atomically(built, file_name, content, sync=True)
             os.rename(built, target)
             delivery.sync_directory(self.path)
         except BaseException as error:
@@ -166,7 +170,7 @@ class Tree:
 
         Courier removes the file; a crash would then leave the choice to whoever comes next.
         """
-        with FolderLock(directory, enabled=self._use_locks):
+        with FolderLock(directory, enabled=self.use_locks):
             uidvalidity = uiddb.new_uidvalidity(time.time(), above=self._watermark())
             empty = uiddb.parse(b"1 %d 1\n" % uidvalidity)
             assert isinstance(empty, UidDb)

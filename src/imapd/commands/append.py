@@ -12,6 +12,7 @@ from courier import log
 from courier.maildir.delivery import TemporaryFile
 from courier.maildir.folder import Prepared
 from courier.process.request import Work
+from imapd import acl_letters as rights
 from imapd import mailbox
 from imapd.commands import store
 from imapd.completion import No, Ok, Violation
@@ -62,14 +63,14 @@ def append(session: Session, arguments: Parser) -> Handling:
     if message.utf8 and not session.utf8:
         raise Violation
 
-    folder = mailbox.destination(session, name, "Must create mailbox before append")
-    if session.is_selected(folder) and session.selected.read_only:
+    target = mailbox.destination(session, name, "APPEND", "Must create mailbox before append")
+    if session.is_selected(target) and session.selected.read_only:
         return No(_READ_ONLY)
     announced = session.announced
     limit = session.settings.max_append
     if announced is not None and limit and announced.size > limit:
         return No("Message is too large.", "TOOBIG")
-    opened = session.store.open(session.tree.directory(folder))
+    opened = session.store.open(target.directory)
     try:
         file = TemporaryFile(opened.path, sync=session.settings.fsync)
     except OSError as error:
@@ -88,12 +89,14 @@ def append(session: Session, arguments: Parser) -> Handling:
             raise Violation
         try:
             yield Work(partial(file.close, message.mtime))
-            prepared = Prepared(file, message.flags, message.keywords)
+            prepared = Prepared(
+                file, *rights.settable(target.rights, message.flags, message.keywords)
+            )
             uids = yield Work(partial(opened.deliver, [prepared]))
         except OSError as error:
             log.error("cannot store message", opened.path, error)
             return No(_NO_ROOM, "ALERT")
-    if session.is_selected(folder):
+    if session.is_selected(target):
         session.look_again()
     if _has_unicode_header(start) and not message.utf8:
         yield _UNICODE_ALERT

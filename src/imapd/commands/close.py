@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from courier.process.request import Work
 from imapd.commands import expunge
-from imapd.completion import Ok
+from imapd.completion import CommandFailed, Ok
 from imapd.request import Handling
 from imapd.wire.parser import Parser
 
@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 
 def close(session: Session, arguments: Parser) -> Handling:
     arguments.end()
-    if not session.selected.read_only:
-        yield from session.refresh()
-        yield Work(partial(expunge.remove_deleted, session, None))
+    try:
+        if not session.selected.read_only and "e" in session.rights:
+            yield from session.refresh()
+            if "e" in session.rights:
+                yield Work(partial(expunge.remove_deleted, session, None))
+    except CommandFailed:
+        pass  # the mailbox may not be read any more: it is left as it is
     session.unselect()
     return Ok("mailbox closed.")
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 #: Messages copied before others get their turn.
 _SLICE = 20
+_MAY_NOT_REMOVE = 'Access denied for {} on current mailbox (ACL "{}" required)'
 _FAILED = "COPY failed - no write permission or out of disk space."
 
 
@@ -48,11 +49,16 @@ def _copy(session: Session, arguments: Parser, *, by_uid: bool, move: bool) -> H
 
     view = session.selected
     seqs = mailbox.messages(view, which, by_uid=by_uid)
-    folder = mailbox.destination(session, name, "Mailbox does not exist.")
+    command = "MOVE" if move else "COPY"
+    to = mailbox.destination(session, name, command, "Mailbox does not exist.")
     if move and view.read_only:
         return No("Current box is selected READ-ONLY.")
+    if move:  # RFC 6851 4.5: as COPY, STORE of \\Deleted and EXPUNGE would need
+        for right in "te":
+            if right not in session.rights:
+                return No(_MAY_NOT_REMOVE.format(command, right), "NOPERM")
     wanted = [view.uids[seq - 1] for seq in mailbox.sequence_numbers(seqs)]
-    target = session.store.open(session.tree.directory(folder))
+    target = session.store.open(to.directory)
 
     yield from session.refresh()  # the copies bear the flags that the messages have now
     with ExitStack() as files:  # whatever does not land is removed
@@ -60,7 +66,9 @@ def _copy(session: Session, arguments: Parser, *, by_uid: bool, move: bool) -> H
         try:
             for at in range(0, len(wanted), _SLICE):
                 batch = wanted[at : at + _SLICE]
-                prepared |= yield Work(partial(transfer.prepare, view, batch, target, files))
+                prepared |= yield Work(
+                    partial(transfer.prepare, view, batch, target, files, to.rights)
+                )
             uids = yield Work(partial(target.deliver, list(prepared.values())))
         except OSError as error:
             log.error("cannot copy messages", target.path, error)
@@ -72,7 +80,7 @@ def _copy(session: Session, arguments: Parser, *, by_uid: bool, move: bool) -> H
         code = f"COPYUID {target.uidvalidity} {pair.decode()}"
     if move:
         return (yield from _remove(session, list(prepared), code))
-    if session.is_selected(folder):
+    if session.is_selected(to):
         session.look_again()
     return Ok("COPY completed.", code)
 

@@ -20,21 +20,24 @@ def create(session: Session, arguments: Parser) -> Completion:
     wanted = name.removesuffix(".")
     if not names.is_creatable(wanted):
         return No("Invalid mailbox name.")
-    if names.is_shared(wanted):
-        told = mailbox.quoted(session, wanted)[1:-1]
-        return No(f'Access denied for CREATE on {told} (ACL "c" required)')
-    folder = names.folder(wanted)
-    if folder is None:
+    found = session.mailboxes.find(wanted)
+    if found is None:
         return No("Invalid mailbox name.")
-    if not folder:
+    if found.tree is None:
+        raise mailbox.AccessDenied(session, "CREATE", found, "c")
+    if found.name == "INBOX":
         return No("INBOX already exists!")
+    parent = session.mailboxes.parent(found)
+    if parent is None or not parent.may("c"):
+        raise mailbox.AccessDenied(session, "CREATE", parent or found, "c")
     # Courier: "name." asks for the hierarchy alone, of which nothing needs to be made.
     if not name.endswith("."):
+        lists = session.mailboxes.lists(found)
         try:
-            session.tree.create(folder)
+            (lists or found.tree).create(found.folder)
         except FileExistsError:
             return No("Cannot create this folder.")
         except OSError as error:
-            log.error("cannot create folder", session.tree.directory(folder), error)
+            log.error("cannot create folder", found.directory, error)
             return No("Cannot create this folder.")
     return Ok(f"{mailbox.quoted(session, name)} created.")

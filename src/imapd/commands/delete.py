@@ -22,14 +22,16 @@ def delete(session: Session, arguments: Parser) -> Handling:
 
     if name.endswith("."):
         return Ok("Folder directory delete punted.")
-    folder = mailbox.existing(session, name)
-    if session.is_selected(folder):
+    found = mailbox.existing(session, name, "DELETE", "x")
+    if session.is_selected(found):
         return No("Cannot delete currently-open folder.")
+    owner = session.mailboxes.lists(found) or found.tree
+    assert owner is not None
     try:
-        yield Work(partial(session.tree.delete, folder))
+        yield Work(partial(owner.delete, found.folder))
     except PermissionError:
         return No("Cannot delete this folder.")
     except OSError as error:
-        log.error("cannot delete folder", session.tree.directory(folder), error)
+        log.error("cannot delete folder", found.directory, error)
         return No("Cannot delete this folder.")
     return Ok("Folder deleted.")

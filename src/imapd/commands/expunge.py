@@ -10,11 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from courier import log
+from courier.maildir import acl
 from courier.maildir.filename import Flag
 from courier.maildir.numberset import NumberSet
 from courier.process.request import Work
 from imapd import mailbox, transfer
 from imapd.completion import Completion, No, Ok
+from imapd.mailboxes import Space
 from imapd.request import Handling
 from imapd.wire.parser import Parser
 
@@ -40,6 +42,8 @@ def uid_expunge(session: Session, arguments: Parser) -> Handling:
 
 
 def _expunge(session: Session, among: NumberSet | None) -> Handling:
+    if "e" not in session.rights:
+        return No('Access denied for EXPUNGE on current mailbox (ACL "e" required)', "NOPERM")
     if session.selected.read_only:
         return No("Cannot expunge read-only mailbox.")
     yield from session.refresh()
@@ -66,7 +70,7 @@ def remove_deleted(session: Session, among: NumberSet | None) -> None:
         for uid, flags in zip(columns.uids, columns.flags, strict=True)
         if flags & Flag.DELETED and (among is None or uid in among)
     ]
-    if session.settings.move_expunge_to_trash and session.name != session.tree.trash:
+    if session.settings.move_expunge_to_trash and not _is_trash(session):
         _put_into_trash(
             session, [uid for uid in uids if (folder.uidvalidity, uid) not in session.copied]
         )
@@ -76,6 +80,13 @@ def remove_deleted(session: Session, among: NumberSet | None) -> None:
             log.expunged(session.client.user, session.client.peer, os.fsdecode(name))
 
 
+def _is_trash(session: Session) -> bool:
+    found = session.mailbox
+    return (
+        found is not None and found.space is Space.PERSONAL and found.folder == session.tree.trash
+    )
+
+
 def _put_into_trash(session: Session, uids: Sequence[int]) -> None:
     tree = session.tree
     if not tree.exists(tree.trash):
@@ -83,6 +94,8 @@ def _put_into_trash(session: Session, uids: Sequence[int]) -> None:
     trash = session.store.open(tree.directory(tree.trash))
     for at in range(0, len(uids), _SLICE):
         with ExitStack() as files:
-            prepared = transfer.prepare(session.selected, uids[at : at + _SLICE], trash, files)
+            prepared = transfer.prepare(
+                session.selected, uids[at : at + _SLICE], trash, files, acl.ALL
+            )
             kept = ~(Flag.DELETED | Flag.DRAFT)
             trash.deliver([replace(m, flags=m.flags & kept) for m in prepared.values()])

@@ -80,7 +80,8 @@ def _fetch(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     arguments.end()
 
     view = session.selected
-    plan = _plan(items, by_uid, read_only=view.read_only)
+    may_see = not view.read_only and "s" in session.rights
+    plan = _plan(items, by_uid, may_see=may_see)
     seqs = mailbox.sequence_numbers(mailbox.messages(view, which, by_uid=by_uid))
     if not plan.needs_file and not plan.needs_date:
         while batch := list(islice(seqs, _SLICE)):
@@ -109,7 +110,7 @@ def _fetch(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     return done
 
 
-def _plan(items: Sequence[FetchItem], by_uid: bool, *, read_only: bool) -> _Plan:
+def _plan(items: Sequence[FetchItem], by_uid: bool, *, may_see: bool) -> _Plan:
     if by_uid and all(item.name != "UID" for item in items):
         items = [FetchItem("UID"), *items]
     return _Plan(
@@ -117,7 +118,7 @@ def _plan(items: Sequence[FetchItem], by_uid: bool, *, read_only: bool) -> _Plan
         by_uid=by_uid,
         needs_file=any(item.name in _FROM_FILE for item in items),
         needs_date=any(item.name == "INTERNALDATE" for item in items),
-        sets_seen=not read_only and any(_sets_seen(item) for item in items),
+        sets_seen=may_see and any(_sets_seen(item) for item in items),
     )
 
 

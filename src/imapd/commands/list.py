@@ -6,8 +6,10 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from courier.maildir import status, subscriptions
+from courier.maildir.acl import Acl
 from imapd import names, pattern
 from imapd.completion import CommandFailed, InvalidArgument, No, Ok
+from imapd.mailboxes import Mailbox
 from imapd.request import Handling
 from imapd.wire.parser import ParseError, Parser
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from imapd.session import Session
 
 _MAX_WILDCARDS = 10
+#: Mailboxes looked at before others get their turn.
+_SLICE = 50
 
 
 def list_(session: Session, arguments: Parser) -> Handling:
@@ -24,10 +28,14 @@ def list_(session: Session, arguments: Parser) -> Handling:
         root = "#shared." if reference.startswith("#shared") else ""
         yield b'* LIST (\\Noselect) "." "%b"\r\n' % root.encode()
         return Ok("LIST completed")
-    full = _combined(reference, wanted)
+    full = _combined(session, reference, wanted)
     if full is not None:
-        existing = [names.mailbox(folder) for folder in session.tree.folders()]
-        yield from _lines(session, "LIST", full, existing)
+        found: list[Mailbox] = []
+        for one in session.mailboxes.listed(full):
+            found.append(one)
+            if not len(found) % _SLICE:
+                yield b""
+        yield from _lines(session, "LIST", full, found)
     return Ok("LIST completed")
 
 
@@ -36,15 +44,9 @@ def lsub(session: Session, arguments: Parser) -> Handling:
     if not wanted:
         yield b'* LSUB (\\Noselect) "." ""\r\n'
         return Ok("LSUB completed")
-    full = _combined(reference, wanted)
+    full = _combined(session, reference, wanted)
     if full is not None:
-        shared = full.startswith("#")
-        subscribed = [
-            names.with_inbox_in_capitals(name)
-            for name in subscriptions.read(session.tree.path)
-            if name.startswith("#") == shared
-        ]
-        yield from _lines(session, "LSUB", full, dict.fromkeys(subscribed))
+        yield from _lines(session, "LSUB", full, _subscribed(session, full.startswith("#")))
     return Ok("LSUB completed")
 
 
@@ -60,14 +62,14 @@ def _arguments(session: Session, arguments: Parser) -> tuple[str, str]:
     return names.decode(reference, utf8=session.utf8), names.decode(wanted, utf8=session.utf8)
 
 
-def _combined(reference: str, wanted: str) -> str | None:
+def _combined(session: Session, reference: str, wanted: str) -> str | None:
     """Put reference and pattern together as Courier does; None if they match nothing.
 
     Raises:
         CommandFailed: there are more wildcards than Courier takes.
     """
     base = reference.removesuffix(".")
-    if base and names.folder(base) is None and not names.is_shared(base):
+    if base and session.mailboxes.find(base) is None:
         return None
     full = f"{base}.{wanted}" if base else wanted
     full = full.removesuffix(".")
@@ -76,15 +78,27 @@ def _combined(reference: str, wanted: str) -> str | None:
     return full
 
 
+def _subscribed(session: Session, of_others: bool) -> list[Mailbox]:
+    """Give the mailboxes subscribed to, whether they exist or not, that may be known of."""
+    known: dict[str, Acl] = {}
+    found = []
+    for name in dict.fromkeys(subscriptions.read(session.tree.path)):
+        if name.startswith("#") == of_others:
+            one = session.mailboxes.find(name, None if of_others else known)
+            if one is not None and one.is_visible:
+                found.append(one)
+    return found
+
+
 def _lines(
-    session: Session, command: str, wanted: str, candidates: Collection[str]
+    session: Session, command: str, wanted: str, candidates: Collection[Mailbox]
 ) -> Iterator[bytes]:
     """Give a line for each candidate that matches, and for each level above one that does."""
-    above = {level for name in candidates for level in _levels_above(name)}
-    for name in candidates:
-        if pattern.matches(wanted, name):
-            yield _line(session, command, name, _attributes(session, name, above))
-    for level in sorted(above.difference(candidates)):
+    above = {level for one in candidates for level in _levels_above(one.name)}
+    for one in candidates:
+        if pattern.matches(wanted, one.name):
+            yield _line(session, command, one.name, _attributes(session, one, above))
+    for level in sorted(above.difference(one.name for one in candidates)):
         if pattern.matches(wanted, level):
             yield _line(session, command, level, ["\\Noselect", _children(session, has=True)])
 
@@ -96,14 +110,16 @@ def _levels_above(name: str) -> Iterator[str]:
         at = name.rfind(pattern.SEPARATOR, 0, at)
 
 
-def _attributes(session: Session, name: str, above: set[str]) -> list[str]:
+def _attributes(session: Session, one: Mailbox, above: set[str]) -> list[str]:
+    if one.tree is None:  # a group of accounts
+        return ["\\Noselect", _children(session, has=True)]
     attributes = []
-    folder = names.folder(name)
-    checked = folder == "" or session.settings.check_all_folders
-    if folder is not None and checked and session.tree.exists(folder):
-        unseen = status.has_unseen(session.tree.directory(folder))
+    checked = one.name == "INBOX" or session.settings.check_all_folders
+    # Whether there is something unseen is for those to know who may look.
+    if checked and one.exists and one.may("r"):
+        unseen = status.has_unseen(one.directory)
         attributes.append("\\Marked" if unseen else "\\Unmarked")
-    attributes.append(_children(session, has=name in above))
+    attributes.append(_children(session, has=one.name in above))
     return attributes
 
 

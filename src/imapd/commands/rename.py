@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from courier.maildir.acl_files import is_within
 from courier.process.request import Work
 from imapd import mailbox, names
 from imapd.completion import No, Ok
@@ -20,19 +21,29 @@ def rename(session: Session, arguments: Parser) -> Handling:
     new_name = mailbox.argument(session, arguments).removesuffix(".")
     arguments.end()
 
-    old, new = names.folder(old_name), names.folder(new_name)
+    old, new = session.mailboxes.find(old_name), session.mailboxes.find(new_name)
     if old is None or new is None or not names.is_creatable(new_name):
         return No("Invalid mailbox name.")
-    if not old or not new:
+    if old.tree is None:
+        return No("Invalid mailbox")
+    mailbox.require(session, old, "RENAME", "x")
+    parent = session.mailboxes.parent(new)
+    if new.name != "INBOX" and (parent is None or not parent.may("c")):
+        raise mailbox.AccessDenied(session, "RENAME", parent or new, "c")
+    if old.tree is not new.tree:
+        return No("Cannot move a folder to a different account.")
+    if not old.folder or not new.folder:
         return No("INBOX rename not implemented.")
-    if session.tree.trash in (old, new):
+    if session.tree.trash in (old.folder, new.folder):
         return No("Reserved folder name - cannot rename.")
-    if session.view is not None and (session.name == old or session.name.startswith(old + ".")):
+    selected = session.mailbox
+    if selected and selected.tree is old.tree and is_within(selected.folder, old.folder):
         return No("Can't RENAME the currently-open folder")
-    if not session.tree.exists(old) and not session.tree.below(old):
+    if not old.exists and not old.tree.below(old.folder):
         raise names.NotFound  # Courier: OK, though nothing happens
+    owner = session.mailboxes.lists(old) or old.tree
     try:
-        yield Work(partial(session.tree.rename, old, new))
+        yield Work(partial(owner.rename, old.folder, new.folder))
     except OSError as error:
         return No(f"RENAME failed: {error.strerror}")
     return Ok("Folder renamed.")

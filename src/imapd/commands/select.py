@@ -33,8 +33,9 @@ def _open(session: Session, arguments: Parser, *, read_only: bool) -> Handling:
     arguments.end()
 
     session.unselect()  # also if the other one can't be opened
-    folder = mailbox.existing(session, name)
-    directory = session.tree.directory(folder)
+    found = mailbox.existing(session, name, "SELECT/EXAMINE", "r")
+    directory = found.directory
+    read_only = read_only or not found.may("ieswt")
     try:
         view = View(session.store.open(directory), read_only=read_only)
         yield Work(view.refresh)
@@ -46,9 +47,9 @@ def _open(session: Session, arguments: Parser, *, read_only: bool) -> Handling:
         return No("Unable to open this mailbox.")
     view.read_only = read_only or not view.folder.is_writable
     view.update(expunge=True)
-    session.select(folder, view)
+    session.select(found, view)
 
-    yield updates.flags(view, session.settings)
+    yield updates.flags(view, session.settings, found.rights)
     yield b"* %d EXISTS\r\n* %d RECENT\r\n" % (len(view.uids), view.recents())
     yield b"* OK [UIDVALIDITY %d] Ok\r\n" % view.folder.uidvalidity
     # Courier sends neither of these; RFC 3501 6.3.1 requires them.
@@ -56,4 +57,5 @@ def _open(session: Session, arguments: Parser, *, read_only: bool) -> Handling:
     unseen = _UNSEEN.search(view.flags)
     if unseen is not None:
         yield b"* OK [UNSEEN %d] Ok\r\n" % (unseen.start() + 1)
+    yield updates.rights(found.rights)
     return Ok("Ok", "READ-ONLY" if view.read_only else "READ-WRITE")

@@ -35,12 +35,12 @@ def status(session: Session, arguments: Parser) -> Handling:
     if any(item not in _ITEMS for item in wanted):
         raise arguments.fail("status-att")
 
-    folder = mailbox.existing(session, name)
-    if session.is_selected(folder):
+    found = mailbox.existing(session, name, "STATUS", "r")
+    if session.is_selected(found):
         yield from session.refresh()
         numbers = _of_view(session.selected)
     else:
-        opened = session.store.open(session.tree.directory(folder))
+        opened = session.store.open(found.directory)
         try:
             numbers = yield Work(partial(folder_status.read, opened))
         except OSError as error:

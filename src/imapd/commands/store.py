@@ -13,7 +13,7 @@ from courier.maildir.filename import Flag
 from courier.maildir.folder import FlagChange, KeywordChange
 from courier.maildir.view import View
 from courier.process.request import Work
-from imapd import mailbox, updates
+from imapd import acl_letters, mailbox, updates
 from imapd.completion import CommandFailed, No, Ok, Violation
 from imapd.request import Handling
 from imapd.wire.parser import Parser
@@ -39,6 +39,7 @@ class _Store:
     flags: FlagChange
     keywords: KeywordChange | None  # None: they stay
     silent: bool
+    expected: FlagChange  # what it would be if every right were held
 
 
 def store(session: Session, arguments: Parser) -> Handling:
@@ -87,14 +88,14 @@ def _tell(
     if change.silent:
         # What the client expects counts as told; where others interfered, an update tells more.
         expected = {
-            uid: change.flags.apply(view.flags[seq - 1])
+            uid: change.expected.apply(view.flags[seq - 1])
             for seq in batch
             if (uid := view.uids[seq - 1]) in done
         }
         view.told(expected, numbers)
         return b""
     view.told(done, numbers)
-    news = updates.flags(view, session.settings) if view.learn_keywords() else b""
+    news = updates.flags(view, session.settings, session.rights) if view.learn_keywords() else b""
     return news + b"".join(
         updates.fetch_flags(view, seq, with_uid=by_uid)
         for seq in batch
@@ -118,13 +119,20 @@ def _change(session: Session, arguments: Parser) -> _Store:
     if names and not session.settings.keywords:
         raise CommandFailed(No("Keywords are not enabled on this server."))
     silent = word == "FLAGS.SILENT"
+    keywords = None
     if sign == b"+":
-        return _Store(FlagChange(add=bits), KeywordChange(add=names) if names else None, silent)
-    if sign == b"-":
-        removal = KeywordChange(remove=names) if names else None
-        return _Store(FlagChange(remove=bits), removal, silent)
-    replaced = KeywordChange(add=names, clear=True) if session.settings.keywords else None
-    return _Store(FlagChange(add=bits, remove=~0), replaced, silent)
+        expected = FlagChange(add=bits)
+        keywords = KeywordChange(add=names) if names else None
+    elif sign == b"-":
+        expected = FlagChange(remove=bits)
+        keywords = KeywordChange(remove=names) if names else None
+    else:
+        expected = FlagChange(add=bits, remove=~0)
+        keywords = KeywordChange(add=names, clear=True) if session.settings.keywords else None
+    # RFC 4314 4: what no right is held for stays as it is, and the command succeeds.
+    settable = acl_letters.flags(session.rights)
+    permitted = FlagChange(add=expected.add & settable, remove=expected.remove & settable)
+    return _Store(permitted, keywords if "w" in session.rights else None, silent, expected)
 
 
 def flags(words: Sequence[str]) -> tuple[int, tuple[str, ...]]:

@@ -10,6 +10,7 @@ from courier.maildir import subscriptions
 from courier.process.request import Work
 from imapd import mailbox, names
 from imapd.completion import Ok
+from imapd.mailboxes import Space
 from imapd.request import Handling
 from imapd.wire.parser import Parser
 
@@ -43,7 +44,8 @@ def _name(session: Session, arguments: Parser) -> str:
     name = mailbox.argument(session, arguments)
     arguments.end()
     plain = name.removesuffix(".")
-    if names.folder(plain) is None and not plain.startswith("#shared."):
+    found = session.mailboxes.find(plain)
+    if found is None or found.space is Space.SHARED or plain == "#shared":
         raise names.InvalidName
     if _NO_LINE.search(name) or len(name.encode()) > subscriptions.LONGEST_NAME:
         raise names.InvalidName

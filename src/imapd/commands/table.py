@@ -51,6 +51,7 @@ class Disturbs(enum.Enum):
 class Command:
     handler: Handler
     needs_mailbox: bool = False
+    reads: bool = True  # of the selected mailbox, which the user must still be allowed to
     disturbs: Disturbs = Disturbs.NUMBERS_IF_LAST
     streams: Callable[[Parser], bool] = lambda arguments: False
 
@@ -75,8 +76,8 @@ COMMANDS: Mapping[str, Command] = {
     "STATUS": Command(status),
     "APPEND": Command(append, streams=append_.streams),
     "CHECK": Command(check, needs_mailbox=True, disturbs=Disturbs.NUMBERS),
-    "CLOSE": Command(close, needs_mailbox=True, disturbs=Disturbs.NOTHING),
-    "UNSELECT": Command(unselect, needs_mailbox=True, disturbs=Disturbs.NOTHING),
+    "CLOSE": Command(close, needs_mailbox=True, reads=False, disturbs=Disturbs.NOTHING),
+    "UNSELECT": Command(unselect, needs_mailbox=True, reads=False, disturbs=Disturbs.NOTHING),
     "EXPUNGE": Command(expunge, needs_mailbox=True, disturbs=Disturbs.NUMBERS),
     "UID EXPUNGE": Command(uid_expunge, needs_mailbox=True, disturbs=Disturbs.NUMBERS),
     "SEARCH": Command(search, needs_mailbox=True, disturbs=Disturbs.NOTHING),

@@ -47,11 +47,11 @@ def test_control_characters(
 def test_refused_name_is_told_in_the_clients_encoding(driven: Driven) -> None:
     """Unquoted, as Courier has it, and never as raw UTF-8 to who did not ask for it."""
     assert driven.ask("a CREATE shared.caf&AOk-")[0].line == (
-        'a NO Access denied for CREATE on shared.caf&AOk- (ACL "c" required)'
+        'a NO [NOPERM] Access denied for CREATE on shared.caf&AOk- (ACL "c" required)'
     )
     driven.ask("b ENABLE UTF8=ACCEPT")
     assert driven.ask('c CREATE "shared.café"')[0].line == (
-        'c NO Access denied for CREATE on shared.café (ACL "c" required)'
+        'c NO [NOPERM] Access denied for CREATE on shared.café (ACL "c" required)'
     )
 
 

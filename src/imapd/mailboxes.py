@@ -1,0 +1,212 @@
+"""The mailboxes of a session: what a name stands for, and what this account may do there.
+
+Three name spaces, as Courier has them:
+
+    INBOX, INBOX.a.b             the account's own maildir
+    #shared.NAME[.a.b]           another account's, by the index of shared accounts; NAME may have
+                                 levels of groups before it
+    shared.NICK.a.b              a folder that file permissions share (`courier.maildir.shared`)
+
+Every name that a client sends comes through `Mailboxes.find`, and every list of mailboxes from `Mailboxes.listed`:
+there is no other way from a name to a directory, and none that does not come with rights.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from courier.maildir import acl, tree
+from courier.maildir.acl import Acl, Identity
+from courier.maildir.acl_files import AclFiles
+from courier.maildir.shared_index import DEEPEST, Account, Group, SharedIndex
+from courier.maildir.tree import Tree
+from imapd import names, pattern
+from imapd.settings import Settings
+from imapd.wire import utf7
+
+
+class Space(enum.Enum):
+    PERSONAL = enum.auto()
+    VIRTUAL = enum.auto()  # #shared.
+    SHARED = enum.auto()  # shared.
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """What a name stands for, whether there is such a mailbox or not."""
+
+    name: str  # INBOX in capitals
+    space: Space
+    tree: Tree | None  # whose folder it is; None: a level that no maildir has
+    folder: str
+    rights: str  # ACL letters, on disk's terms: no "d"
+    exists: bool
+
+    @property
+    def directory(self) -> str:
+        """Where its messages are. Only for a mailbox that exists."""
+        assert self.tree is not None
+        return self.tree.directory(self.folder)
+
+    def may(self, rights: str) -> bool:
+        """Tell whether one of these rights is held."""
+        return not set(rights).isdisjoint(self.rights)
+
+    @property
+    def is_visible(self) -> bool:
+        return "l" in self.rights
+
+
+class Mailboxes:
+    """The name spaces of one account."""
+
+    def __init__(
+        self, settings: Settings, own: Tree, identity: Identity, *, index: str | None, lists: bool
+    ) -> None:
+        """
+        Args:
+            index: the file of shared accounts.
+            lists: access control lists are in force (without: account option disableshared).
+        """
+        self._settings = settings
+        self._own = own
+        self._identity = identity
+        self._lists = lists
+        self._index = SharedIndex(index if lists else None, munge=settings.shared_munge_names)
+        self._trees: dict[str, Tree] = {own.path: own}
+
+    def find(self, name: str, known: dict[str, Acl] | None = None) -> Mailbox | None:
+        """Give what a name stands for; None if that can be no mailbox at all.
+
+        Args:
+            known: see `AclFiles.read`; of one account's folders only.
+        """
+        name = names.with_inbox_in_capitals(name)
+        folder = names.folder(name)
+        if folder is not None:
+            return self._in(Space.PERSONAL, name, self._own, folder, known)
+        if name == "#shared" or name.startswith("#shared."):
+            return self._virtual(name)
+        if names.is_shared(name):
+            return Mailbox(name, Space.SHARED, None, "", "", exists=False)
+        return None
+
+    def parent(self, mailbox: Mailbox) -> Mailbox | None:
+        """Give the level above, which may be no mailbox."""
+        return self.find(mailbox.name.rpartition(".")[0])
+
+    def lists(self, mailbox: Mailbox) -> AclFiles | None:
+        """Give the access control lists of a mailbox's maildir; None where there are none."""
+        if mailbox.tree is None or not self._lists or mailbox.space is Space.SHARED:
+            return None
+        return AclFiles(mailbox.tree)
+
+    def listed(self, wanted: str) -> Iterator[Mailbox]:
+        """Give the mailboxes that this account may know of and that may fit a pattern.
+
+        Those of others only for a pattern that asks for them by its first character. Levels that
+        others are below are left to the caller, but for groups of accounts, which are told even
+        if nothing below them is.
+        """
+        if wanted.startswith("#"):
+            yield from self._listed_accounts("#shared.", None, wanted, ())
+            return
+        yield from self._listed_folders(Space.PERSONAL, "INBOX", self._own)
+
+    # -- maildirs with lists ---------------------------------------------------------------
+
+    def _in(
+        self,
+        space: Space,
+        name: str,
+        where: Tree,
+        folder: str,
+        known: dict[str, Acl] | None = None,
+    ) -> Mailbox:
+        rights = acl.WITHOUT_LISTS
+        if self._lists:
+            found = AclFiles(where).read(folder, known)
+            # Courier: an account in a group of the index belongs to whoever bears the group's name.
+            # Here the owner of a maildir is who logs in to it, and nobody else.
+            rights = acl.rights(found, self._identity, is_owner=space is Space.PERSONAL)
+        return Mailbox(name, space, where, folder, rights, where.exists(folder))
+
+    def _listed_folders(self, space: Space, top: str, where: Tree) -> Iterator[Mailbox]:
+        known: dict[str, Acl] = {}
+        for folder in where.folders():
+            name = f"{top}.{folder}" if folder else top
+            found = self._in(space, name, where, folder, known)
+            if found.is_visible and found.exists:
+                yield found
+
+    # -- accounts of the index -------------------------------------------------------------
+
+    def _virtual(self, name: str) -> Mailbox:
+        components = name.split(".")[1:]
+        nothing = Mailbox(name, Space.VIRTUAL, None, "", "", exists=False)
+        if not all(components):
+            return nothing
+        found = self._index.find(components) or self._index.find(_as_courier_had(components))
+        if found is None:
+            return nothing
+        record, rest = found
+        if isinstance(record, Group):
+            return Mailbox(name, Space.VIRTUAL, None, "", "l", exists=False)
+        where = self._tree_of(record)
+        folder = ".".join(rest)
+        if where is None or (folder and not tree.is_name(folder)):
+            return nothing
+        return self._in(Space.VIRTUAL, name, where, folder)
+
+    def _tree_of(self, account: Account) -> Tree | None:
+        """Give an account's maildir; None for one's own, and for one that can't be looked into."""
+        try:
+            if os.path.samestat(os.stat(account.maildir), os.stat(self._own.path)):
+                return None
+        except (OSError, ValueError):
+            return None
+        found = self._trees.get(account.maildir)
+        if found is None:
+            found = Tree(account.maildir, trash=self._own.trash, use_locks=self._own.use_locks)
+            self._trees[account.maildir] = found
+        return found
+
+    def _listed_accounts(
+        self, prefix: str, file: str | None, wanted: str, above: tuple[str, ...]
+    ) -> Iterator[Mailbox]:
+        for shown, record in sorted(self._index.records(file).items()):
+            name = prefix + shown
+            below = pattern.may_match_below(wanted, name)
+            if not below and not pattern.matches(wanted, name):
+                continue
+            if isinstance(record, Group):
+                yield Mailbox(name, Space.VIRTUAL, None, "", "l", exists=False)
+                if below and record.file not in above and len(above) < DEEPEST:
+                    yield from self._listed_accounts(
+                        f"{name}.", record.file, wanted, (*above, record.file)
+                    )
+                continue
+            where = self._tree_of(record)
+            if where is not None:
+                yield from self._listed_account(name, where, below=below)
+
+    def _listed_account(self, name: str, where: Tree, *, below: bool) -> Iterator[Mailbox]:
+        """Give an account's folders; if none below can be wanted, only as many as to see if there are."""
+        try:
+            for found in self._listed_folders(Space.VIRTUAL, name, where):
+                yield found
+                if not below and found.folder:
+                    return
+        except OSError:
+            return  # a maildir that can't be read has no folders for this account
+
+
+def _as_courier_had(components: list[str]) -> list[str]:
+    """Decode names twice: Courier tells names of the index beyond ASCII encoded twice."""
+    try:
+        return [utf7.decode(one.encode("ascii")) for one in components]
+    except ValueError:
+        return components
