@@ -81,12 +81,13 @@ def _client(environ: Mapping[str, str], *, from_shell: bool) -> Client:
     user = environ.get("AUTHENTICATED", "")
     options = environ.get("OPTIONS")
     tls = environ.get("IMAP_TLS", "") not in ("", "0")
+    quota = environ.get("MAILDIRQUOTA", "")
     if from_shell:
-        return Client(user or _login_name(), Peer("127.0.0.1", "0"), tls, options)
+        return Client(user or _login_name(), Peer("127.0.0.1", "0"), tls, options, quota)
     if not user:
         raise Farewell("AUTHENTICATED environment variable not set.", is_orderly=True)
     peer = Peer(environ.get("TCPREMOTEIP", "127.0.0.1"), environ.get("TCPREMOTEPORT", "0"))
-    return Client(user, peer, tls, options)
+    return Client(user, peer, tls, options, quota)
 
 
 def _login_name() -> str:

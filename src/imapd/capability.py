@@ -8,7 +8,7 @@ from imapd.settings import Settings
 
 #: Words that may stand in IMAP_CAPABILITY and whose commands this version does not have.
 _NOT_YET = frozenset(
-    ("THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES", "SORT", "QUOTA", "ACL", "ACL2=UNION", "SMAP1")
+    ("THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES", "SORT", "ACL", "ACL2=UNION", "SMAP1")
 )
 #: Our own, appended unless IMAP_EXTENSIONS is 0.
 _OURS = ("LITERAL+", "UNSELECT", "MOVE")

@@ -303,7 +303,8 @@ def _refusal(found: Account, is_encrypted: bool) -> str | None:
 
 def _session(settings: Settings, store: Store, request: SessionRequest) -> Steps:
     """Be a session, from the OK of its log-in."""
-    client = Client(request.address, request.peer, request.tls, request.options)
+    quota = request.quota or settings.environment.get("MAILDIRQUOTA", "")
+    client = Client(request.address, request.peer, request.tls, request.options, quota)
     try:
         entered = account.enter(settings, request.home, request.maildir)
     except Farewell as farewell:

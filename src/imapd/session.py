@@ -16,7 +16,10 @@ from typing import Any
 
 from courier import log
 from courier.log import End, Peer
-from courier.maildir.folder import FolderGone
+from courier.maildir import quota
+from courier.maildir.charged import Charged
+from courier.maildir.folder import Folder, FolderGone
+from courier.maildir.quota import Limits, Quota
 from courier.maildir.store import Store
 from courier.maildir.tree import Tree
 from courier.maildir.view import FolderReset, View
@@ -73,6 +76,7 @@ class Client:
     peer: Peer
     tls: bool = False
     options: str | None = None  # the account's, as authentication gave them
+    quota: str = ""  # the account's, as authentication returned it
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,9 @@ class Session:
         self.opened: Opened | None = None
         self.reader = reader.Reader()
         self._rest_is_due = False  # a literal is streamed: what follows it is not read yet
+        self.quota = Quota(
+            tree.path, account=Limits.parse(client.quota), counts_trash=settings.trash_quota
+        )
         self._began = time.monotonic()
         self._violations = 0
         self._looked = float("-inf")
@@ -163,6 +170,26 @@ class Session:
             if not found.may("ieswt"):
                 self.selected.read_only = True
         mailbox.require(self, self.mailbox, "SELECT/EXAMINE", "r")
+
+    def over_quota(self) -> Completion:
+        """Say that there is no room in the account for what the command was to add."""
+        # Courier: ALERT. RFC 9208 4.3.3 has a code of its own, and a response only one.
+        code = "OVERQUOTA" if self.settings.extensions else "ALERT"
+        return No("You exceeded your mail quota.", code)
+
+    def quota_of(self, owner: Tree) -> Quota:
+        """Give the quota of a maildir: one's own, or another account's, whose limits it keeps."""
+        if owner is self.tree:
+            return self.quota
+        return Quota(owner.path, counts_trash=self.settings.trash_quota)
+
+    def charged(self, folder: Folder) -> Charged:
+        """Give a folder whose changes count in the quota of the account that it belongs to."""
+        path, name = os.path.split(folder.path)
+        if self.tree.path in (folder.path, path):
+            return Charged(folder, self.quota, name[1:] if path == self.tree.path else "")
+        path, name = quota.holder(folder.path)
+        return Charged(folder, Quota(path, counts_trash=self.settings.trash_quota), name)
 
     # -- life ------------------------------------------------------------------------------
 

@@ -197,6 +197,7 @@ class Settings:
     extensions: bool = setting("IMAP_EXTENSIONS", read.flag_or_on, unset=True)
     max_append: int = setting("IMAP_MAX_APPEND", read.octets, unset=0)
     fsync: bool = setting("IMAP_FSYNC", read.flag_or_on, unset=True)
+    trash_quota: bool = setting("MAILDIR_TRASHQUOTA", read.flag, unset=False)
     max_per_c: int | None = setting("IMAP_MAXPERC", _limit, unset=None, by_daemon=True)
     login_user: str = setting(
         "LOGIN_USER", read.text_or(_LOGIN_USER), unset=_LOGIN_USER, by_daemon=True

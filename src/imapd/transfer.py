@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 from courier.maildir.delivery import TemporaryFile
 from courier.maildir.folder import Folder, MessageGone, Prepared
 from courier.maildir.view import View
 from imapd import acl_letters
+
+#: Another file system, one without links, too many links, a file that is not ours.
+_NO_LINK = (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EACCES)
 
 
 def prepare(
@@ -22,16 +27,49 @@ def prepare(
     Raises:
         OSError: a message can't be read, or its copy not written.
     """
+    return _prepared(view, uids, files, rights, partial(_copied, view.folder, target))
+
+
+def prepare_links(
+    view: View, uids: Sequence[int], target: Folder, files: ExitStack, rights: str
+) -> dict[int, Prepared]:
+    """As `prepare`, but without reading or writing content where the file system allows that."""
+    return _prepared(view, uids, files, rights, partial(_linked, view.folder, target))
+
+
+def _prepared(
+    view: View,
+    uids: Sequence[int],
+    files: ExitStack,
+    rights: str,
+    second: Callable[[int], TemporaryFile],
+) -> dict[int, Prepared]:
     prepared = {}
     for uid in uids:
         try:
-            data, found = view.folder.read(uid)
+            file = files.enter_context(second(uid))
         except MessageGone:
             continue
-        file = files.enter_context(TemporaryFile(target.path, sync=target.options.fsync))
-        file.write(data)
-        file.close(int(found.st_mtime))
         flags, number = view.folder.current(uid) or (0, 0)
         keywords = view.folder.keyword_sets[number]
         prepared[uid] = Prepared(file, *acl_letters.settable(rights, flags, keywords))
     return prepared
+
+
+def _copied(folder: Folder, target: Folder, uid: int) -> TemporaryFile:
+    data, found = folder.read(uid)
+    with ExitStack() as stack:
+        file = stack.enter_context(TemporaryFile(target.path, sync=target.options.fsync))
+        file.write(data)
+        file.close(int(found.st_mtime))
+        stack.pop_all()
+    return file
+
+
+def _linked(folder: Folder, target: Folder, uid: int) -> TemporaryFile:
+    try:
+        return TemporaryFile.linked(target.path, partial(folder.link, uid))
+    except OSError as error:
+        if error.errno not in _NO_LINK:
+            raise
+    return _copied(folder, target, uid)

@@ -271,6 +271,29 @@ class _Reader:
         self.sp()
         return name, self.number()
 
+    def _quota(self) -> list[object]:
+        """``quota-response`` (RFC 9208 7)."""
+        self.sp()
+        root = self._astring()
+        self.sp()
+        return [root, dict(self.listed(self._quota_resource, empty=True))]  # type: ignore[arg-type]
+
+    def _quota_resource(self) -> tuple[str, tuple[int, int]]:
+        name = self.match(_ATOM, "resource-name").decode()
+        if name not in ("STORAGE", "MESSAGE"):
+            raise self.fail("a resource that this server limits")
+        self.sp()
+        usage = int(self.match(_NUMBER, "number64"))
+        self.sp()
+        return name, (usage, int(self.match(_NUMBER, "number64")))
+
+    def _quotaroot(self) -> list[object]:
+        self.sp()
+        values: list[object] = [self._astring()]
+        while self.maybe(b" "):
+            values.append(self._astring())
+        return values
+
     def _id(self) -> list[object]:
         self.sp()
         if self.maybe(b"NIL"):
@@ -462,6 +485,7 @@ _PLAIN_CODES = frozenset(
     (
         b"ALERT",
         b"BADCHARSET",
+        b"OVERQUOTA",
         b"EXPUNGEISSUED",
         b"NOPERM",
         b"READ-ONLY",
@@ -478,6 +502,8 @@ _UNTAGGED: dict[str, Callable[[_Reader], list[object]]] = {
     "LIST": _Reader._list,
     "LSUB": _Reader._list,
     "NAMESPACE": _Reader._namespace,
+    "QUOTA": _Reader._quota,
+    "QUOTAROOT": _Reader._quotaroot,
     "SEARCH": _Reader._search,
     "STATUS": _Reader._status,
 }

@@ -27,6 +27,8 @@ between them, stand directives:
     refused: TAG         the completion of a line that is no valid command: TAG BAD from ours (RFC 9051
                          7.1.3), TAG NO from Courier (imap.md 2.3); TAG may be ``*``
     closed:              the server closes this connection, having said nothing more
+    file: PATH TEXT      write a file of the maildir; escapes as in C~
+    content: PATH TEXT   it has exactly this content
     exists: GLOB         a file of the maildir matches
     missing: GLOB        none does
     only: ours REASON    the dialog is not held with the other server
@@ -60,7 +62,7 @@ _LINE = re.compile(
 )
 _DIRECTIVES = {
     *("setting:", "folder:", "message:", "deliver:", "remove:", "session:", "setup:", "refused:"),
-    *("closed:", "exists:", "missing:"),
+    *("closed:", "exists:", "missing:", "file:", "content:"),
 }
 _INVALID = {
     "ours": "BAD Error in IMAP command received by server.",
@@ -224,6 +226,13 @@ class Conversation:
                 assert found, f"nothing matches {text}"
                 for path in found:
                     path.unlink()
+            case "file:" | "content:":
+                path, _, content = text.partition(" ")
+                if step.kind == "file:":
+                    (self._maildir / path).write_bytes(_unescape(content))
+                else:
+                    found_content = (self._maildir / path).read_bytes()
+                    assert found_content == _unescape(content), found_content
             case "exists:":
                 assert list(self._maildir.glob(text)), f"nothing matches {text}"
             case "missing:":

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from courier.maildir import filename, scan
 from courier.maildir.filename import Flag
@@ -16,6 +16,8 @@ class FlagChange:
 
     add: int = 0
     remove: int = 0
+    #: Called after each rename with the old path and the new one.
+    renamed: Callable[[bytes, bytes], None] | None = field(default=None, compare=False)
 
     def apply(self, flags: int) -> int:
         return (flags & ~self.remove | self.add) & filename.ALL_FLAGS
@@ -52,6 +54,8 @@ def rename_flags(change: FlagChange, path: bytes) -> bytes:
         os.lstat(path)  # the flags are only true if the file still has this name
     else:
         scan.move(path, target)
+        if change.renamed is not None:
+            change.renamed(path, target)
     return wanted
 
 

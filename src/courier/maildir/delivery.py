@@ -18,7 +18,7 @@ import re
 import socket
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Literal, Self
 
@@ -54,6 +54,30 @@ class TemporaryFile:
         self._landed = False
         self.size = 0
         """Octets written so far."""
+
+    @classmethod
+    def linked(cls, folder: str, link: Callable[[str], None]) -> Self:
+        """Take a file that exists already: ``link`` makes the path it is given a name of it.
+
+        It keeps its content and its date; its time of status change becomes now.
+
+        Raises:
+            OSError: as ``link``, or it made no name of a regular file; nothing is left in tmp/.
+        """
+        made = cls.__new__(cls)
+        made._folder, made._sync, made._fd, made._landed = folder, False, -1, False
+        made._uniq = str(next(_messages))
+        made.path = os.path.join(folder, "tmp", unique_name(made._uniq))
+        link(made.path)
+        try:
+            made._stat = os.lstat(made.path)
+            if not stat.S_ISREG(made._stat.st_mode):
+                raise OSError(errno.EINVAL, "Not a regular file", made.path)
+        except BaseException:
+            unlink_quietly(made.path)
+            raise
+        made.size = made._stat.st_size
+        return made
 
     def write(self, data: bytes) -> None:
         """Append ``data``."""

@@ -363,6 +363,10 @@ class Folder:
         """
         return self._with_file(uid, delivery.read_regular)
 
+    def link(self, uid: int, target: str) -> None:
+        """Make ``target`` a second name of a message file. Raises as `read`."""
+        self._with_file(uid, lambda path: os.link(path, target, follow_symlinks=False))
+
     def stat(self, uid: int) -> os.stat_result:
         """Look at a message file: ``st_mtime`` is the INTERNALDATE. Raises as `read`."""
         return self._with_file(uid, os.lstat)

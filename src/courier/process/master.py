@@ -609,6 +609,7 @@ class Master:
             protocol=pending.request.protocol.decode("ascii", "replace"),
             tls=pending.request.tls,
             environment=admission.environment,
+            quota=account.quota or "",
         )
         try:
             serving = self._pass_on(request, ids, pending.client)

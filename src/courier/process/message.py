@@ -156,6 +156,7 @@ class SessionRequest:
     tls: bool
     #: What the access file assigns to this client.
     environment: Mapping[str, str] = field(default_factory=dict)
+    quota: str = ""  # the account's, as authentication returned it
 
     def fields(self) -> list[bytes]:
         texts = (
@@ -167,6 +168,7 @@ class SessionRequest:
             str(self.peer.port),
             self.protocol,
             "1" if self.tls else "0",
+            self.quota,
         )
         return [
             Kind.SESSION.value,
@@ -180,9 +182,9 @@ class SessionRequest:
     @classmethod
     def of(cls, fields: Sequence[bytes]) -> SessionRequest:
         """Raises ChannelClosed."""
-        if len(fields) != 13:
+        if len(fields) != 14:
             raise ChannelClosed("malformed session")
-        texts = [field.decode("utf-8", "surrogateescape") for field in fields[2:10]]
+        texts = [field.decode("utf-8", "surrogateescape") for field in fields[2:11]]
         return cls(
             number=number_of(fields),
             address=texts[0],
@@ -192,7 +194,8 @@ class SessionRequest:
             peer=Peer(texts[4], texts[5]),
             protocol=texts[6],
             tls=texts[7] == "1",
-            greeting=fields[10],
-            unread=fields[11],
-            environment=environment_of(fields[12]),
+            quota=texts[8],
+            greeting=fields[11],
+            unread=fields[12],
+            environment=environment_of(fields[13]),
         )

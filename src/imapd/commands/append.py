@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from courier import log
 from courier.maildir.delivery import TemporaryFile
 from courier.maildir.folder import Prepared
+from courier.maildir.quota import OverQuota
 from courier.process.request import Work
 from imapd import acl_letters as rights
 from imapd import mailbox
@@ -92,7 +93,9 @@ def append(session: Session, arguments: Parser) -> Handling:
             prepared = Prepared(
                 file, *rights.settable(target.rights, message.flags, message.keywords)
             )
-            uids = yield Work(partial(opened.deliver, [prepared]))
+            uids = yield Work(partial(session.charged(opened).deliver, [prepared]))
+        except OverQuota:
+            return session.over_quota()
         except OSError as error:
             log.error("cannot store message", opened.path, error)
             return No(_NO_ROOM, "ALERT")

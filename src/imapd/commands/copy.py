@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from courier import log
 from courier.maildir.folder import Prepared
+from courier.maildir.quota import NOTHING, OverQuota
 from courier.process.request import Work
 from imapd import mailbox, transfer
 from imapd.completion import No, Ok
@@ -59,6 +60,7 @@ def _copy(session: Session, arguments: Parser, *, by_uid: bool, move: bool) -> H
                 return No(_MAY_NOT_REMOVE.format(command, right), "NOPERM")
     wanted = [view.uids[seq - 1] for seq in mailbox.sequence_numbers(seqs)]
     target = session.store.open(to.directory)
+    source, payer = session.charged(view.folder), session.charged(target)
 
     yield from session.refresh()  # the copies bear the flags that the messages have now
     with ExitStack() as files:  # whatever does not land is removed
@@ -69,7 +71,12 @@ def _copy(session: Session, arguments: Parser, *, by_uid: bool, move: bool) -> H
                 prepared |= yield Work(
                     partial(transfer.prepare, view, batch, target, files, to.rights)
                 )
-            uids = yield Work(partial(target.deliver, list(prepared.values())))
+            freed = NOTHING
+            if move and source.shares_quota(payer):
+                freed = source.weigh(source.counted(prepared))
+            uids = yield Work(partial(payer.deliver, list(prepared.values()), freed=freed))
+        except OverQuota:
+            return session.over_quota()
         except OSError as error:
             log.error("cannot copy messages", target.path, error)
             return No(_FAILED, "ALERT")
@@ -89,6 +96,7 @@ def _remove(session: Session, uids: Sequence[int], code: str) -> Handling:
     """Remove what was moved: the copies are on disk, so a crash here leaves two, never none."""
     if code:  # RFC 6851 4.3: before the EXPUNGEs
         yield f"* OK [{code}] Ok\r\n".encode()
-    yield Work(partial(session.selected.folder.remove, uids, only_deleted=False))
+    source = session.charged(session.selected.folder)
+    yield Work(partial(source.remove, uids, only_deleted=False))
     session.look_again()
     return Ok("MOVE completed.")

@@ -26,9 +26,10 @@ def delete(session: Session, arguments: Parser) -> Handling:
     if session.is_selected(found):
         return No("Cannot delete currently-open folder.")
     owner = session.mailboxes.lists(found) or found.tree
-    assert owner is not None
+    assert owner is not None and found.tree is not None
     try:
         yield Work(partial(owner.delete, found.folder))
+        yield Work(session.quota_of(found.tree).recount)
     except PermissionError:
         return No("Cannot delete this folder.")
     except OSError as error:

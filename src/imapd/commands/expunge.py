@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from courier import log
-from courier.maildir import acl
+from courier.maildir import acl, filename
 from courier.maildir.filename import Flag
 from courier.maildir.numberset import NumberSet
 from courier.process.request import Work
@@ -56,9 +56,10 @@ def _expunge(session: Session, among: NumberSet | None) -> Handling:
 def remove_deleted(session: Session, among: NumberSet | None) -> None:
     """Remove the messages that bear ``\\Deleted`` on disk, of all or ``among`` these UIDs.
 
-    With IMAP_MOVE_EXPUNGE_TO_TRASH they are put into the trash folder first; a crash leaves
-    a message in both. Courier: not those that this session copied somewhere, and not from
-    the trash folder.
+    With IMAP_MOVE_EXPUNGE_TO_TRASH they are put into the trash folder first, under a new name and
+    without ``\\Deleted`` and ``\\Draft``; a crash leaves a message in both. Courier: not those
+    that this session copied somewhere, and not from the trash folder. Unlike Courier's, what can't
+    be put there stays.
 
     Raises:
         OSError: a message could not be put into the trash, and stays, or not be removed.
@@ -70,14 +71,19 @@ def remove_deleted(session: Session, among: NumberSet | None) -> None:
         for uid, flags in zip(columns.uids, columns.flags, strict=True)
         if flags & Flag.DELETED and (among is None or uid in among)
     ]
+    kept: dict[bytes, bytes] = {}
     if session.settings.move_expunge_to_trash and not _is_trash(session):
-        _put_into_trash(
-            session, [uid for uid in uids if (folder.uidvalidity, uid) not in session.copied]
-        )
-    removed = folder.remove(uids, only_deleted=True)
+        copied = {uid for uid in uids if (folder.uidvalidity, uid) in session.copied}
+        trashed = _put_into_trash(session, [uid for uid in uids if uid not in copied])
+        kept = {
+            filename.base(columns.names[row]): name
+            for uid, name in trashed.items()
+            if (row := columns.row(uid)) is not None
+        }
+        uids = [uid for uid in uids if uid in copied or uid in trashed]
+    removed = session.charged(folder).remove(uids, only_deleted=True)
     if session.settings.log_deletions:
-        for name in removed:
-            log.expunged(session.client.user, session.client.peer, os.fsdecode(name))
+        _log(session, removed, kept)
 
 
 def _is_trash(session: Session) -> bool:
@@ -87,15 +93,37 @@ def _is_trash(session: Session) -> bool:
     )
 
 
-def _put_into_trash(session: Session, uids: Sequence[int]) -> None:
+def _put_into_trash(session: Session, uids: Sequence[int]) -> dict[int, bytes]:
+    """Give the trash folder a link, or a copy, of each message; return the file names there."""
     tree = session.tree
-    if not tree.exists(tree.trash):
+    if uids and not tree.exists(tree.trash):
         tree.create(tree.trash)
-    trash = session.store.open(tree.directory(tree.trash))
+    trash = session.store.open(tree.directory(tree.trash)) if uids else session.selected.folder
+    names: dict[int, bytes] = {}
     for at in range(0, len(uids), _SLICE):
         with ExitStack() as files:
-            prepared = transfer.prepare(
-                session.selected, uids[at : at + _SLICE], trash, files, acl.ALL
-            )
+            batch = uids[at : at + _SLICE]
+            prepared = transfer.prepare_links(session.selected, batch, trash, files, acl.ALL)
             kept = ~(Flag.DELETED | Flag.DRAFT)
-            trash.deliver([replace(m, flags=m.flags & kept) for m in prepared.values()])
+            landing = [replace(m, flags=m.flags & kept) for m in prepared.values()]
+            # Courier: no quota keeps anybody from deleting.
+            landed = session.charged(trash).deliver(landing, whatever=True)
+            columns = trash.columns
+            for uid, new in zip(prepared, landed, strict=True):
+                row = columns.row(new)
+                names[uid] = b"" if row is None else columns.names[row]
+    return names
+
+
+def _log(session: Session, removed: Sequence[bytes], kept: Mapping[bytes, bytes]) -> None:
+    """Log what is gone, by paths in the maildir; before that the name under which it is left."""
+    client = session.client
+    directory = os.path.relpath(session.selected.folder.path, session.tree.path)
+    directory = "./cur/" if directory == "." else f"./{directory}/cur/"
+    for name in removed:
+        old = directory + os.fsdecode(name)
+        new = kept.get(filename.base(name))
+        if new:
+            new_name = f".{session.tree.trash}/cur/{os.fsdecode(new)}"
+            log.expunged(client.user, client.peer, old, new_name)
+        log.expunged(client.user, client.peer, old)

@@ -44,6 +44,7 @@ def rename(session: Session, arguments: Parser) -> Handling:
     owner = session.mailboxes.lists(old) or old.tree
     try:
         yield Work(partial(owner.rename, old.folder, new.folder))
+        yield Work(session.quota_of(old.tree).recount)
     except OSError as error:
         return No(f"RENAME failed: {error.strerror}")
     return Ok("Folder renamed.")

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from courier.maildir import keywords as keyword_files
+from courier.maildir.charged import Charged
 from courier.maildir.filename import Flag
 from courier.maildir.folder import FlagChange, KeywordChange
+from courier.maildir.quota import OverQuota
 from courier.maildir.view import View
 from courier.process.request import Work
 from imapd import acl_letters, mailbox, updates
 from imapd.completion import CommandFailed, No, Ok, Violation
-from imapd.request import Handling
+from imapd.request import Handling, Step
 from imapd.wire.parser import Parser
 
 if TYPE_CHECKING:
@@ -64,15 +66,35 @@ def _store(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     gone = False
     for batch in _batches(seqs):
         uids = [view.uids[seq - 1] for seq in batch]
-        done = yield Work(partial(view.folder.change_flags, uids, change.flags))
+        done, has_room = yield from _change_flags(session.charged(view.folder), uids, change.flags)
         numbers: dict[int, int] = {}
         if change.keywords is not None:
             numbers = yield Work(partial(view.folder.change_keywords, done, change.keywords))
         gone = gone or len(done) < len(uids)
         yield _tell(session, batch, done, numbers, change, by_uid=by_uid)
+        if not has_room:
+            return session.over_quota()
     if gone:  # RFC 5530: the client will want to issue NOOP
         return Ok("STORE completed.", "EXPUNGEISSUED")
     return Ok("STORE completed.")
+
+
+def _change_flags(
+    charged: Charged, uids: Sequence[int], change: FlagChange
+) -> Generator[Step, Any, tuple[dict[int, int], bool]]:
+    """Change flags; tell which were changed, and False if the quota had no room for more."""
+    try:
+        return (yield Work(partial(charged.change_flags, uids, change))), True
+    except OverQuota:
+        pass
+    # Courier: without \Deleted messages count again, and are taken as long as there is room.
+    done: dict[int, int] = {}
+    for uid in uids:
+        try:
+            done |= yield Work(partial(charged.change_flags, [uid], change))
+        except OverQuota:
+            return done, False
+    return done, True
 
 
 def _tell(

@@ -23,6 +23,7 @@ from imapd.commands.list import list_, lsub
 from imapd.commands.logout import logout
 from imapd.commands.namespace import namespace
 from imapd.commands.noop import check, noop
+from imapd.commands.quota import getquota, getquotaroot, setquota
 from imapd.commands.rename import rename
 from imapd.commands.search import search, uid_search
 from imapd.commands.select import examine, select
@@ -75,6 +76,9 @@ COMMANDS: Mapping[str, Command] = {
     "LSUB": Command(lsub),
     "STATUS": Command(status),
     "APPEND": Command(append, streams=append_.streams),
+    "GETQUOTA": Command(getquota),
+    "GETQUOTAROOT": Command(getquotaroot),
+    "SETQUOTA": Command(setquota),
     "CHECK": Command(check, needs_mailbox=True, disturbs=Disturbs.NUMBERS),
     "CLOSE": Command(close, needs_mailbox=True, reads=False, disturbs=Disturbs.NOTHING),
     "UNSELECT": Command(unselect, needs_mailbox=True, reads=False, disturbs=Disturbs.NOTHING),

@@ -42,6 +42,7 @@ SESSION = SessionRequest(
     protocol="IMAP",
     tls=False,
     environment={"DEFDOMAIN": "@example.com"},
+    quota="1000000S,500C",
 )
 
 
