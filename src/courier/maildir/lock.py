@@ -145,8 +145,10 @@ class FolderLock:
                 _unlink_if_same(self._path, fd)
         except OSError as error:
             log.error("cannot remove lock", self._path, error)
-        finally:
+        try:
             os.close(fd)
+        except OSError as error:
+            log.error("cannot close lock", self._path, error)
 
     def _link(self, fd: int, temporary: str) -> bool:
         os.utime(fd)  # other hosts count the lock's age from here, not from when we began to wait
