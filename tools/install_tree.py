@@ -40,6 +40,7 @@ SBIN: Mapping[str, tuple[str, ...]] = {
         name: (f"tools.{name}",)
         for name in (
             "authtest",
+            "makeimapaccess",
             "makeuserdb",
             "mkdhparams",
             "mkimapdcert",

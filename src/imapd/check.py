@@ -13,7 +13,8 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from courier.net import certificate
+from courier.net import access_source, certificate
+from courier.net.access_source import SourceError
 from courier.net.certificate import TlsError
 from courier.net.tls import Contexts
 from courier.net.tls_context import TlsOptions
@@ -108,6 +109,11 @@ def _doubtful(settings: Settings, one: Service) -> Iterator[Finding]:
         yield "SENDMAIL", f"{settings.sendmail} can't be run"
     if one.access and not one.access.exists() and _says_something(settings.access_file):
         yield "IMAPACCESSFILE", f"without {one.access} all may connect; makeimapaccess makes it"
+    elif one.access and settings.access_file and _is_newer(settings.access_file, one.access):
+        yield (
+            "IMAPACCESSFILE",
+            f"has changed since {one.access} was made; makeimapaccess makes a new one",
+        )
     for name, key in _key_files(settings):
         if key.is_file() and key.stat().st_mode & stat.S_IROTH:
             yield name, f"everybody may read the private key in {key}"
@@ -115,9 +121,18 @@ def _doubtful(settings: Settings, one: Service) -> Iterator[Finding]:
 
 def _says_something(source: Path | None) -> bool:
     """Whether there is a source of the access database with something in it."""
-    if source is None or not source.exists():
+    try:
+        return source is not None and access_source.check(source)
+    except (SourceError, OSError):
+        return False  # that is told elsewhere
+
+
+def _is_newer(source: Path, made: Path) -> bool:
+    try:
+        sources = [source, *source.iterdir()] if source.is_dir() else [source]
+        return max(one.stat().st_mtime_ns for one in sources) > made.stat().st_mtime_ns
+    except OSError:
         return False
-    return any(source.iterdir()) if source.is_dir() else source.stat().st_size > 0
 
 
 def _key_files(settings: Settings) -> Iterator[tuple[str, Path]]:
@@ -148,6 +163,13 @@ def _access(settings: Settings, one: Service) -> Iterator[Finding]:
     if one.access is None:
         return
     name = "TCPDOPTS" if one.tcpd_options.access else "IMAPACCESSFILE"
+    if name == "IMAPACCESSFILE" and settings.access_file and settings.access_file.exists():
+        try:
+            access_source.check(settings.access_file)
+        except SourceError as error:
+            yield from ((name, line) for line in error.lines)
+        except OSError as error:
+            yield name, f"{error.filename}: {error.strerror}"
     if not one.access.exists():
         source = settings.access_file
         if name == "TCPDOPTS" or source is None or not source.exists():

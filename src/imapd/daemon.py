@@ -32,7 +32,8 @@ from courier.auth.account import Account
 from courier.auth.client import SOCKET
 from courier.maildir.folder import Options
 from courier.maildir.store import Store
-from courier.net import listener, tls
+from courier.net import access_source, listener, tls
+from courier.net.access_source import SourceError
 from courier.net.listener import Endpoint, ListenError
 from courier.net.tls import Contexts, TlsError, TlsOptions
 from courier.process import activation, privileges
@@ -186,6 +187,7 @@ class _Loader:
             one = service.service(settings, self._daemon)
             if one.tls is not None:
                 _try_certificates(one.tls)
+            _make_access_database(settings, one)
             ids = _login_ids(settings)
             listening = listener.complete(
                 self._inherited,
@@ -194,7 +196,7 @@ class _Loader:
             )
         except SettingsError as error:
             raise ConfigurationError("\n".join(error.lines)) from error
-        except (ListenError, OSError) as error:
+        except (ListenError, SourceError, OSError) as error:
             raise ConfigurationError(str(error)) from error
         for warning in listening.warnings:
             log.warn(warning)
@@ -230,6 +232,23 @@ def _try_certificates(options: TlsOptions) -> None:
     errors = [line[1:] for line in lines if line.startswith("E")]
     if errors:
         raise ConfigurationError("\n".join(errors))
+
+
+def _make_access_database(settings: Settings, one: Service) -> None:
+    """Compile the access file if there is no database yet, as Courier's start script does.
+
+    Raises:
+        SourceError: it can't be meant. Who it was to keep out must not come in for that.
+    """
+    source, target = settings.access_file, one.access
+    if source is None or target is None or one.tcpd_options.access or target.exists():
+        return
+    if not source.exists():
+        return
+    try:
+        access_source.build(source, target)
+    except OSError as error:
+        log.error("cannot make the access database", target, error)
 
 
 def _login_ids(settings: Settings) -> Ids:
@@ -273,7 +292,7 @@ def _plan(settings: Settings, one: Service, ids: Ids) -> Plan:
         max_per_ip=one.max_per_ip,
         max_per_c=one.max_per_c,
         warn_at=one.warn_at,
-        access_file=one.access or Path(os.devnull),
+        access_file=one.access,
         access_local=one.tcpd_options.access_local,
         deny_message=one.tcpd_options.deny_message,
         login_processes=settings.login_processes,

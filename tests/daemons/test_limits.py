@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dbm.gnu
+import os
 import socket
 import threading
 from collections.abc import Mapping
@@ -135,6 +136,38 @@ def test_access_file(site: Site) -> None:
     access_file(site, {"127.0.0.7": "deny"})
     assert admitted(daemon, ["127.0.0.7"]) == []
     assert len(admitted(daemon, ["127.0.0.9"])) == 1
+
+
+def test_access_file_that_was_not_made_yet(site: Site) -> None:
+    """The start makes the database, so that nobody comes in who is to be kept out."""
+    (site.etc / "imapaccess").write_text("127.0.0.8/30\tdeny\n")
+
+    daemon = site.start()
+
+    assert len(admitted(daemon, ["127.0.0.7", "127.0.0.12"])) == 2
+    assert admitted(daemon, ["127.0.0.8", "127.0.0.11"]) == []
+    assert "ERR" not in daemon.log
+
+
+def test_access_file_that_can_t_be_meant(site: Site) -> None:
+    """It is a setting like any other: the daemon doesn't start, and says why."""
+    (site.etc / "imapaccess").write_text("127.0.0.8/99\tdeny\n")
+
+    daemon = site.start(wait=False)
+
+    assert daemon.process.wait(30) == os.EX_CONFIG
+    reason = f"{site.etc}/imapaccess:1: 127.0.0.8/99: no net or range of addresses"
+    assert daemon.log == f"ERR: {reason}\n"
+
+
+def test_access_database_that_is_missing(site: Site) -> None:
+    """It is told at the start, not at the first client; all may connect."""
+    daemon = site.start(wait=False)
+
+    daemon.wait_for_log(
+        rf"^ERR: {site.etc}/imapaccess\.dat: No such file or directory; everybody may connect$"
+    )
+    daemon.wait_until_it_serves()
 
 
 @pytest.mark.slow

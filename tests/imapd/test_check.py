@@ -137,6 +137,25 @@ def test_access_file_that_was_not_made_yet(etc: Path) -> None:
     )
 
 
+def test_access_file_that_was_changed(etc: Path) -> None:
+    """The database is of before, which is worth a word; a text that is wrong is an error."""
+    (etc / "imapaccess").write_text("192.168\tallow\n")
+    os.utime(etc / "imapaccess.dat", ns=(1, 1))
+    assert found(etc) == (
+        [],
+        [
+            f"{etc}/imapd:1: IMAPACCESSFILE: has changed since {etc}/imapaccess.dat was made; "
+            "makeimapaccess makes a new one"
+        ],
+    )
+
+    (etc / "imapaccess").write_text("192.168/99\tallow\n")
+    assert found(etc)[0] == [
+        f"{etc}/imapd:1: IMAPACCESSFILE: {etc}/imapaccess:1: 192.168/99: "
+        "no net or range of addresses"
+    ]
+
+
 def test_access_file_that_is_none(etc: Path) -> None:
     (etc / "imapaccess.dat").write_text("192.168.0\tallow\n" * 1000)
 

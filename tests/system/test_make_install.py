@@ -21,6 +21,7 @@ PROGRAMS = {
     "sbin/authtest",
     "sbin/imapd",
     "sbin/imapd-ssl",
+    "sbin/makeimapaccess",
     "sbin/makeuserdb",
     "sbin/mkdhparams",
     "sbin/mkimapdcert",

@@ -57,7 +57,8 @@ class AccessFile:
     ``tell`` gets a line for the log when the file can't be read, once for each file.
     """
 
-    def __init__(self, path: Path, tell: Callable[[str], None]) -> None:
+    def __init__(self, path: Path | None, tell: Callable[[str], None]) -> None:
+        """``path``: None lets everybody in."""
         self._path = path
         self._tell = tell
         self._database: Database | None = None
@@ -78,7 +79,7 @@ class AccessFile:
         self._state = ()
 
     def _first(self, keys: Iterator[str]) -> Allowed | Denied:
-        self._refresh()
+        self.refresh()
         if self._database is None:
             return Allowed()
         for key in keys:
@@ -91,8 +92,10 @@ class AccessFile:
                 return _decision(key, value.decode("utf-8", "surrogateescape"))
         return Allowed()
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
         """Open the file if it isn't the one that was opened last."""
+        if self._path is None:
+            return
         try:
             found = self._path.stat()
         except OSError as error:

@@ -761,7 +761,9 @@ def _nothing() -> None:
 
 
 def _access(plan: Plan) -> AccessFile:
-    return AccessFile(plan.access_file, log.line)
+    opened = AccessFile(plan.access_file, log.line)
+    opened.refresh()  # what is wrong with it is told at the start
+    return opened
 
 
 def _allow_descriptors(connections: int) -> None:

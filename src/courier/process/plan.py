@@ -21,7 +21,7 @@ class Plan:
     max_per_ip: int
     max_per_c: int | None
     warn_at: int | None  # connections in all from which the log warns; None: Courier's own number
-    access_file: Path  # imapaccess.dat; need not be there
+    access_file: Path | None  # imapaccess.dat; need not be there
     access_local: bool  # it is asked for the address that a client came to, first
     deny_message: str  # what a client hears that it denies; empty: nothing
 
