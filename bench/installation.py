@@ -70,7 +70,8 @@ class Installation:
                     Client(port, tls=port == self.tls_port).socket.close()
                     break
                 except (OSError, Refused) as error:
-                    if time.monotonic() > give_up or any(one.poll() for one in self.processes):
+                    ended = any(one.poll() is not None for one in self.processes)
+                    if ended or time.monotonic() > give_up:
                         raise RuntimeError(f"{self.name} does not serve: {error}") from error
                     time.sleep(0.05)
 
@@ -283,7 +284,10 @@ def _dovecot(
         {"LD_LIBRARY_PATH": f"{DOVECOT}/usr/lib/dovecot"},
     )
     made = Installation(name, version, root.path / "homes", port)
-    inner = shlex.join(root.command_line([program, "-F", "-c", "/etc/dovecot.conf"]))
+    # The master would start /usr/bin/doveconf to start itself again with its settings.
+    settings = ["-c", "/etc/dovecot.conf"]
+    command = ["/opt-dovecot/usr/bin/doveconf", "-f", "service=master", *settings]
+    inner = shlex.join(root.command_line([*command, "-e", program, "-F", *settings]))
     with (work / "log").open("ab") as log:
         made.processes.append(
             subprocess.Popen(

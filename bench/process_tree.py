@@ -48,3 +48,31 @@ def processor_s(roots: Sequence[int]) -> float:
             continue
         ticks += sum(map(int, stat.rpartition(")")[2].split()[11:15]))
     return ticks / _TICKS_PER_S
+
+
+def running_s(pid: int) -> float:
+    """Seconds that a process with its threads and children has run so far, to the nanosecond.
+
+    What a thread or child that has ended ran is not counted.
+    """
+    total = 0
+    for one in pids([pid]):
+        for task in Path(f"/proc/{one}/task").glob("*/schedstat"):
+            try:
+                total += int(task.read_text().split()[0])
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+    return total / 1e9
+
+
+def memory(pid: int) -> tuple[int, int]:
+    """Private memory that a process has written to, and the most that it ever had in memory, octets."""
+    private = _kilobytes(f"/proc/{pid}/smaps_rollup", "Private_Dirty:")
+    return private, _kilobytes(f"/proc/{pid}/status", "VmHWM:")
+
+
+def _kilobytes(path: str, name: str) -> int:
+    for line in Path(path).read_text().splitlines():
+        if line.startswith(name):
+            return int(line.split()[1]) * 1024
+    raise ValueError(f"{path} has no {name}")

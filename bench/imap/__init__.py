@@ -1,0 +1,1 @@
+"""`python3 -m bench.imap`: our imapd beside Courier's and Dovecot's on large folders."""

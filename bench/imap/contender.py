@@ -1,0 +1,181 @@
+"""The three servers: how each is started on its maildir, with standard input and output as the session.
+
+They run from copies below the benchmark's directory, because the account that they run as may not be
+able to enter this checkout; ours is compiled there, as packages install it. Dovecot refuses to serve
+mail to root, so when root runs the benchmark all of them run as nobody. ``imap -c FILE`` alone gives
+an authenticated session; as it is unpacked and not installed, doveconf is told to start it.
+"""
+
+from __future__ import annotations
+
+import compileall
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import installation
+from bench.imap.maildirs import Owner
+from bench.imap.session import Session, on_socket_pair
+from tests.support.servers import COURIER, OURS, REAL, ROOT
+
+DOVECOT = ROOT / ".tools" / "dovecot"
+SERVERS = ("ours", "courier", "dovecot")
+ACCOUNT = "bench"
+NOBODY = 65534
+
+
+@dataclass(frozen=True)
+class Start:
+    command: Sequence[str]
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A server, its maildir, and what starts it: as it is shipped, or ``unsynced``."""
+
+    name: str
+    version: str
+    maildir: Path
+    owner: Owner
+    shipped: Start
+    unsynced: Start
+    promises: str  # what it syncs in each of the two, for the report
+
+    def open(self) -> Session:
+        return self._open(self.shipped)
+
+    def open_unsynced(self) -> Session:
+        return self._open(self.unsynced)
+
+    def _open(self, start: Start) -> Session:
+        ids = (self.owner.uid, self.owner.gid)
+        return on_socket_pair(start.command, start.environment, self.maildir.parent, ids)
+
+
+def owner() -> Owner:
+    return Owner(NOBODY, NOBODY) if os.geteuid() == 0 else Owner(os.geteuid(), os.getegid())
+
+
+def maildir(name: str, work: Path) -> Path:
+    """Where a server's maildir is; its daemon finds it there too."""
+    return installation.homes(name, work / name) / ACCOUNT / "Maildir"
+
+
+def contender(name: str, work: Path) -> Contender:
+    """Copy a server's programs and say how it is started; the maildir is made by others."""
+    makers = {"ours": _ours, "courier": _courier, "dovecot": _dovecot}
+    (work / name).mkdir(exist_ok=True)
+    return makers[name](work, maildir(name, work))
+
+
+def _ours(work: Path, place: Path) -> Contender:
+    source = work / "ours" / "src"
+    shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
+    compileall.compile_dir(str(source), quiet=2)
+    shipped = {**OURS.variables(), "PYTHONPATH": str(source)}
+    command = [sys.executable, "-m", "imapd", str(place)]
+    version = _said([*command[:-1], "--version"], shipped)
+    return Contender(
+        "ours",
+        f"{version}, Python {platform.python_version()}",
+        place,
+        owner(),
+        Start(command, shipped),
+        Start(command, {**shipped, "IMAP_FSYNC": "0"}),
+        "IMAP_FSYNC=1 (its default: a message and its directory before the OK of APPEND and COPY) or 0",
+    )
+
+
+def _courier(work: Path, place: Path) -> Contender:
+    program = work / "courier" / "program"
+    shutil.copytree(COURIER, program, symlinks=True)
+    variables = _courier_variables(work)
+    command = [str(program / "usr/bin/imapd"), str(place)]
+    start = Start(command, variables)
+    version = _said([command[0], "--version"], variables).split("/")[0]
+    return Contender(
+        "courier", version, place, owner(), start, start, "it never syncs and has no setting for it"
+    )
+
+
+def _courier_variables(work: Path) -> dict[str, str]:
+    """The environment of Courier's programs that were copied."""
+    program = str(work / "courier" / "program")
+    return {name: value.replace(str(COURIER), program) for name, value in REAL.variables().items()}
+
+
+def _dovecot(work: Path, place: Path) -> Contender:
+    home = work / "dovecot"
+    program = home / "program"
+    shutil.copytree(DOVECOT / "usr/lib/dovecot", program / "usr/lib/dovecot", symlinks=True)
+    shutil.copytree(DOVECOT / "usr/bin", program / "usr/bin", symlinks=True)
+    libraries = program / "usr/lib/dovecot"
+    environment = {
+        "USER": ACCOUNT,
+        "HOME": str(place.parent),
+        "PATH": "/usr/bin:/bin",
+        "TZ": "UTC",
+        "LD_LIBRARY_PATH": str(libraries),
+    }
+    (home / "base").mkdir()
+    starts = []
+    for fsync in ("optimized", "never"):
+        settings = home / f"{fsync}.conf"
+        settings.write_text(_dovecot_settings(home, place, owner(), fsync))
+        command = [
+            *(str(program / "usr/bin/doveconf"), "-c", str(settings)),
+            *("-f", "service=imap", "-m", "imap", "-e", str(libraries / "imap")),
+        ]
+        starts.append(Start(command, environment))
+    said = {"LD_LIBRARY_PATH": str(DOVECOT / "usr/lib/dovecot")}
+    version = _said([str(DOVECOT / "usr/sbin/dovecot"), "--version"], said).split()[0]
+    promises = "mail_fsync=optimized (its default: the same) or never"
+    return Contender("dovecot", version, place, owner(), starts[0], starts[1], promises)
+
+
+def _dovecot_settings(home: Path, place: Path, owner: Owner, fsync: str) -> str:
+    return (
+        f"mail_location = maildir:{place}\nmail_fsync = {fsync}\n"
+        f"base_dir = {home}/base\nstate_dir = {home}/base\nlog_path = /dev/null\n"
+        f"first_valid_uid = 0\nfirst_valid_gid = 0\nmail_uid = {owner.uid}\nmail_gid = {owner.gid}\n"
+        "namespace inbox {\n  inbox = yes\n  prefix = INBOX.\n  separator = .\n}\n"
+    )
+
+
+def _said(command: Sequence[str], environment: Mapping[str, str]) -> str:
+    done = subprocess.run(
+        command, env=dict(environment), capture_output=True, text=True, check=True
+    )
+    return (done.stdout + done.stderr).strip().splitlines()[0]
+
+
+@contextmanager
+def file_watcher(work: Path, names: Sequence[str]) -> Iterator[None]:
+    """Have the server running through which Courier's sessions wait for locks, if Courier takes part."""
+    if "courier" not in names:
+        yield
+        return
+    started = _courier_variables(work)
+    root = os.geteuid() == 0
+    process = subprocess.Popen(
+        [started["GAMIN_DEBUG_SERVER"], "notimeout", started["GAM_CLIENT_ID"]],
+        env=started,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        user=NOBODY if root else None,
+        group=NOBODY if root else None,
+        extra_groups=[] if root else None,
+    )
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()

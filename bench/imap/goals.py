@@ -1,0 +1,134 @@
+"""What we want to reach, as data: a row, against whom, and the ratio or figure that it may have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bench.imap import rows
+from bench.imap.figures import Figures
+
+_USUAL = 20_000
+_LARGE = 200_000
+_HUGE = 1_000_000
+MB = 1e6
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Our median divided by ``unit`` may be ``limit`` at most; the unit is another's median, or a number."""
+
+    section: str
+    row: str
+    limit: float
+    unit: str | float = "dovecot"  # a server, or seconds or octets
+    size: int = _USUAL
+
+    @property
+    def wanted(self) -> str:
+        if isinstance(self.unit, str):
+            return f"<= {self.limit:g} x {self.unit}"
+        return f"<= {self.limit:g} {'ms' if self.unit < 1 else 'MB'}"
+
+
+@dataclass(frozen=True)
+class Growth:
+    """One row of ours may take ``limit`` times as long as another one."""
+
+    section: str
+    row: str
+    limit: float
+    base_row: str
+    size: int
+    base_size: int
+
+    @property
+    def wanted(self) -> str:
+        if self.base_size != self.size:
+            return f"<= {self.limit:g} x ours of {self.base_size:,} messages"
+        return f"<= {self.limit:g} x {self.base_row}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    goal: Goal | Growth
+    ours: float | None
+    ratio: float | None  # None where something was not measured
+    note: str = ""
+
+    @property
+    def text(self) -> str:
+        if self.ratio is None:
+            return self.note or "not measured"
+        return "met" if self.ratio <= self.goal.limit else "missed"
+
+
+# Where Courier opens every message file, and where it answers from what it has in memory.
+_COURIER_READS = (
+    "FETCH RFC822.SIZE",
+    "FETCH ENVELOPE",
+    "FETCH BODYSTRUCTURE",
+    "FETCH header fields of Thunderbird",
+    "SORT (DATE)",
+    "SORT (SUBJECT)",
+    "SORT (FROM)",
+    "THREAD REFERENCES",
+    "SEARCH SUBJECT",
+    "SEARCH FROM",
+    "SEARCH BODY",
+)
+_CHANGES = (rows.APPEND, rows.COPY, rows.STORE, rows.EXPUNGE)
+
+GOALS: tuple[Goal | Growth, ...] = (
+    Goal(rows.SECOND, rows.SELECT, 1.0),
+    Goal(rows.SECOND, "UID FETCH FLAGS", 0.7),
+    Goal(rows.SECOND, "FETCH RFC822.SIZE", 0.7),
+    Goal(rows.SECOND, "FETCH INTERNALDATE", 0.7),
+    Goal(rows.SECOND, "FETCH ENVELOPE", 0.5),
+    Goal(rows.SECOND, "FETCH BODYSTRUCTURE", 1.0),
+    Goal(rows.SECOND, "FETCH header fields of Thunderbird", 0.7),
+    Goal(rows.SECOND, "SORT (DATE)", 1.0),
+    Goal(rows.SECOND, "SORT (SUBJECT)", 1.0),
+    Goal(rows.SECOND, "SORT (FROM)", 1.0),
+    Goal(rows.SECOND, "THREAD REFERENCES", 1.5),
+    Goal(rows.SECOND, "SEARCH SUBJECT", 0.7),
+    Goal(rows.SECOND, "SEARCH FROM", 0.7),
+    Goal(rows.SECOND, "SEARCH BODY", 1.0),
+    Goal(rows.FIRST, rows.BUILD, 2.5),
+    *(Goal(rows.CHANGED, row, 1.0) for row in _CHANGES),
+    *(Goal(rows.UNSYNCED, row, 1.0) for row in _CHANGES),
+    *(Goal(rows.SECOND, row, 0.1, "courier") for row in _COURIER_READS),
+    Goal(rows.SECOND, "UID FETCH FLAGS", 1.5, "courier"),
+    Goal(rows.SECOND, rows.STATUS, 1.5, "courier"),
+    Goal(rows.UNSYNCED, rows.STORE, 1.5, "courier"),
+    Goal(rows.SECOND, rows.SELECT, 1.5, size=_HUGE),
+    Goal(rows.SINCE, rows.AFTER_OWN, 0.1, size=_HUGE),
+    Goal(rows.SINCE, rows.NOOP_OWN, 20, 0.001, _HUGE),
+    Goal(rows.SINCE, rows.NOOP_FOREIGN, 2000, 0.001, _HUGE),
+    Goal(rows.MEMORY, rows.PRIVATE, 60, MB, _HUGE),
+    Growth(rows.SECOND, "THREAD REFERENCES", 12, "THREAD REFERENCES", _LARGE, _USUAL),
+    Growth(rows.GROWTH, "thousand 10", 1.3, "thousand 1", 100_000, 100_000),
+)
+
+
+def judge(goal: Goal | Growth, sizes: Mapping[int, Figures]) -> Verdict:
+    ours, note = _median(sizes, goal.size, goal.section, goal.row, "ours")
+    if isinstance(goal, Growth):
+        base, base_note = _median(sizes, goal.base_size, goal.section, goal.base_row, "ours")
+    elif isinstance(goal.unit, str):
+        base, base_note = _median(sizes, goal.size, goal.section, goal.row, goal.unit)
+    else:
+        base, base_note = goal.unit, ""
+    if ours is None:
+        return Verdict(goal, None, None, f"ours: {note}" if note else "")
+    if base is None:
+        return Verdict(goal, ours, None, f"the other: {base_note}" if base_note else "")
+    return Verdict(goal, ours, ours / base)
+
+
+def _median(
+    sizes: Mapping[int, Figures], size: int, section: str, row: str, server: str
+) -> tuple[float | None, str]:
+    figures = sizes.get(size)
+    cell = figures.find(section, row, server) if figures else None
+    return (cell.median, cell.outcome) if cell else (None, "")
