@@ -15,9 +15,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from courier.message import header, lines, mime
+from courier.message import header, lines, mime, structure
 from courier.message.message import Message
-from imapd import structure
 
 HEADER = b"""\
 Return-Path: <newsletter-bounces@lists.example.org>

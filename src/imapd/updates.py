@@ -51,6 +51,11 @@ def flag_list(view: View, seq: int) -> bytes:
     return writer.flags(view.flags[seq - 1], view.keyword_words(seq), recent=view.is_recent(uid))
 
 
+def flag_text(view: View, flags: int, keywords: int) -> bytes:
+    """The list of these flags, and of a keyword set by its number, for a message that is not recent."""
+    return writer.flags(flags, view.folder.keyword_sets[keywords])
+
+
 def fetch_flags(view: View, seq: int, *, with_uid: bool = False) -> bytes:
     """``* n FETCH (FLAGS (…))``, with the UID where a UID command asks for it."""
     uid = b"UID %d " % view.uids[seq - 1] if with_uid else b""

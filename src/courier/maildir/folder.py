@@ -24,6 +24,7 @@ from courier.maildir import delivery, filename, keywords, scan, uiddb
 from courier.maildir.change import FlagChange, KeywordChange, rename_flags, unlink
 from courier.maildir.changelog import ChangeLog
 from courier.maildir.columns import EMPTY, Columns, Names
+from courier.maildir.items import Items
 from courier.maildir.lock import FolderLock
 from courier.maildir.numbering import Entry, Numbering
 from courier.maildir.scan import FolderGone
@@ -93,6 +94,7 @@ class Folder:
         self.is_writable = True  # as far as the last reading showed
         self.is_void = False  # its UIDs were told under another UIDVALIDITY: open it anew
         self.log = ChangeLog()
+        self.items = Items(path)
         self.keyword_sets: list[tuple[str, ...]] = [()]  # only grows
         self._keyword_numbers: dict[tuple[str, ...], int] = {(): 0}
         self._mutex = threading.RLock()

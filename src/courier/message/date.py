@@ -37,7 +37,8 @@ _DATE = re.compile(
 )
 _ASCTIME = re.compile(rb"([A-Za-z]{3})\s+(\d{1,2})\s+(\d{1,2}:\d{2}(?::\d{2})?)\s+(\d{4})\b(.*)")
 _LONGEST = 256
-_EPOCH = datetime.date(1970, 1, 1).toordinal()
+#: The ordinal of 1970-01-01, day 0.
+EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
 class SentDate(NamedTuple):
@@ -72,7 +73,7 @@ def parse(value: bytes) -> SentDate | None:
         offset = -offset if sign == b"-" else offset
     # A leap second is the second after it.
     seconds = (hour * 60 + minute - offset) * 60 + min(int(second or 0), 60)
-    return SentDate(date, (date.toordinal() - _EPOCH) * 86400 + seconds)
+    return SentDate(date, (date.toordinal() - EPOCH) * 86400 + seconds)
 
 
 def _year(digits: bytes) -> int:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from courier import log
 from courier.maildir.folder import MessageGone
+from courier.maildir.items import Damaged, Table
+from courier.maildir.numberset import NumberSet
+from courier.message import structure
 from courier.message.message import Message
 from courier.process.request import Unfinished, Work
-from imapd import mailbox, section, structure, updates
+from imapd import batch, known, mailbox, section, updates
 from imapd.commands.store import mark_seen
 from imapd.completion import Completion, Ok
-from imapd.request import Handling
+from imapd.request import Handling, Step
 from imapd.wire import writer
 from imapd.wire.parser import FetchItem, Parser
 from imapd.wire.section import Section, SectionText
@@ -24,27 +26,12 @@ from imapd.wire.section import Section, SectionText
 if TYPE_CHECKING:
     from imapd.session import Session
 
-#: Messages answered from columns alone before others get their turn.
-_SLICE = 500
 #: Octets of a response that are collected before they are sent on.
 _PIECE = 262_144
 _UNICODE_ALERT = (
     "* OK [ALERT] Message {} appears to be a Unicode message and your E-mail reader did not enable "
     "Unicode support. Please use an E-mail reader that supports IMAP with UTF-8 "
     "(see https://datatracker.ietf.org/doc/html/rfc6855)\r\n"
-)
-#: Items whose value needs the message file.
-_FROM_FILE = frozenset(
-    (
-        "BODY",
-        "BODY[]",
-        "BODYSTRUCTURE",
-        "ENVELOPE",
-        "RFC822",
-        "RFC822.HEADER",
-        "RFC822.SIZE",
-        "RFC822.TEXT",
-    )
 )
 _SECTIONS = {
     "RFC822": Section(),
@@ -59,7 +46,6 @@ class _Plan:
 
     items: tuple[FetchItem, ...]
     by_uid: bool
-    needs_file: bool
     needs_date: bool
     sets_seen: bool
 
@@ -82,12 +68,52 @@ def _fetch(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     view = session.selected
     may_see = not view.read_only and "s" in session.rights
     plan = _plan(items, by_uid, may_see=may_see)
-    seqs = mailbox.sequence_numbers(mailbox.messages(view, which, by_uid=by_uid))
-    if not plan.needs_file and not plan.needs_date:
-        while batch := list(islice(seqs, _SLICE)):
-            yield _from_columns(session, plan, batch)
-        return Ok("FETCH completed.")
+    wanted = mailbox.messages(view, which, by_uid=by_uid)
+    planned = None if plan.sets_seen else batch.batch(plan.items, utf8=session.utf8)
+    if planned is None:
+        is_gone = yield from _from_files(session, plan, mailbox.sequence_numbers(wanted))
+    else:
+        is_gone = yield from _from_known(session, plan, planned, wanted)
+    done: Completion = Ok("FETCH completed.", "EXPUNGEISSUED" if is_gone else "")
+    return done
 
+
+def _from_known(
+    session: Session, plan: _Plan, planned: batch.Batch, wanted: NumberSet
+) -> Generator[Step, Any, bool]:
+    """Answer from columns and what is known; tell whether a message was gone."""
+    view = session.selected
+    table: Table | None = None
+    if planned.needs_table:
+        table = yield from known.ready(view, wanted)
+    is_gone = is_renewed = False
+    for start, stop in batch.slices(table, wanted):
+        while start < stop:
+            end = planned.end_of_run(table, start, stop)
+            try:
+                if end > start:
+                    text, headers = planned.write(batch.Rows(view, table, start, end))
+            except Damaged:
+                assert table is not None
+                known.renew(view, table)
+                end = start
+                if not is_renewed:
+                    is_renewed = True
+                    table = yield from known.ready(view, wanted)
+                    continue
+            if end > start:
+                session.counts.headers += headers
+                yield text
+                start = end
+            else:
+                is_gone |= yield from _from_files(session, plan, (start + 1,))
+                start += 1
+    return is_gone
+
+
+def _from_files(session: Session, plan: _Plan, seqs: Iterable[int]) -> Generator[Step, Any, bool]:
+    """Answer with the help of message files; tell whether one was gone."""
+    view = session.selected
     gone = False
     for seq in seqs:
         try:
@@ -97,7 +123,7 @@ def _fetch(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
             continue
         except OSError as error:
             log.fetch_failed(
-                error.strerror or "error", os.getuid(), str(error.filename), items[0].name
+                error.strerror or "error", os.getuid(), str(error.filename), plan.items[0].name
             )
             yield f"* NO [ALERT] Cannot open message {seq}\r\n".encode()
             continue
@@ -105,9 +131,8 @@ def _fetch(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
         if plan.sets_seen:
             newly_seen = yield Work(partial(mark_seen, view, [view.uids[seq - 1]]))
             if newly_seen:
-                yield _seen(session, seq, message, by_uid=by_uid)
-    done: Completion = Ok("FETCH completed.", "EXPUNGEISSUED" if gone else "")
-    return done
+                yield _seen(session, seq, message, by_uid=plan.by_uid)
+    return gone
 
 
 def _plan(items: Sequence[FetchItem], by_uid: bool, *, may_see: bool) -> _Plan:
@@ -116,7 +141,6 @@ def _plan(items: Sequence[FetchItem], by_uid: bool, *, may_see: bool) -> _Plan:
     return _Plan(
         items=tuple(items),
         by_uid=by_uid,
-        needs_file=any(item.name in _FROM_FILE for item in items),
         needs_date=any(item.name == "INTERNALDATE" for item in items),
         sets_seen=may_see and any(_sets_seen(item) for item in items),
     )
@@ -126,11 +150,9 @@ def _sets_seen(item: FetchItem) -> bool:
     return item.name in ("RFC822", "RFC822.TEXT") or (item.name == "BODY[]" and not item.peek)
 
 
-def _open(session: Session, uid: int, plan: _Plan) -> tuple[Message | None, os.stat_result]:
+def _open(session: Session, uid: int, plan: _Plan) -> tuple[Message, os.stat_result]:
     """Read a message, unless it is the one read last: clients fetch big ones in pieces."""
     folder = session.selected.folder
-    if not plan.needs_file:
-        return None, folder.stat(uid)
     kept = session.opened
     if kept is not None and kept.uid == uid and kept.uidvalidity == folder.uidvalidity:
         return kept.message, folder.stat(uid) if plan.needs_date else kept.found
@@ -144,8 +166,8 @@ def _pieces(
     session: Session,
     plan: _Plan,
     seq: int,
-    message: Message | None,
-    found: os.stat_result | None,
+    message: Message,
+    found: os.stat_result,
 ) -> Iterator[bytes]:
     """Write one response; a large one in pieces, for a client may ask for a message 100 times."""
     piece = [b"* %d FETCH (" % seq]
@@ -160,29 +182,12 @@ def _pieces(
     yield b"".join(piece) + b")\r\n"
 
 
-def _from_columns(session: Session, plan: _Plan, batch: Sequence[int]) -> bytes:
-    """Write the responses for messages of which only UID and FLAGS are asked for."""
-    view = session.selected
-    uids, flags, keywords = view.uids, view.flags, view.keywords
-    texts: dict[tuple[int, int, bool], bytes] = {}  # there are few different ones
-    lines = []
-    for seq in batch:
-        uid = uids[seq - 1]
-        key = (flags[seq - 1], keywords[seq - 1], view.is_recent(uid))
-        text = texts.get(key)
-        if text is None:
-            text = texts[key] = updates.flag_list(view, seq)
-        parts = [b"UID %d" % uid if item.name == "UID" else b"FLAGS " + text for item in plan.items]
-        lines.append(b"* %d FETCH (%b)\r\n" % (seq, b" ".join(parts)))
-    return b"".join(lines)
-
-
 def _item(
     session: Session,
     item: FetchItem,
     seq: int,
-    message: Message | None,
-    found: os.stat_result | None,
+    message: Message,
+    found: os.stat_result,
 ) -> bytes:
     """Write one item with its name."""
     view = session.selected
@@ -191,9 +196,7 @@ def _item(
     if item.name == "FLAGS":
         return b"FLAGS " + updates.flag_list(view, seq)
     if item.name == "INTERNALDATE":
-        assert found is not None
         return b"INTERNALDATE " + writer.date_time(found.st_mtime)
-    assert message is not None
     if item.name == "RFC822.SIZE":
         return b"RFC822.SIZE %d" % message.size
     if item.name == "ENVELOPE":
@@ -224,9 +227,9 @@ def _body(session: Session, item: FetchItem, message: Message) -> bytes:
     return name + b" " + writer.literal(data)
 
 
-def _seen(session: Session, seq: int, message: Message | None, *, by_uid: bool) -> bytes:
+def _seen(session: Session, seq: int, message: Message, *, by_uid: bool) -> bytes:
     """Tell that a message now is ``\\Seen``; Courier: and that a client ought to know UTF-8."""
     told = updates.fetch_flags(session.selected, seq, with_uid=by_uid)
-    if message is None or session.utf8 or message.data[: message.body_start].isascii():
+    if session.utf8 or message.data[: message.body_start].isascii():
         return told
     return _UNICODE_ALERT.format(seq).encode() + told

@@ -87,6 +87,15 @@ def date_time(seconds: float) -> bytes:
     )
 
 
+def date(seconds: float) -> bytes:
+    """The beginning of ``date-time`` up to the hour, in UTC: ``"17-Jul-1996 ``."""
+    try:
+        day = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    except (ValueError, OverflowError, OSError):
+        day = datetime.datetime.fromtimestamp(0, datetime.UTC)
+    return b'"%02d-%b-%04d ' % (day.day, _MONTHS[day.month - 1].encode("ascii"), day.year)
+
+
 def uid_set(uids: Sequence[int]) -> bytes:
     """``uid-set`` in the order given, neighbours as ranges (RFC 4315 4)."""
     parts: list[list[int]] = []

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from courier.message import mime
+from courier.message import mime, structure
 from courier.message.message import Message
-from imapd import structure
 from tests.courier.message.strategies import linear, rubbish
 
 Value = list["Value"] | bytes | int | None

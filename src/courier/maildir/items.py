@@ -1,0 +1,379 @@
+"""What is known of a folder's messages without opening them: numbers and wire-ready texts by UID.
+
+`Items` is the folder's store of them, `Table` the part that concerns a list of UIDs, as columns that
+align with that list. A message is immutable once it is delivered (Maildir's rule), so what was found
+once holds as long as its UID; flags, names and MODSEQ are none of our business here.
+
+How to use it: let the messages in `Items.missing` be described (`courier.message.facts`) and added,
+then read from `Items.table(uids)`. A message whose file can't be read has no row and stays missing.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+from array import array
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, repeat
+from operator import add
+from typing import NamedTuple
+from zlib import crc32
+
+from courier import log
+from courier.maildir.itemfile import ROW, WORDS, Content, ItemFile, Kind, Unusable
+from courier.message.facts import PIECES, Facts, Flag
+
+#: Octets that items may take in memory where no file can hold them; then they start anew.
+_MAX_PRIVATE = 64 << 20
+#: Rows behind the sorted ones, as a part of them and at least, from which all are sorted again.
+_UNSORTED_PART = 8
+_UNSORTED_LEAST = 64
+
+
+class Stored(NamedTuple):
+    """A message as it is added."""
+
+    uid: int
+    file_size: int  # octets of the file
+    internal_date: int  # its time of modification, seconds since 1970
+    facts: Facts
+
+
+# A row: UID, checksum of the texts, their offset in the cache; numbers; where each piece ends, counted
+# from the offset. The last pieces are to come.
+_ENDS = 16 + len(PIECES)
+_ROW = struct.Struct(f"=IIQQQqqQiI{len(PIECES)}I{WORDS - _ENDS}I")
+assert _ROW.size == ROW
+_REST = (0,) * (WORDS - _ENDS)
+_CHECK, _OFFSET, _FIRST_END = 1, 2, 16
+
+#: The numbers that `Table.numbers` knows: place in words of four octets, and kind.
+NUMBERS: dict[str, tuple[int, Kind]] = {
+    "size": (4, "Q"),  # RFC822.SIZE
+    "file_size": (6, "Q"),
+    "internal_date": (8, "q"),  # seconds since 1970
+    "sent": (10, "q"),  # seconds since 1970, UTC; the internal date if Date says nothing
+    "fields": (12, "Q"),  # bit n: the header has facts.FIELDS[n]
+    "sent_day": (14, "i"),  # days since 1970 in the sender's zone; see facts.Flag.NO_DATE
+    "flags": (15, "I"),  # facts.Flag
+}
+_END = {name: _FIRST_END + place for place, name in enumerate(PIECES)}
+_BEGIN = {name: _FIRST_END + place - 1 for place, name in enumerate(PIECES)}
+_LENGTH = _END[PIECES[-1]]
+
+
+class Damaged(Exception):
+    """A text does not pass its checksum: what was known is given up, and has to be found anew."""
+
+
+class Texts(NamedTuple):
+    """One piece of many messages as one text, to be searched at once.
+
+    Message n has ``text[starts[n] : starts[n + 1] - 1]``; an octet 0 stands behind each.
+    """
+
+    text: bytes
+    starts: list[int]
+
+
+class Table:
+    """What is known of a list of UIDs, at one moment; it stays true whatever others add later."""
+
+    def __init__(self, uids: Sequence[int], content: Content, verified: bytearray) -> None:
+        self.uids = uids
+        self.content = content
+        self._verified = verified  # by row: its texts have passed their checksum
+        self.rows = _align(uids, content)
+        self._columns: dict[tuple[int, Kind], memoryview] = {}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def is_complete(self, start: int = 0, stop: int | None = None) -> bool:
+        """Tell whether each of these messages is known."""
+        rows = self.rows if stop is None and not start else self.rows[start:stop]
+        return isinstance(rows, range) or 0 not in rows
+
+    def missing(self) -> list[int]:
+        """List the UIDs of messages that are not known."""
+        if self.is_complete():
+            return []
+        return [uid for uid, row in zip(self.uids, self.rows, strict=True) if not row]
+
+    def numbers(self, name: str, start: int = 0, stop: int | None = None) -> list[int]:
+        """Give one of `NUMBERS` for messages ``start`` to ``stop``; 0 for those not known."""
+        return self._pick(*NUMBERS[name], self._rows(start, stop))
+
+    def pieces(self, name: str, start: int = 0, stop: int | None = None) -> list[bytes]:
+        """Give one of `PIECES` for messages ``start`` to ``stop``; empty for those not known.
+
+        Raises:
+            Damaged: see `Items.give_up`.
+        """
+        rows = self._rows(start, stop)
+        self._verify(rows)
+        offsets = self._pick(_OFFSET, "Q", rows)
+        ends = self._pick(_END[name], "I", rows)
+        begins = offsets
+        if _BEGIN[name] >= _FIRST_END:
+            begins = list(map(add, offsets, self._pick(_BEGIN[name], "I", rows)))
+        return list(
+            map(self.content.cache.__getitem__, map(slice, begins, map(add, offsets, ends)))
+        )
+
+    def texts(self, name: str, start: int = 0, stop: int | None = None) -> Texts:
+        """Give one of `PIECES` as one text. Raises as `pieces`."""
+        pieces = self.pieces(name, start, stop)
+        starts = list(accumulate(map(add, map(len, pieces), repeat(1)), initial=0))
+        pieces.append(b"")
+        return Texts(b"\0".join(pieces), starts)
+
+    def octets(self, start: int = 0, stop: int | None = None) -> int:
+        """Count the octets of all the texts of these messages."""
+        return sum(self._pick(_LENGTH, "I", self._rows(start, stop)))
+
+    def _rows(self, start: int, stop: int | None) -> Sequence[int]:
+        return self.rows if stop is None and not start else self.rows[start:stop]
+
+    def _column(self, word: int, kind: Kind) -> memoryview:
+        column = self._columns.get((word, kind))
+        if column is None:
+            column = self._columns[word, kind] = self.content.column(word, kind)
+        return column
+
+    def _pick(self, word: int, kind: Kind, rows: Sequence[int]) -> list[int]:
+        column = self._column(word, kind)
+        if isinstance(rows, range):
+            return column[rows.start : rows.stop].tolist()
+        # Row 0 is the header of the file, which holds other things.
+        return [column[row] if row else 0 for row in rows]
+
+    def _verify(self, rows: Sequence[int]) -> None:
+        """Check texts that nobody in this process has looked at yet."""
+        verified = self._verified
+        if isinstance(rows, range):
+            if verified.count(1, rows.start, rows.stop) == len(rows):
+                return
+        else:
+            rows = [row for row in rows if row and not verified[row]]
+            if not rows:
+                return
+        offsets = self._pick(_OFFSET, "Q", rows)
+        ends = map(add, offsets, self._pick(_LENGTH, "I", rows))
+        records = map(self.content.cache.__getitem__, map(slice, offsets, ends))
+        if list(map(crc32, records)) != self._pick(_CHECK, "I", rows):
+            raise Damaged
+        if isinstance(rows, range):
+            verified[rows.start : rows.stop] = b"\1" * len(rows)
+        else:
+            for row in rows:
+                verified[row] = 1
+
+
+class Items:
+    """What is known of one folder's messages, in files that all its processes share.
+
+    Safe to call from several threads. Files that can't be used (damaged, of another owner, on a full
+    disk) are replaced or done without: that costs time, and a line in the log once.
+    """
+
+    def __init__(self, directory: str | None) -> None:
+        """Nothing is read before it is asked for.
+
+        Args:
+            directory: where the files lie; None: keep everything in memory.
+        """
+        self.directory = directory
+        self.uidvalidity = 0
+        self._mutex = threading.RLock()
+        self._file: ItemFile | None = None
+        self._verified = bytearray()
+        self._table: Table | None = None
+        self._complained: set[str] = set()
+
+    def table(self, uidvalidity: int, uids: Sequence[int]) -> Table:
+        """Give what is known of these messages (``uids`` ascend)."""
+        with self._mutex:
+            file = self._open(uidvalidity)
+            table = self._table
+            if table is not None and table.uids is uids and table.is_complete():
+                return table
+            self._refresh(file)
+            file = self._open(uidvalidity)
+            if table is None or table.uids is not uids or table.content is not file.content:
+                self._verified.extend(bytes(file.content.end - len(self._verified)))
+                self._table = table = Table(uids, file.content, self._verified)
+            return table
+
+    def add(self, uidvalidity: int, stored: Sequence[Stored]) -> None:
+        """Add messages, but for those that another process has added meanwhile.
+
+        Others see either all of them or none; so does a crash leave it.
+        """
+        with self._mutex:
+            try:
+                self._append(uidvalidity, stored)
+            except (OSError, Unusable) as error:
+                self._complain("cannot write the index", error)
+                self._use(ItemFile.create(None, uidvalidity))
+                self._append(uidvalidity, stored)
+
+    def tidy(self, uidvalidity: int, present: Sequence[int]) -> None:
+        """Sort the rows if many are not in order; then those of messages that are gone go too.
+
+        Args:
+            present: the UIDs in the folder, ascending. A row too many taken away is found anew.
+
+        Others see the old rows or the new ones; so does a crash leave it.
+        """
+        with self._mutex:
+            file = self._open(uidvalidity)
+            if not _wants_sorting(file.content):
+                return
+            try:
+                with file.locked():
+                    if not file.is_current():
+                        return
+                    file.refresh()
+                    file.rewrite(uidvalidity, _sorted_rows(file.content, present))
+            except (OSError, Unusable) as error:
+                self._complain("cannot write the index", error)
+            self._table, self._verified = None, bytearray()
+
+    def give_up(self, table: Table) -> None:
+        """Throw away what is damaged, all of it."""
+        with self._mutex:
+            if self._file is None or self._table is not table:
+                return
+            self._complain("index damaged, built anew", Unusable("texts damaged"))
+            self._use(self._create(self.uidvalidity))
+
+    def close(self) -> None:
+        with self._mutex:
+            if self._file is not None:
+                self._file.close()
+            self._file = self._table = None
+
+    # -- under the mutex -------------------------------------------------------------------
+
+    def _open(self, uidvalidity: int) -> ItemFile:
+        if self._file is not None and self.uidvalidity == uidvalidity:
+            return self._file
+        self.uidvalidity = uidvalidity
+        try:
+            if self.directory is None or os.stat(self.directory).st_uid != os.geteuid():
+                return self._use(ItemFile.create(None, uidvalidity))
+            return self._use(ItemFile.open(self.directory, uidvalidity))
+        except Unusable as fault:
+            if str(fault):
+                self._complain("index not usable, built anew", fault)
+        except OSError as error:
+            self._complain("cannot read the index", error)
+        return self._use(self._create(uidvalidity))
+
+    def _create(self, uidvalidity: int) -> ItemFile:
+        try:
+            return ItemFile.create(self.directory, uidvalidity)
+        except OSError as error:
+            self._complain("cannot write the index", error)
+            return ItemFile.create(None, uidvalidity)
+
+    def _use(self, file: ItemFile) -> ItemFile:
+        if self._file is not None:
+            self._file.close()
+        self._file, self._table = file, None
+        self._verified = bytearray()
+        return file
+
+    def _refresh(self, file: ItemFile) -> None:
+        """Take up what others did: more rows, or other files under the names."""
+        if file.is_current():
+            file.refresh()
+            return
+        file.close()
+        self._file = self._table = None
+        self._verified = bytearray()
+
+    def _append(self, uidvalidity: int, stored: Sequence[Stored]) -> None:
+        file = self._open(uidvalidity)
+        if file.is_private and file.cache_end() > _MAX_PRIVATE:
+            file = self._use(ItemFile.create(None, uidvalidity))
+        before = file.content.end
+        while True:
+            with file.locked():
+                if file.is_current():
+                    file.refresh()
+                    _append_new(file, stored, before)
+                    return
+            self._refresh(file)
+            file = self._open(uidvalidity)
+            before = 1
+
+    def _complain(self, what: str, error: Exception) -> None:
+        """Log that the files are of no use, each kind of trouble once."""
+        if what not in self._complained:
+            self._complained.add(what)
+            failure = error if isinstance(error, OSError) else OSError(0, str(error))
+            log.error(what, self.directory, failure)
+
+
+def _append_new(file: ItemFile, stored: Iterable[Stored], before: int) -> None:
+    """Append what is not in the rows from ``before`` on. Under the file's lock."""
+    known = set(file.content.column(0)[before : file.content.end].tolist())
+    at = file.cache_end()
+    rows, texts = [], []
+    for each in stored:
+        if each.uid not in known:
+            row, text = _row(each, at)
+            rows.append(row)
+            texts.append(text)
+            at += len(text)
+    if rows:
+        file.append(rows, b"".join(texts))
+
+
+def _row(stored: Stored, offset: int) -> tuple[bytes, bytes]:
+    facts = stored.facts
+    text = b"".join(facts.pieces)
+    ends = accumulate(map(len, facts.pieces))
+    sent = stored.internal_date if facts.flags & Flag.NO_DATE else facts.sent
+    row = _ROW.pack(
+        *(stored.uid, crc32(text), offset, facts.size, stored.file_size),
+        *(_long(stored.internal_date), _long(sent), facts.fields, facts.sent_day, facts.flags),
+        *ends,
+        *_REST,
+    )
+    return row, text
+
+
+def _long(number: int) -> int:
+    return max(-(1 << 63), min(number, (1 << 63) - 1))
+
+
+def _align(uids: Sequence[int], content: Content) -> Sequence[int]:
+    """Give the row of each UID, 0 where there is none; a range if they are neighbours."""
+    column = content.column(0)
+    if len(uids) == content.sorted_rows and column[1 : 1 + len(uids)] == _numbers(uids):
+        return range(1, 1 + len(uids))
+    row_of = dict(zip(column[1 : content.end].tolist(), range(1, content.end), strict=True))
+    row_of.pop(0, None)  # the heads of batches
+    rows = array("I", map(row_of.get, uids, repeat(0)))
+    if rows and rows[0] and rows == array("I", range(rows[0], rows[0] + len(rows))):
+        return range(rows[0], rows[0] + len(rows))
+    return rows
+
+
+def _numbers(uids: Sequence[int]) -> memoryview:
+    return uids if isinstance(uids, memoryview) else memoryview(array("I", uids))
+
+
+def _wants_sorting(content: Content) -> bool:
+    unsorted = content.end - 1 - content.sorted_rows
+    return unsorted > max(_UNSORTED_LEAST, content.sorted_rows // _UNSORTED_PART)
+
+
+def _sorted_rows(content: Content, present: Sequence[int]) -> list[bytes]:
+    """Give the rows of the messages that there are, ascending."""
+    rows = [row for row in _align(present, content) if row]
+    return [bytes(content.rows[row * ROW : (row + 1) * ROW]) for row in rows]

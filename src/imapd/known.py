@@ -1,0 +1,51 @@
+"""What is known of a mailbox's messages, for handlers: `ready` reads first what is not known yet."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from courier.maildir.items import Table
+from courier.maildir.numberset import NumberSet
+from courier.maildir.reading import Reading
+from courier.maildir.view import View
+from courier.process.request import Work
+from imapd.request import Step
+
+
+def ready(view: View, wanted: NumberSet | None = None) -> Generator[Step, Any, Table]:
+    """Give what is known of all messages of a view, after reading the unknown ones among ``wanted``.
+
+    Message ``seq`` is row ``seq - 1`` of the table. One that is gone, or whose file can't be read, still
+    is unknown at the end.
+    """
+    table = current(view)
+    unknown = missing(table, wanted)
+    if unknown:
+        reading = Reading(view.folder, unknown)
+        while (yield Work(reading.step)):
+            yield b""
+        table = current(view)
+    return table
+
+
+def current(view: View) -> Table:
+    """Give what is known of a view's messages now."""
+    return view.folder.items.table(view.folder.uidvalidity, view.uids)
+
+
+def missing(table: Table, wanted: NumberSet | None) -> list[int]:
+    """List the UIDs that are not known among the ``wanted`` sequence numbers (None: all)."""
+    if wanted is None or table.is_complete():
+        return table.missing()
+    return [
+        table.uids[row]
+        for low, high in wanted.ranges()
+        for row, known in enumerate(table.rows[low - 1 : high], low - 1)
+        if not known
+    ]
+
+
+def renew(view: View, table: Table) -> None:
+    """Throw away what turned out to be damaged (`Damaged`)."""
+    view.folder.items.give_up(table)

@@ -1,0 +1,383 @@
+"""courier.maildir.items: what is known of messages, kept in files that may be damaged or taken away."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from courier import log
+from courier.maildir import itemfile, items
+from courier.maildir.itemfile import CACHE, ITEMS, ROW
+from courier.maildir.items import Damaged, Items, Stored
+from courier.message import facts
+from tests.courier.maildir.test_processes import await_success, in_child
+
+VALIDITY = 1_700_000_000
+
+
+def stored(uid: int) -> Stored:
+    """A message that says its UID."""
+    data = b"Subject: number %d\nFrom: a%d@example.com\n\nbody %d\n" % (uid, uid, uid)
+    return Stored(uid, len(data), 1_000_000 + uid, facts.describe(data))
+
+
+def add(found: Items, uids: Sequence[int]) -> None:
+    found.add(VALIDITY, [stored(uid) for uid in uids])
+
+
+def filled(path: Path, uids: Sequence[int]) -> Items:
+    found = Items(str(path))
+    add(found, uids)
+    return found
+
+
+def subjects(found: Items, uids: Sequence[int]) -> list[bytes]:
+    return found.table(VALIDITY, uids).pieces("subject")
+
+
+def names(uids: Sequence[int]) -> list[bytes]:
+    return [b"number %d" % uid for uid in uids]
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Iterator[Callable[[], list[str]]]:
+    """What is logged during a test."""
+    path = tmp_path / "log"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    log.use(descriptor)
+    yield lambda: path.read_text().splitlines()
+    log.use(2)
+    os.close(descriptor)
+
+
+@pytest.fixture
+def quiet(lines: Callable[[], list[str]]) -> None:
+    """What is logged does not matter."""
+
+
+# --- Reading and adding -------------------------------------------------------------------------
+
+
+def test_table_of_known_messages(maildir: Path) -> None:
+    """Numbers and texts align with the UIDs asked for."""
+    found = filled(maildir, [1, 2, 5, 9])
+
+    table = found.table(VALIDITY, [1, 2, 5, 9])
+
+    assert table.is_complete() and table.missing() == []
+    assert table.numbers("internal_date") == [1_000_001, 1_000_002, 1_000_005, 1_000_009]
+    assert table.numbers("file_size", 1, 3) == [stored(2).file_size, stored(5).file_size]
+    assert table.pieces("from_key", 2, 4) == [b"A5", b"A9"]
+    assert table.pieces("envelope")[0] == stored(1).facts.pieces[0]
+
+
+def test_table_of_messages_partly_unknown(maildir: Path) -> None:
+    """What is not known is 0, and empty, and listed."""
+    found = filled(maildir, [2, 5])
+
+    table = found.table(VALIDITY, [1, 2, 4, 5, 7])
+
+    assert not table.is_complete() and table.is_complete(1, 2)
+    assert table.missing() == [1, 4, 7]
+    assert [bool(size) for size in table.numbers("size")] == [False, True, False, True, False]
+    assert table.pieces("subject") == [b"", b"number 2", b"", b"number 5", b""]
+
+
+def test_texts_are_one_text(maildir: Path) -> None:
+    """Each message's piece is found where it is said to be."""
+    found = filled(maildir, range(1, 5))
+
+    text, starts = found.table(VALIDITY, [1, 3, 4, 6]).texts("subject")
+
+    assert text == b"number 1\0number 3\0number 4\0\0"
+    assert [text[starts[n] : starts[n + 1] - 1] for n in range(4)] == [*names([1, 3, 4]), b""]
+
+
+def test_date_that_is_none_is_the_internal_date(maildir: Path) -> None:
+    """As SORT (DATE) wants it (RFC 5256 2.2)."""
+    table = filled(maildir, [3]).table(VALIDITY, [3])
+
+    assert table.numbers("sent") == table.numbers("internal_date") == [1_000_003]
+
+
+def test_items_outlive_their_object(maildir: Path) -> None:
+    """Another process finds them, in whatever order they came."""
+    filled(maildir, [7, 8, 9])
+    filled(maildir, [1, 3])
+    filled(maildir, [2, 10])
+
+    found = Items(str(maildir))
+
+    assert subjects(found, [1, 2, 3, 7, 8, 9, 10]) == names([1, 2, 3, 7, 8, 9, 10])
+
+
+def test_tidy_sorts_and_forgets(maildir: Path) -> None:
+    """After it the rows are neighbours; those of messages that are gone are away."""
+    found = filled(maildir, range(300, 0, -1))
+    present = [uid for uid in range(1, 301) if uid % 7]
+    before = os.stat(maildir / ITEMS).st_size
+
+    found.tidy(VALIDITY, present)
+
+    table = found.table(VALIDITY, present)
+    assert table.rows == range(1, len(present) + 1)
+    assert table.pieces("subject") == names(present)
+    assert os.stat(maildir / ITEMS).st_size == ROW * (1 + len(present)) < before
+    assert subjects(Items(str(maildir)), present) == names(present)
+
+
+def test_table_stays_true(maildir: Path) -> None:
+    """While others add, sort and remove the files, what was given out is as it was."""
+    found = filled(maildir, range(1, 101))
+    table = found.table(VALIDITY, range(1, 101))
+    other = Items(str(maildir))
+    add(other, range(101, 301))
+    other.tidy(VALIDITY, range(50, 301))
+    os.unlink(maildir / ITEMS)
+    os.unlink(maildir / CACHE)
+    add(other, range(301, 310))
+
+    assert table.pieces("subject") == names(range(1, 101))
+    assert table.numbers("internal_date")[99] == 1_000_100
+
+
+def test_new_uidvalidity(maildir: Path, lines: Callable[[], list[str]]) -> None:
+    """What was known under another one counts no more; that is no fault."""
+    filled(maildir, [1, 2])
+
+    table = Items(str(maildir)).table(VALIDITY + 1, [1, 2])
+
+    assert table.missing() == [1, 2]
+    assert lines() == []
+
+
+# --- Several processes --------------------------------------------------------------------------
+
+
+def test_another_process_adds(maildir: Path) -> None:
+    """It is seen at the next question about what was unknown, and not added twice."""
+    found = filled(maildir, [1, 2])
+    uids = [1, 2, 3]
+    assert found.table(VALIDITY, uids).missing() == [3]
+
+    await_success(in_child(lambda: filled(maildir, [3])))
+
+    assert found.table(VALIDITY, uids).missing() == []
+    size = os.stat(maildir / ITEMS).st_size
+    add(found, [3])
+    await_success(in_child(lambda: filled(maildir, [4])))
+    add(found, [4])
+    assert subjects(found, [1, 2, 3, 4]) == names([1, 2, 3, 4])
+    assert os.stat(maildir / ITEMS).st_size == size + ROW * 4  # a head and a row; of 3 again too
+
+
+def test_many_processes_add(maildir: Path) -> None:
+    """At once, each sorting now and then: nothing is lost, nothing is mixed up."""
+
+    def work(who: int) -> None:
+        found = Items(str(maildir))
+        for number in range(30):
+            add(found, [1 + who + 4 * number])
+            if number % 10 == 9:
+                found.tidy(VALIDITY, range(1, 121))
+
+    await_success(*(in_child(lambda who=who: work(who)) for who in range(4)))  # type: ignore[misc]
+
+    table = Items(str(maildir)).table(VALIDITY, range(1, 121))
+    for uid in range(1, 121):
+        if table.rows[uid - 1]:
+            assert table.pieces("subject", uid - 1, uid) == names([uid])
+    assert (
+        len(table.missing()) < 60
+    )  # who sorts may drop what it has not seen yet: it is found anew
+
+
+def test_files_are_removed_in_use(maildir: Path) -> None:
+    """What is added then makes new ones."""
+    found = filled(maildir, [1, 2])
+    found.table(VALIDITY, [1, 2])
+    os.unlink(maildir / CACHE)
+
+    add(found, [3])
+
+    assert subjects(found, [3]) == names([3])
+    assert subjects(Items(str(maildir)), [3]) == names([3])
+
+
+# --- Damage -------------------------------------------------------------------------------------
+
+
+def _flip(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 0x40
+    path.write_bytes(data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [ITEMS, CACHE])
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_any_octet_damaged(
+    maildir: Path, name: str, is_sorted: bool, monkeypatch: pytest.MonkeyPatch, quiet: None
+) -> None:
+    """What is damaged is not known, or found out when it is looked at; nothing wrong is given."""
+    uids = range(1, 4)
+    found = filled(maildir, [*uids])
+    if is_sorted:
+        monkeypatch.setattr(items, "_UNSORTED_LEAST", 0)
+        found.tidy(VALIDITY, uids)
+    whole = {kept: (maildir / kept).read_bytes() for kept in (ITEMS, CACHE)}
+    right = found.table(VALIDITY, uids)
+    sizes, texts = right.numbers("size"), right.pieces("bodystructure")
+    for at in range(0, len(whole[name]), 7):
+        for kept, data in whole.items():
+            (maildir / kept).write_bytes(data)
+            (maildir / kept).chmod(0o600)
+        _flip(maildir / name, at)
+
+        table = Items(str(maildir)).table(VALIDITY, uids)
+        try:
+            got = table.pieces("bodystructure")
+        except Damaged:
+            continue
+        for place, row in enumerate(table.rows):
+            if row:
+                assert (table.numbers("size")[place], got[place]) == (sizes[place], texts[place])
+
+
+@pytest.mark.parametrize("name", [ITEMS, CACHE])
+def test_truncated_anywhere(maildir: Path, name: str, quiet: None) -> None:
+    """Rows that are not whole, or whose texts are not, are not known."""
+    uids = range(1, 4)
+    filled(maildir, [1])
+    filled(maildir, [2, 3])
+    whole = {kept: (maildir / kept).read_bytes() for kept in (ITEMS, CACHE)}
+    for size in range(0, len(whole[name]), 11):
+        for kept, data in whole.items():
+            (maildir / kept).write_bytes(data)
+            (maildir / kept).chmod(0o600)
+        os.truncate(maildir / name, size)
+
+        found = Items(str(maildir))
+        table = found.table(VALIDITY, uids)
+        try:
+            known = dict(zip(uids, table.pieces("subject"), strict=True))
+        except Damaged:
+            found.give_up(table)
+            known = dict.fromkeys(uids, b"")
+        for uid, subject in known.items():
+            assert subject in (b"", b"number %d" % uid)
+        add(found, [uid for uid in uids if not known[uid]])
+        assert subjects(Items(str(maildir)), uids) == names(uids)
+    log.use(2)
+
+
+def test_torn_batch_is_written_over(maildir: Path) -> None:
+    """A crash in the middle of an addition leaves nothing that counts, and nothing in the way."""
+    filled(maildir, [1, 2])
+    size = os.stat(maildir / ITEMS).st_size
+    filled(maildir, [3, 4])
+    os.truncate(maildir / ITEMS, size + ROW + ROW // 2)
+
+    found = Items(str(maildir))
+
+    assert found.table(VALIDITY, [1, 2, 3, 4]).missing() == [3, 4]
+    add(found, [4])
+    assert subjects(Items(str(maildir)), [1, 2, 4]) == names([1, 2, 4])
+
+
+def test_torn_batch_written_over_by_another(maildir: Path) -> None:
+    """Who has looked at the torn rows sees the whole ones, and does not write over them."""
+    filled(maildir, [1, 2])
+    filled(maildir, [3])
+    size = os.stat(maildir / ITEMS).st_size
+    _flip(maildir / ITEMS, size - 1)
+    found = Items(str(maildir))
+    uids = [1, 2, 3, 4]
+    assert found.table(VALIDITY, uids).missing() == [3, 4]
+
+    filled(maildir, [3])
+    assert os.stat(maildir / ITEMS).st_size == size
+    add(found, [4])
+
+    assert subjects(found, uids) == subjects(Items(str(maildir)), uids) == names(uids)
+
+
+def test_damage_is_logged_once(maildir: Path, lines: Callable[[], list[str]]) -> None:
+    """One line names the directory, and the files are good again."""
+    filled(maildir, [1])
+    _flip(maildir / ITEMS, 3)
+
+    found = Items(str(maildir))
+    found.table(VALIDITY, [1])
+    add(found, [1])
+
+    assert [line for line in lines() if str(maildir) in line] == lines()
+    assert len(lines()) == 1
+    assert subjects(Items(str(maildir)), [1]) == names([1])
+    assert len(lines()) == 1
+
+
+def test_newer_version(maildir: Path) -> None:
+    """A later version's files are thrown away: going back needs nobody's help."""
+    filled(maildir, [1])
+    data = bytearray((maildir / ITEMS).read_bytes())
+    struct.pack_into("=I", data, 4, itemfile.VERSION + 1)
+    (maildir / ITEMS).write_bytes(data)
+
+    found = filled(maildir, [2])
+
+    assert found.table(VALIDITY, [1, 2]).missing() == [1]
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo", "directory", "writable"])
+def test_file_that_is_not_ours(maildir: Path, kind: str) -> None:
+    """Nothing is followed, waited for or believed."""
+    filled(maildir, [1])
+    path = maildir / ITEMS
+    if kind == "writable":
+        path.chmod(0o666)
+    else:
+        path.rename(maildir / "kept")
+    if kind == "link":
+        path.symlink_to(maildir / "kept")
+    elif kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+
+    found = Items(str(maildir))
+
+    assert found.table(VALIDITY, [1]).missing() == [1]
+    add(found, [1, 2])
+    assert subjects(found, [1, 2]) == names([1, 2])
+
+
+@pytest.mark.root
+def test_folder_of_another_user(maildir: Path) -> None:
+    """Its files are neither believed nor written: what is known stays in memory."""
+    filled(maildir, [1])
+    os.chown(maildir, 65534, 65534)
+
+    found = filled(maildir, [1, 2])
+
+    assert subjects(found, [1, 2]) == names([1, 2])
+    assert Items(str(maildir)).table(VALIDITY, [1, 2]).missing() == [1, 2]
+
+
+def test_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Works the same, and starts anew when it has grown too large."""
+    found = Items(None)
+    add(found, range(1, 201))
+    found.tidy(VALIDITY, range(1, 201))
+    assert subjects(found, range(1, 201)) == names(range(1, 201))
+
+    monkeypatch.setattr(items, "_MAX_PRIVATE", 1000)
+    add(found, [201])
+
+    table = found.table(VALIDITY, range(1, 202))
+    assert len(table.missing()) == 200
+    assert table.pieces("subject", 200, 201) == names([201])
