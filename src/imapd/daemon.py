@@ -305,6 +305,7 @@ def _plan(settings: Settings, one: Service, ids: Ids) -> Plan:
         one_session_per_worker=settings.one_session_per_worker,
         umask=settings.umask,
         default_maildir=settings.maildir_path,
+        home_skeleton=settings.home_skeleton,
         prepare_session=prepare_session,
         authdaemon_socket=SOCKET,
         refuse=_refusal,

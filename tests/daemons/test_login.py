@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hmac
+import os
 import re
+import shutil
 import time
 
 import pytest
@@ -155,6 +157,31 @@ def test_authdaemond_away_and_back(imapd: Daemon) -> None:
 
     imapd.site.authdaemond.start()
     imapd.session().close()
+
+
+def test_home_that_is_made_from_the_skeleton(site: Site) -> None:
+    """With AUTH_MKHOMEDIR_SKEL the first log-in finds a maildir; a disabled account gets no home."""
+    skeleton = site.path / "skeleton"
+    for name in ("tmp", "new", "cur"):
+        (skeleton / "Maildir" / name).mkdir(parents=True)
+    for userid, options in (("new@example.com", ""), ("off@example.com", "disableimap=1")):
+        shutil.rmtree(site.add_account(userid, "pw", OPTIONS=options).parent)
+    daemon = site.start(AUTH_MKHOMEDIR_SKEL=str(skeleton))
+
+    with daemon.connect() as first, daemon.connect() as second, daemon.connect() as off:
+        for client in (first, second):  # both at once
+            client.send(b"a LOGIN new@example.com pw\r\nb SELECT INBOX\r\n")
+        for client in (first, second):
+            assert client.until(b"b ")[-1].startswith(b"b OK ")
+        off.send(b"a LOGIN off@example.com pw\r\n")
+        assert off.line().startswith(b"a NO ")
+    daemon.session().close()
+
+    owner = (site.homes / "u@example.com").stat()
+    made = (site.homes / "new@example.com/Maildir/cur").stat()
+    assert (made.st_uid, made.st_gid) == (owner.st_uid, owner.st_gid)
+    assert sorted(os.listdir(site.homes)) == ["new@example.com", "u@example.com"]
+    assert "WARN" not in daemon.log
 
 
 def test_disabled_account(imapd: Daemon) -> None:

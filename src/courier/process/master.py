@@ -35,8 +35,9 @@ from courier.auth.request import Authenticate, Lookup, Refused, Request
 from courier.log import Peer
 from courier.net.access import AccessFile, Allowed, Denied
 from courier.net.limits import Admitted, Limits
-from courier.process import activation, channel, login, privileges, worker
+from courier.process import activation, channel, home, login, privileges, worker
 from courier.process.channel import ChannelClosed
+from courier.process.home import Homes
 from courier.process.logger import Logger
 from courier.process.message import (
     Kind,
@@ -56,6 +57,8 @@ _LOOK_EVERY_S = 1.0
 _CRASHING_S = 1.0
 #: Seconds that the others have to end when the server stops.
 _PATIENCE_S = 5.0
+#: Seconds that making an account's home may take.
+_HOME_S = 30.0
 #: Requests of one login process that may wait for authdaemond.
 _MAX_WAITING = 10_000
 #: Messages that are taken from one process before the others get their turn.
@@ -153,6 +156,8 @@ class Master:
         self._selector = selectors.DefaultSelector()
         self._logins: dict[int, _Login] = {}
         self._workers: dict[int, _Worker] = {}
+        self._helpers: dict[int, Callable[[], None]] = {}  # what to do when they have ended
+        self._homes = Homes()
         self._by_key: dict[Hashable, _Worker] = {}
         self._clients: set[int] = set()  # descriptors of clients, while master has them
         self._numbers = itertools.count(1)
@@ -321,6 +326,8 @@ class Master:
             child = self._logins.get(pid) or self._workers.get(pid)
             if child is not None:
                 self._bury(child, status)
+            elif pid in self._helpers:
+                self._helpers.pop(pid)()
 
     def _bury(self, child: _Child, status: int) -> None:
         child.is_buried = True
@@ -528,11 +535,8 @@ class Master:
         outcome = exchange.result if isinstance(exchange, Exchange) else exchange
         if outcome is not None:
             self._unfollow(pending)
-            del child.waiting[number]
-            try:
-                self._decide(child, pending, outcome)
-            finally:
-                self._close(pending.client)
+            if not self._makes_home(child, pending, outcome):
+                self._conclude(child, pending, outcome)
             return
         assert isinstance(exchange, Exchange)
         events = selectors.EVENT_WRITE if exchange.wants_write else selectors.EVENT_READ
@@ -571,6 +575,51 @@ class Master:
         if isinstance(pending.exchange, Exchange):
             pending.exchange.close()
         self._close(pending.client)
+
+    def _conclude(self, child: _Login, pending: _Pending, outcome: Outcome) -> None:
+        del child.waiting[pending.request.number]
+        try:
+            self._decide(child, pending, outcome)
+        finally:
+            self._close(pending.client)
+
+    def _makes_home(self, child: _Login, pending: _Pending, outcome: Outcome) -> bool:
+        """Have an account's home made if it is missing, and let it in then.
+
+        A process of its own looks, because a file system may not answer. A home that was there a
+        moment ago is not looked for.
+        """
+        skeleton = self._plan.home_skeleton
+        if skeleton is None or not isinstance(outcome, Account):
+            return False
+        if self._homes.is_known(outcome.home) or self._plan.refuse(outcome, pending.request.tls):
+            return False
+        try:
+            who = identity(outcome)
+            ids = Ids(who.uid, who.gid)
+            privileges.check(ids)
+            ours, theirs, pid = self._fork(())
+        except (NoIdentity, OSError):
+            return False  # letting it in says why that can't be
+        if pid == 0:
+            theirs.close()
+            _child(lambda: home.make(who.home, skeleton, ids), "home")
+        ours.close()
+        theirs.close()
+
+        def ended() -> None:
+            self._homes.saw(outcome.home)
+            if child.waiting.get(pending.request.number) is pending:
+                self._conclude(child, pending, outcome)
+
+        pending.exchange = outcome  # its deadline is over with its answer
+        self._helpers[pid] = ended
+        self._at(_HOME_S, lambda: self._end_helper(pid))
+        return True
+
+    def _end_helper(self, pid: int) -> None:
+        if pid in self._helpers:
+            os.kill(pid, signal.SIGKILL)
 
     def _decide(self, child: _Login, pending: _Pending, outcome: Outcome) -> None:
         """Let a client in, or say why not."""

@@ -39,6 +39,7 @@ class Plan:
     one_session_per_worker: bool
     umask: int
     default_maildir: str
+    home_skeleton: Path | None  # copied to where an account's home is missing
     #: Makes what makes sessions; called in each worker, as the account's user.
     prepare_session: Callable[[], MakeSession]
 

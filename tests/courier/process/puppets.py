@@ -283,6 +283,7 @@ def _plan(settings: Settings, authdaemond: Path) -> Plan:
         one_session_per_worker=settings.one_session_per_worker,
         umask=0o022,
         default_maildir="Maildir",
+        home_skeleton=None,
         prepare_session=_never,
         authdaemon_socket=authdaemond,
         refuse=_refuse,
