@@ -7,7 +7,6 @@ a less trusted process is checked for form here and for meaning by whoever recei
 
 from __future__ import annotations
 
-import array
 import os
 import socket
 import struct
@@ -18,6 +17,11 @@ MAX_MESSAGE = 196_608
 _MAX_FIELDS = 32
 _LENGTH = struct.Struct("!I")
 _MAX_DESCRIPTORS = 1
+_DESCRIPTOR = struct.Struct("i")
+_ANCILLARY = socket.CMSG_SPACE(_MAX_DESCRIPTORS * _DESCRIPTOR.size)
+#: Where messages arrive, one at a time: room for the largest, made anew for each, would cost more
+#: than all else that is done with it.
+_arriving = memoryview(bytearray(MAX_MESSAGE))
 
 
 class ChannelClosed(Exception):
@@ -71,7 +75,7 @@ def send(channel: socket.socket, fields: Sequence[bytes], descriptor: int | None
         raise ValueError("message too long")
     ancillary = []
     if descriptor is not None:
-        rights = array.array("i", [descriptor]).tobytes()
+        rights = _DESCRIPTOR.pack(descriptor)
         ancillary.append((socket.SOL_SOCKET, socket.SCM_RIGHTS, rights))
     try:
         channel.sendmsg([data], ancillary, socket.MSG_NOSIGNAL)
@@ -89,21 +93,23 @@ def receive(channel: socket.socket) -> tuple[list[bytes], int | None] | None:
     Raises:
         ChannelClosed: the other process is gone, or what it sent is no message.
     """
-    size = socket.CMSG_SPACE(_MAX_DESCRIPTORS * array.array("i").itemsize)
     try:
-        data, ancillary, flags, _ = channel.recvmsg(MAX_MESSAGE, size, socket.MSG_CMSG_CLOEXEC)
+        size, ancillary, flags, _ = channel.recvmsg_into(
+            (_arriving,), _ANCILLARY, socket.MSG_CMSG_CLOEXEC
+        )
     except BlockingIOError:
         return None
     except OSError as error:
         raise ChannelClosed(str(error)) from error
-    descriptors = array.array("i")
+    descriptors: list[int] = []
     for level, kind, rights in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            descriptors.frombytes(rights[: len(rights) - len(rights) % descriptors.itemsize])
+            whole = len(rights) - len(rights) % _DESCRIPTOR.size
+            descriptors += (number for (number,) in _DESCRIPTOR.iter_unpack(rights[:whole]))
     try:
-        if not data or flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) or len(descriptors) > 1:
-            raise ChannelClosed("closed" if not data else "malformed message")
-        fields = unpack(data)
+        if not size or flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) or len(descriptors) > 1:
+            raise ChannelClosed("closed" if not size else "malformed message")
+        fields = unpack(bytes(_arriving[:size]))
     except ChannelClosed:
         for descriptor in descriptors:
             os.close(descriptor)
