@@ -9,10 +9,16 @@ from __future__ import annotations
 
 from courier.maildir import acl
 from courier.maildir.filename import Flag
+from imapd.settings import Settings
 
 _DELETE = frozenset("etx")
 #: What RFC 4314 2.1 and 2.1.1 define.
 _KNOWN = frozenset("acdeiklprstwx")
+
+
+def is_extended(settings: Settings) -> bool:
+    """Tell whether RFC 4314's rights are announced (RIGHTS=)."""
+    return settings.acl and settings.extensions
 
 
 class UnknownRight(ValueError):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from imapd import acl_letters
 from imapd.settings import Settings
 
 #: Words that may stand in IMAP_CAPABILITY and whose commands this version does not have.
-_NOT_YET = frozenset(
-    ("THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES", "SORT", "ACL", "ACL2=UNION", "SMAP1")
-)
+_NOT_YET = frozenset(("THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES", "SORT", "SMAP1"))
 #: Our own, appended unless IMAP_EXTENSIONS is 0.
 _OURS = ("LITERAL+", "UNSELECT", "MOVE")
 
@@ -37,6 +36,8 @@ def _list(words: Iterable[str]) -> str:
 def _words(settings: Settings, tls: bool, of_login: Sequence[str]) -> Iterator[str]:
     """Give the words in Courier's order."""
     yield from (settings.capability_tls if tls else ()) or settings.capability
+    if settings.acl:
+        yield from ("ACL", "ACL2=UNION")
     if settings.id_fields is not None:
         yield "ID"
     yield from of_login
@@ -46,3 +47,5 @@ def _words(settings: Settings, tls: bool, of_login: Sequence[str]) -> Iterator[s
     yield from ("ENABLE", "UTF8=ACCEPT")
     if settings.extensions:
         yield from _OURS
+    if acl_letters.is_extended(settings):
+        yield "RIGHTS=ektx"

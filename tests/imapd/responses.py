@@ -51,6 +51,9 @@ _DATE_TIME = re.compile(
 )
 _SECTION_PART = re.compile(rb"[1-9][0-9]*(?:\.[1-9][0-9]*)*")
 _SECTION_TEXT = re.compile(rb"HEADER\.FIELDS\.NOT|HEADER\.FIELDS|HEADER|TEXT|MIME")
+_LIST_OPTION = re.compile(
+    rb'\("ACL" \((?:\("(?:[^"\\]|\\.)*" "[a-z]*"\))*\)\)|\("MYRIGHTS" "[a-z]*"\)|\(POSTADDRESS NIL\)'
+)
 _MAX = 0xFFFFFFFF
 
 
@@ -256,7 +259,25 @@ class _Reader:
         self.sp()
         separator = self.nstring()
         self.sp()
-        return [attributes, separator, self.string()]
+        name = self.string()
+        if self.maybe(b" ("):  # Courier's own: ACL2=UNION
+            while not self.maybe(b")"):
+                self.match(_LIST_OPTION, "what an option of LIST asked for")
+        return [attributes, separator, name]
+
+    def _acl(self) -> list[object]:
+        """RFC 4314 3.6 to 3.8; ``mailbox SP`` and strings, or for LISTRIGHTS atoms too."""
+        values: list[object] = []
+        while self.maybe(b" "):
+            atom = not self._data.startswith((b'"', b"{"), self._at)
+            values.append(self.match(_ATOM, "astring") if atom else self.string())
+        return values
+
+    def _acl_failed(self) -> list[object]:
+        self.sp()
+        name = self.string()
+        self.match(_TEXT, "text")
+        return [name]
 
     def _status(self) -> list[object]:
         self.sp()
@@ -495,15 +516,20 @@ _PLAIN_CODES = frozenset(
     )
 )
 _UNTAGGED: dict[str, Callable[[_Reader], list[object]]] = {
+    "ACL": _Reader._acl,
+    "ACLFAILED": _Reader._acl_failed,
     "CAPABILITY": _Reader._capability,
     "ENABLED": _Reader._enabled,
     "FLAGS": _Reader._flags,
     "ID": _Reader._id,
     "LIST": _Reader._list,
+    "LISTRIGHTS": _Reader._acl,
     "LSUB": _Reader._list,
+    "MYRIGHTS": _Reader._acl,
     "NAMESPACE": _Reader._namespace,
     "QUOTA": _Reader._quota,
     "QUOTAROOT": _Reader._quotaroot,
+    "RIGHTS-INFO": _Reader._acl,
     "SEARCH": _Reader._search,
     "STATUS": _Reader._status,
 }

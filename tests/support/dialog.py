@@ -21,6 +21,11 @@ between them, stand directives:
                          put a message (of the dialog or of support/messages.py) into new/, or into cur/
                          with these flags; date is its modification time
     remove: GLOB         remove files of the maildir, as another program would
+    account: NAME [OPTIONS]
+                         another account, with a maildir of its own: the maildir meant from here on, and
+                         the account of sessions that start later; ``account:`` alone is the first one again
+    index: FILE NAME=ACCOUNT… GROUP*=FILE…
+                         an index of shared accounts; the one called ``index`` is that of the settings
     session: NAME        the following lines belong to this connection, opened at its first line; until
                          this directive that is the one called ``1``
     setup: COMMAND       run a command that has to be completed with OK; what it says does not matter
@@ -52,7 +57,7 @@ from pathlib import Path
 
 from tests.support import messages
 from tests.support.client import Closed, Refused, Silence
-from tests.support.maildirs import deliver, folder_path, make_folder
+from tests.support.maildirs import deliver, folder_path, make_folder, make_maildir
 from tests.support.servers import Implementation, Server
 
 SERVERS = ("ours", "courier")
@@ -62,7 +67,7 @@ _LINE = re.compile(
 )
 _DIRECTIVES = {
     *("setting:", "folder:", "message:", "deliver:", "remove:", "session:", "setup:", "refused:"),
-    *("closed:", "exists:", "missing:", "file:", "content:"),
+    *("closed:", "exists:", "missing:", "file:", "content:", "account:", "index:"),
 }
 _INVALID = {
     "ours": "BAD Error in IMAP command received by server.",
@@ -160,7 +165,7 @@ class Conversation:
     ) -> None:
         self._dialog = dialog
         self._implementation = implementation
-        self._maildir = maildir
+        self._maildir = self._first = maildir
         self._start = start
         self._settings: dict[str, str] = {}
         self._removed: set[str] = set()
@@ -233,6 +238,10 @@ class Conversation:
                 else:
                     found_content = (self._maildir / path).read_bytes()
                     assert found_content == _unescape(content), found_content
+            case "account:":
+                self._account(text)
+            case "index:":
+                self._index(text)
             case "exists:":
                 assert list(self._maildir.glob(text)), f"nothing matches {text}"
             case "missing:":
@@ -244,7 +253,9 @@ class Conversation:
     def _server(self) -> Server:
         server = self._servers.get(self._session)
         if server is None:
-            server = self._start(self._implementation, {**self._settings}, unset=self._removed)
+            server = self._start(
+                self._implementation, {**self._settings}, self._maildir, unset=self._removed
+            )
             self._servers[self._session] = server
         return server
 
@@ -288,6 +299,29 @@ class Conversation:
         else:
             self._settings.pop(name, None)
             self._removed.add(name)
+
+    def _account(self, text: str) -> None:
+        name, _, options = text.partition(" ")
+        self._set(f"AUTHENTICATED={name}" if name else "AUTHENTICATED")
+        self._set(f"OPTIONS={options}")
+        self._maildir = self._first.parent / name / "Maildir" if name else self._first
+        if not self._maildir.exists():
+            make_maildir(self._maildir)
+
+    def _index(self, text: str) -> None:
+        root = self._first.parent
+        file, *records = text.split()
+        lines = []
+        for record in records:
+            name, _, target = record.rpartition("=")
+            home = root / target if target != "first" else root
+            group = name.endswith("*")
+            lines.append(
+                f"{name[:-1]}\t*\t{target}\n" if group else f"{name}\t1000\t1000\t{home}\n"
+            )
+        (root / file).write_text("".join(lines), encoding="utf-8")
+        if file == "index":
+            self._set(f"IMAP_SHAREDINDEXFILE={root / file}")
 
     def _deliver(self, text: str) -> None:
         mailbox, name, *options = text.split()

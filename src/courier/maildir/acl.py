@@ -12,7 +12,8 @@ Administrators always have every right, and the owner always has ``a``: nobody l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import errno
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -30,11 +31,14 @@ _LONGEST_LINE = 8191
 Entry = tuple[str, str]
 
 
-class InvalidAcl(ValueError):
-    """A list that can't be written: it takes from ``subject`` what must stay, or is malformed."""
+class InvalidAcl(OSError):
+    """A list that can't be written: it takes from ``subject`` what must stay, or is malformed.
+
+    EINVAL, as from a system call: it comes where a file could not be written, too.
+    """
 
     def __init__(self, subject: str) -> None:
-        super().__init__(f"invalid access rights for {subject}")
+        super().__init__(errno.EINVAL, "Invalid argument")
         self.subject = subject
 
 
@@ -57,6 +61,8 @@ class Acl:
         return Acl(tuple(entry for entry in self.entries if entry[0] != identifier))
 
 
+#: How a list becomes another one.
+Change = Callable[[Acl], Acl]
 #: Of an INBOX that has no file.
 DEFAULT = Acl(((OWNER, ALL), (ADMINISTRATORS, ALL)))
 
@@ -148,7 +154,8 @@ def check(acl: Acl, owner: str | None = None) -> None:
     for names in ({OWNER}, {OWNER, f"user={owner}"} if owner else {OWNER}):
         if not set("al") <= set(compute(acl, names)):
             raise InvalidAcl(OWNER)
-    if not set(ALL) <= set(compute(acl, _ADMINISTRATORS)):
+    given = [set(letters) for identifier, letters in acl.entries if identifier in _ADMINISTRATORS]
+    if not all(set(ALL) <= one for one in (*given, set(compute(acl, _ADMINISTRATORS)))):
         raise InvalidAcl(ADMINISTRATORS)
 
 
@@ -177,6 +184,8 @@ def _with_administrators(acl: Acl) -> Iterator[Entry]:
     for identifier, letters in acl.entries:
         if identifier == own:
             yield identifier, in_order(letters + ALL)
+        elif identifier == ADMINISTRATORS:
+            continue  # said by the group's entry (newer Courier does the same)
         elif identifier[:1] == "-" and identifier[1:] in _ADMINISTRATORS:
             yield identifier, in_order(set(letters) - set("la"))
         else:

@@ -17,7 +17,7 @@ folder made under that name gets its parent's list and not that of its predecess
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from courier import log
 from courier.maildir import acl, delivery
@@ -55,7 +55,7 @@ class AclFiles:
             known[folder] = found
         return found
 
-    def change(self, folder: str, change: Callable[[Acl], Acl], owner: str | None = None) -> Acl:
+    def change(self, folder: str, change: acl.Change, owner: str | None = None) -> Acl:
         """Change a folder's list, under the maildir's lock, and return the new one.
 
         The lists of all below are written first, each as a whole; a crash leaves some of them

@@ -7,21 +7,24 @@ from typing import TYPE_CHECKING
 
 from courier.maildir import status, subscriptions
 from courier.maildir.acl import Acl
-from imapd import names, pattern
+from imapd import acl_letters, names, pattern
 from imapd.completion import CommandFailed, InvalidArgument, No, Ok
 from imapd.mailboxes import Mailbox
 from imapd.request import Handling
+from imapd.wire import writer
 from imapd.wire.parser import ParseError, Parser
 
 if TYPE_CHECKING:
     from imapd.session import Session
 
 _MAX_WILDCARDS = 10
+_OPTIONS = frozenset(("ACL", "MYRIGHTS", "POSTADDRESS"))
 #: Mailboxes looked at before others get their turn.
 _SLICE = 50
 
 
 def list_(session: Session, arguments: Parser) -> Handling:
+    options = _options(arguments)
     reference, wanted = _arguments(session, arguments)
     if not wanted:
         # RFC 9051 6.3.9: the root of the reference's name space.
@@ -35,7 +38,7 @@ def list_(session: Session, arguments: Parser) -> Handling:
             found.append(one)
             if not len(found) % _SLICE:
                 yield b""
-        yield from _lines(session, "LIST", full, found)
+        yield from _lines(session, "LIST", full, found, options)
     return Ok("LIST completed")
 
 
@@ -48,6 +51,35 @@ def lsub(session: Session, arguments: Parser) -> Handling:
     if full is not None:
         yield from _lines(session, "LSUB", full, _subscribed(session, full.startswith("#")))
     return Ok("LSUB completed")
+
+
+def described(session: Session, one: Mailbox, options: frozenset[str]) -> Iterator[bytes]:
+    """Give the line of one mailbox."""
+    yield from _lines(session, "LIST", one.name, [one, *_below(session, one)], options)
+
+
+def _below(session: Session, one: Mailbox) -> Iterator[Mailbox]:
+    return (other for other in session.mailboxes.listed(one.name + ".*") if other.name != one.name)
+
+
+def _options(arguments: Parser) -> frozenset[str]:
+    """Read Courier's options of LIST (ACL2=UNION): what is to be told of each mailbox.
+
+    Raises:
+        InvalidArgument: there is no argument at all.
+    """
+    try:
+        ahead = arguments.copy()
+        ahead.sp()
+        if not ahead.at(b"("):
+            return frozenset()
+        arguments.sp()
+        options = frozenset(arguments.parenthesised(arguments.word, empty=True))
+    except ParseError as error:
+        raise InvalidArgument from error
+    if not options <= _OPTIONS:  # Courier passes over them
+        raise InvalidArgument
+    return options
 
 
 def _arguments(session: Session, arguments: Parser) -> tuple[str, str]:
@@ -91,16 +123,25 @@ def _subscribed(session: Session, of_others: bool) -> list[Mailbox]:
 
 
 def _lines(
-    session: Session, command: str, wanted: str, candidates: Collection[Mailbox]
+    session: Session,
+    command: str,
+    wanted: str,
+    candidates: Collection[Mailbox],
+    options: frozenset[str] = frozenset(),
 ) -> Iterator[bytes]:
     """Give a line for each candidate that matches, and for each level above one that does."""
     above = {level for one in candidates for level in _levels_above(one.name)}
     for one in candidates:
         if pattern.matches(wanted, one.name):
-            yield _line(session, command, one.name, _attributes(session, one, above))
+            attributes = _attributes(session, one, above)
+            told = _extended(session, one, options) if options else b""
+            yield _line(session, command, one.name, attributes, told)
     for level in sorted(above.difference(one.name for one in candidates)):
         if pattern.matches(wanted, level):
-            yield _line(session, command, level, ["\\Noselect", _children(session, has=True)])
+            found = session.mailboxes.find(level) if options else None
+            told = b"" if found is None else _extended(session, found, options)
+            attributes = ["\\Noselect", _children(session, has=True)]
+            yield _line(session, command, level, attributes, told)
 
 
 def _levels_above(name: str) -> Iterator[str]:
@@ -129,9 +170,30 @@ def _children(session: Session, *, has: bool) -> str:
     return "\\HasChildren" if has else "\\HasNoChildren"
 
 
-def _line(session: Session, command: str, name: str, attributes: list[str]) -> bytes:
+def _extended(session: Session, one: Mailbox, options: frozenset[str]) -> bytes:
+    """Write what Courier's options ask for."""
+    parts = []
+    files = session.mailboxes.lists(one)
+    if "ACL" in options and one.may("a") and files is not None:
+        parts.append(b'("ACL" (' + b"".join(map(_entry, files.read(one.folder).entries)) + b"))")
+    if "MYRIGHTS" in options and one.may("lrixcea"):
+        parts.append(b'("MYRIGHTS" "' + acl_letters.short(one.rights).encode() + b'")')
+    if "POSTADDRESS" in options:
+        parts.append(b"(POSTADDRESS NIL)")
+    return b" (" + b"".join(parts) + b")" if parts else b""
+
+
+def _entry(entry: tuple[str, str]) -> bytes:
+    identifier, rights = entry
+    told = writer.string(identifier.encode("utf-8", "surrogateescape"))
+    return b"(" + told + b' "' + acl_letters.short(rights).encode() + b'")'
+
+
+def _line(
+    session: Session, command: str, name: str, attributes: list[str], extended: bytes = b""
+) -> bytes:
     encoded = names.encode(name, utf8=session.utf8)
     if encoded is None:
         return b""  # a directory whose name is no text: no client can be told of it
     flags = " ".join(filter(None, attributes))
-    return f'* {command} ({flags}) "." '.encode() + encoded + b"\r\n"
+    return f'* {command} ({flags}) "." '.encode() + encoded + extended + b"\r\n"

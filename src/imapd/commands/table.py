@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imapd.commands import append as append_
+from imapd.commands.acl import deleteacl, getacl, listrights, myrights, setacl
+from imapd.commands.acl2 import acl2
 from imapd.commands.append import append
 from imapd.commands.capability import capability
 from imapd.commands.close import close, unselect
@@ -75,6 +77,12 @@ COMMANDS: Mapping[str, Command] = {
     "LIST": Command(list_),
     "LSUB": Command(lsub),
     "STATUS": Command(status),
+    "SETACL": Command(setacl),
+    "DELETEACL": Command(deleteacl),
+    "GETACL": Command(getacl),
+    "LISTRIGHTS": Command(listrights),
+    "MYRIGHTS": Command(myrights),
+    "ACL": Command(acl2),
     "APPEND": Command(append, streams=append_.streams),
     "GETQUOTA": Command(getquota),
     "GETQUOTAROOT": Command(getquotaroot),

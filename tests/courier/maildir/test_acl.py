@@ -29,6 +29,7 @@ def entries(*pairs: tuple[str, str]) -> Acl:
         (b"user=a b lr\n", (("administrators", acl.ALL),)),
         (b"\n \nowner\n lr\n", (("administrators", acl.ALL),)),
         (b"group=administrators l\n", (("group=administrators", acl.ALL),)),
+        (b"administrators l\ngroup=administrators l\n", (("group=administrators", acl.ALL),)),
         (
             b"-administrators lrs\n",
             (("-administrators", "rs"), ("administrators", acl.ALL)),
@@ -113,6 +114,7 @@ def test_changed(rights: str, change: str, result: str) -> None:
         (entries(("-user=bob", "a")), "owner"),
         (entries().with_rights("administrators", "al"), "administrators"),
         (entries(("-administrators", "r")), "administrators"),
+        (entries(("group=administrators", "lr")), "administrators"),
         (entries(("user=a b", "lr")), "user=a b"),
         (entries(("user=a\nowner", "lr")), "user=a\nowner"),
         (entries(("user=", "lr")), "user="),
