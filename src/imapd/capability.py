@@ -8,9 +8,11 @@ from imapd import acl_letters
 from imapd.settings import Settings
 
 #: Words that may stand in IMAP_CAPABILITY and whose commands this version does not have.
-_NOT_YET = frozenset(("THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES", "SORT", "SMAP1"))
+_NOT_YET = frozenset(("SMAP1",))
 #: Our own, appended unless IMAP_EXTENSIONS is 0.
-_OURS = ("LITERAL+", "UNSELECT", "MOVE")
+_OURS = ("LITERAL+", "UNSELECT", "MOVE", "ESEARCH", "SEARCHRES", "WITHIN", "I18NLEVEL=1")
+#: Ours, too, where the administrator's list has SORT.
+_OF_SORT = ("ESORT", "SORT=DISPLAY")
 
 
 def listed(settings: Settings, *, tls: bool) -> str:
@@ -35,7 +37,8 @@ def _list(words: Iterable[str]) -> str:
 
 def _words(settings: Settings, tls: bool, of_login: Sequence[str]) -> Iterator[str]:
     """Give the words in Courier's order."""
-    yield from (settings.capability_tls if tls else ()) or settings.capability
+    administrators = (settings.capability_tls if tls else ()) or settings.capability
+    yield from administrators
     if settings.acl:
         yield from ("ACL", "ACL2=UNION")
     if settings.id_fields is not None:
@@ -47,5 +50,7 @@ def _words(settings: Settings, tls: bool, of_login: Sequence[str]) -> Iterator[s
     yield from ("ENABLE", "UTF8=ACCEPT")
     if settings.extensions:
         yield from _OURS
+        if "SORT" in map(str.upper, administrators):
+            yield from _OF_SORT
     if acl_letters.is_extended(settings):
         yield "RIGHTS=ektx"

@@ -1,95 +1,39 @@
-"""Search criteria: reading them, and testing messages against them. RFC 9051 6.4.4, RFC 3501 6.4.4.
-
-A criterion is a node with a cost; what costs least is tested first, so that a message file is
-read only if nothing cheaper has decided. A message that is gone matches nothing.
-"""
+"""Search criteria: reading them (RFC 9051 6.4.4, RFC 3501 6.4.4, RFC 5032, RFC 5182)."""
 
 from __future__ import annotations
 
 import datetime
-import enum
-import os
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from courier.maildir.filename import Flag
-from courier.maildir.folder import MessageGone
 from courier.maildir.numberset import NumberSet
-from courier.maildir.view import View
 from courier.message import charset, text
 from courier.message import date as message_date
 from courier.message.collation import Needle
-from courier.message.message import Message
 from imapd.completion import Bad, CommandFailed, No
+from imapd.matching import (
+    EVERYTHING,
+    NOTHING,
+    All,
+    Bounds,
+    Candidate,
+    Cost,
+    Criterion,
+    Either,
+    Leaf,
+    Negated,
+    Rows,
+    by_column,
+    by_message,
+)
 from imapd.wire.parser import Parser, SequenceSet
 
 #: Courier: 1,000 nodes. Deeper nesting than this no client needs, and the parser recurses.
 MAX_NODES = 1_000
 MAX_DEPTH = 200
-
-
-class Cost(enum.IntEnum):
-    """What has to be looked at."""
-
-    COLUMNS = 0
-    FILE_TIMES = 1
-    HEADER = 2
-    BODY = 3
-
-
-class Candidate:
-    """One message under test. The file is looked at, and read, at most once."""
-
-    __slots__ = ("_found", "_message", "seq", "uid", "view")
-
-    def __init__(self, view: View, seq: int) -> None:
-        self.view = view
-        self.seq = seq
-        self.uid = view.uids[seq - 1]
-        self._message: Message | None = None
-        self._found: os.stat_result | None = None
-
-    @property
-    def flags(self) -> int:
-        return self.view.flags[self.seq - 1]
-
-    @property
-    def message(self) -> Message:
-        """Raises MessageGone, OSError."""
-        if self._message is None:
-            data, self._found = self.view.folder.read(self.uid)
-            self._message = Message(data)
-        return self._message
-
-    @property
-    def date(self) -> datetime.date:
-        """INTERNALDATE's day in the server's zone. Raises as `message`."""
-        if self._found is None:
-            self._found = self.view.folder.stat(self.uid)
-        try:
-            return datetime.datetime.fromtimestamp(self._found.st_mtime).date()
-        except (ValueError, OverflowError):  # a time that no calendar has
-            return datetime.date(1970, 1, 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Criterion:
-    """A test and what it costs."""
-
-    cost: Cost
-    test: Callable[[Candidate], bool]
-
-
-def matches(criterion: Criterion, view: View, seq: int) -> bool:
-    """Test one message of a view.
-
-    Raises:
-        OSError: it can't be read, though it is there.
-    """
-    try:
-        return criterion.test(Candidate(view, seq))
-    except MessageGone:
-        return False
+#: Seconds since 1970 that no file's time reaches.
+_NEVER = 1 << 62
 
 
 def read(arguments: Parser, *, utf8: bool) -> Criterion:
@@ -107,13 +51,21 @@ def read(arguments: Parser, *, utf8: bool) -> Criterion:
         arguments.sp()
         encoding = _codec(arguments.astring())
         arguments.sp()
-    reader = _Reader(arguments, encoding)
-    keys = [reader.key(0)]
-    while not arguments.at_end():
-        arguments.sp()
-        keys.append(reader.key(0))
-    arguments.end()
-    return _all(keys)
+    return _keys(arguments, encoding)
+
+
+def read_with_charset(arguments: Parser, *, utf8: bool) -> Criterion:
+    """Read ``charset 1*(SP search-key)`` to the command's end, as SORT and THREAD have it.
+
+    Raises: as `read`.
+    """
+    name = arguments.astring()
+    if utf8 and name.upper() != b"UTF-8":  # RFC 6855 3
+        text = "Only UTF-8 charset is valid after enabling RFC 6855 support"
+        raise CommandFailed(Bad(text, "BADCHARSET"))
+    encoding = _codec(name)
+    arguments.sp()
+    return _keys(arguments, encoding)
 
 
 def _codec(name: bytes) -> str:
@@ -122,6 +74,16 @@ def _codec(name: bytes) -> str:
         refusal = No("The requested character set is not supported.", "BADCHARSET")
         raise CommandFailed(refusal)
     return codec
+
+
+def _keys(arguments: Parser, encoding: str) -> Criterion:
+    reader = _Reader(arguments, encoding)
+    keys = [reader.key(0)]
+    while not arguments.at_end():
+        arguments.sp()
+        keys.append(reader.key(0))
+    arguments.end()
+    return _all(keys)
 
 
 class _Reader:
@@ -145,125 +107,187 @@ class _Reader:
         self._arguments.word()
         if word == "NOT":
             self._arguments.sp()
-            return _negated(self.key(depth + 1))
+            return Negated(self.key(depth + 1))
         if word == "OR":
             self._arguments.sp()
             first = self.key(depth + 1)
             self._arguments.sp()
-            return _either(first, self.key(depth + 1))
+            return Either(first, self.key(depth + 1))
         return self._leaf(word)
 
     def _leaf(self, word: str) -> Criterion:
         if word in _FLAGS:
-            wanted, present = _FLAGS[word]
-            return Criterion(Cost.COLUMNS, lambda c: bool(c.flags & wanted) == present)
+            return _flag(*_FLAGS[word])
         if word in _SIMPLE:
-            return Criterion(Cost.COLUMNS, _SIMPLE[word])
+            return _SIMPLE[word]
         self._arguments.sp()
         if word in ("KEYWORD", "UNKEYWORD"):
-            return _keyword(self._arguments.atom().decode("ascii"), present=word == "KEYWORD")
+            key = _keyword(self._arguments.atom().decode("ascii"))
+            return key if word == "KEYWORD" else Negated(key)
         if word == "UID":
             return _uids(self._arguments.sequence_set())
         if word in _DATES:
-            return Criterion(Cost.FILE_TIMES, _DATES[word](self._arguments.date()))
+            return _arrived(*_DATES[word](self._arguments.date()))
         if word in _SENT_DATES:
-            return Criterion(Cost.HEADER, _SENT_DATES[word](self._arguments.date()))
+            return _sent(*_SENT_DATES[word](self._arguments.date()))
+        if word in ("OLDER", "YOUNGER"):  # RFC 5032
+            then = int(time.time()) - self._arguments.nz_number()
+            return _arrived(-_NEVER, then + 1) if word == "OLDER" else _arrived(then, _NEVER)
         if word == "LARGER":
-            size = self._arguments.number()
-            return Criterion(Cost.BODY, lambda c: c.message.size > size)
+            return _sized(self._arguments.number() + 1, _NEVER)
         if word == "SMALLER":
-            size = self._arguments.number()
-            return Criterion(Cost.BODY, lambda c: c.message.size < size)
+            return _sized(0, self._arguments.number())
         return self._text(word)
 
     def _text(self, word: str) -> Criterion:
         if word == "HEADER":
             field = self._arguments.astring()
             self._arguments.sp()
-            needle = self._needle()
-            return Criterion(Cost.HEADER, lambda c: text.field_contains(c.message, field, needle))
+            return _field(field, self._needle())
         if word in _FIELDS:
-            field, needle = _FIELDS[word], self._needle()
-            return Criterion(Cost.HEADER, lambda c: text.field_contains(c.message, field, needle))
+            return _field(_FIELDS[word], self._needle())
         if word == "BODY":
-            needle = self._needle()
-            return Criterion(Cost.BODY, lambda c: text.body_contains(c.message, needle))
+            return _body(self._needle())
         if word == "TEXT":
-            needle = self._needle()
-            return Criterion(Cost.BODY, lambda c: text.message_contains(c.message, needle))
+            return _anywhere(self._needle())
         raise self._arguments.fail("search-key")
 
-    def _needle(self) -> Needle:
-        """A string to search for."""
-        return Needle(self._arguments.astring().decode(self._encoding, "replace"))
+    def _needle(self) -> Needle | None:
+        """A string to search for; None if its octets are none in its character set."""
+        octets = self._arguments.astring()
+        try:
+            return Needle(octets.decode(self._encoding))
+        except UnicodeError:
+            return None
 
 
 def _all(keys: Sequence[Criterion]) -> Criterion:
-    if len(keys) == 1:
-        return keys[0]
-    tests = [key.test for key in sorted(keys, key=lambda key: key.cost)]
-    return Criterion(max(key.cost for key in keys), lambda c: all(test(c) for test in tests))
+    return keys[0] if len(keys) == 1 else All(keys)
 
 
-def _either(first: Criterion, second: Criterion) -> Criterion:
-    if second.cost < first.cost:
-        first, second = second, first
-    one, other = first.test, second.test
-    return Criterion(second.cost, lambda c: one(c) or other(c))
+# -- what columns tell -------------------------------------------------------------------------
 
 
-def _negated(key: Criterion) -> Criterion:
-    test = key.test
-    return Criterion(key.cost, lambda c: not test(c))
+def _flag(wanted: Flag, is_set: bool) -> Leaf:
+    table = bytes(bool(flags & wanted) == is_set for flags in range(256))
+    return by_column(lambda rows: rows.exactly(rows.mask(_flags(rows).translate(table))))
 
 
-def _keyword(word: str, *, present: bool) -> Criterion:
+def _flags(rows: Rows) -> bytes:
+    return rows.view.flags[rows.first : rows.end]
+
+
+def _keyword(word: str) -> Leaf:
     wanted = word.lower()
-    return Criterion(
-        Cost.COLUMNS,
-        lambda c: any(other.lower() == wanted for other in c.view.keyword_words(c.seq)) == present,
-    )
+
+    def column(rows: Rows) -> Bounds:
+        sets = rows.view.folder.keyword_sets
+        having = {n for n, words in enumerate(sets) if wanted in map(str.lower, words)}
+        if not having:
+            return rows.exactly(0)
+        return rows.where(map(having.__contains__, rows.view.keywords[rows.first : rows.end]))
+
+    return by_column(column)
 
 
-class _Resolved:
-    """A set of numbers, resolved for the view it is first asked about: ``*`` is its last."""
+def _uids(which: SequenceSet) -> Leaf:
+    def column(rows: Rows) -> Bounds:
+        uids = rows.view.uids
+        if which.is_saved:
+            return rows.slices(rows.view.saved.slices(uids))
+        last = uids[-1] if uids else 0
+        ranges = ((low or last, high or last) for low, high in which.ranges)
+        return rows.slices(NumberSet(pair for pair in ranges if pair != (0, 0)).slices(uids))
 
-    def __init__(self, which: SequenceSet, last: Callable[[View], int]) -> None:
-        self._which = which
-        self._last = last
-        self._numbers: NumberSet | None = None
-
-    def has(self, view: View, number: int) -> bool:
-        if self._numbers is None:
-            last = self._last(view)
-            ranges = ((low or last, high or last) for low, high in self._which.ranges)
-            self._numbers = NumberSet(pair for pair in ranges if pair != (0, 0))
-        return number in self._numbers
+    return by_column(column)
 
 
-def _numbers(which: SequenceSet) -> Criterion:
-    resolved = _Resolved(which, lambda view: len(view.uids))
-    return Criterion(Cost.COLUMNS, lambda c: resolved.has(c.view, c.seq))
+def _numbers(which: SequenceSet) -> Leaf:
+    if which.is_saved:
+        return _uids(which)
+
+    def column(rows: Rows) -> Bounds:
+        last = len(rows.view.uids)
+        pairs = [sorted((low or last, high or last)) for low, high in which.ranges]
+        return rows.slices((low - 1, high) for low, high in pairs)
+
+    return by_column(column)
 
 
-def _uids(which: SequenceSet) -> Criterion:
-    resolved = _Resolved(which, lambda view: view.uids[-1] if view.uids else 0)
-    return Criterion(Cost.COLUMNS, lambda c: resolved.has(c.view, c.uid))
+def _recent(rows: Rows) -> Bounds:
+    view = rows.view
+    bounds = rows.slices(view.recent.slices(view.uids))
+    if not view.read_only:
+        return bounds
+    waiting = NumberSet.of(view.folder.unclaimed)
+    return rows.exactly(bounds[0] | rows.slices(waiting.slices(view.uids))[0])
 
 
-def _sent(candidate: Candidate) -> datetime.date:
-    """The day in ``Date:`` as written, whatever its zone; the day of arrival if it has none."""
+_RECENT = by_column(_recent)
+
+
+# -- what has to be read -----------------------------------------------------------------------
+
+
+def _arrived(since: int, until: int) -> Leaf:
+    return by_message(Cost.FILE_TIMES, lambda c: since <= c.arrival < until)
+
+
+def _sent(since: int, until: int) -> Leaf:
+    """The day in ``Date:`` as written, whatever its zone; the day of arrival if it has none.
+
+    Args:
+        since, until: ordinals of days.
+    """
+    return by_message(Cost.HEADER, lambda c: since <= _day_sent(c).toordinal() < until)
+
+
+def _day_sent(candidate: Candidate) -> datetime.date:
     value = candidate.message.fields.get(b"date")
     sent = None if value is None else message_date.parse(value)
-    return candidate.date if sent is None else sent.day
+    if sent is not None:
+        return sent.day
+    try:
+        return datetime.datetime.fromtimestamp(candidate.arrival).date()
+    except (ValueError, OverflowError):  # a time that no calendar has
+        return datetime.date(1970, 1, 1)
 
 
-def _is_recent(candidate: Candidate) -> bool:
-    return candidate.view.is_recent(candidate.uid)
+def _sized(least: int, below: int) -> Leaf:
+    return by_message(Cost.BODY, lambda c: least <= c.message.size < below)
 
 
-def _is_new(candidate: Candidate) -> bool:
-    return not candidate.flags & Flag.SEEN and _is_recent(candidate)
+def _field(name: bytes, needle: Needle | None) -> Leaf:
+    if needle is None:
+        return NOTHING
+    return by_message(Cost.HEADER, lambda c: text.field_contains(c.message, name, needle))
+
+
+def _body(needle: Needle | None) -> Leaf:
+    if needle is None:
+        return NOTHING
+    return by_message(Cost.BODY, lambda c: text.body_contains(c.message, needle))
+
+
+def _anywhere(needle: Needle | None) -> Leaf:
+    if needle is None:
+        return NOTHING
+    return by_message(Cost.BODY, lambda c: text.message_contains(c.message, needle))
+
+
+_DAY = datetime.timedelta(days=1)
+
+
+def _begin(day: datetime.date) -> int:
+    """Give the first second of a day in the server's zone."""
+    try:
+        return int(datetime.datetime(day.year, day.month, day.day).timestamp())
+    except (ValueError, OverflowError):
+        return -_NEVER if day.year < 1970 else _NEVER
+
+
+def _next(day: datetime.date) -> datetime.date:
+    return day + _DAY if day < datetime.date.max else day
 
 
 _FLAGS = {
@@ -278,21 +302,20 @@ _FLAGS = {
     "UNFLAGGED": (Flag.FLAGGED, False),
     "UNSEEN": (Flag.SEEN, False),
 }
-_SIMPLE: dict[str, Callable[[Candidate], bool]] = {
-    "ALL": lambda c: True,
-    "RECENT": _is_recent,
-    "OLD": lambda c: not _is_recent(c),
-    "NEW": _is_new,
+_SIMPLE: dict[str, Criterion] = {
+    "ALL": EVERYTHING,
+    "RECENT": _RECENT,
+    "OLD": Negated(_RECENT),
+    "NEW": All([_flag(Flag.SEEN, False), _RECENT]),
 }
 _FIELDS = {"BCC": b"bcc", "CC": b"cc", "FROM": b"from", "SUBJECT": b"subject", "TO": b"to"}
-_Days = Callable[[datetime.date], Callable[[Candidate], bool]]
-_DATES: dict[str, _Days] = {
-    "BEFORE": lambda day: lambda c: c.date < day,
-    "ON": lambda day: lambda c: c.date == day,
-    "SINCE": lambda day: lambda c: c.date >= day,
+_DATES: dict[str, Callable[[datetime.date], tuple[int, int]]] = {
+    "BEFORE": lambda day: (-_NEVER, _begin(day)),
+    "ON": lambda day: (_begin(day), _begin(_next(day))),
+    "SINCE": lambda day: (_begin(day), _NEVER),
 }
-_SENT_DATES: dict[str, _Days] = {
-    "SENTBEFORE": lambda day: lambda c: _sent(c) < day,
-    "SENTON": lambda day: lambda c: _sent(c) == day,
-    "SENTSINCE": lambda day: lambda c: _sent(c) >= day,
+_SENT_DATES: dict[str, Callable[[datetime.date], tuple[int, int]]] = {
+    "SENTBEFORE": lambda day: (-_NEVER, day.toordinal()),
+    "SENTON": lambda day: (day.toordinal(), day.toordinal() + 1),
+    "SENTSINCE": lambda day: (day.toordinal(), _NEVER),
 }

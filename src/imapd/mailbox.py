@@ -98,6 +98,8 @@ def messages(view: View, which: SequenceSet, *, by_uid: bool) -> NumberSet:
     Raises:
         CommandFailed: a sequence number is above the last message's.
     """
+    if which.is_saved:  # RFC 5182 2.1
+        return NumberSet((begin + 1, end) for begin, end in view.saved.slices(view.uids))
     exists = len(view.uids)
     last = (view.uids[-1] if exists else 0) if by_uid else exists
     ranges = []

@@ -103,6 +103,7 @@ class Session:
         self.view: View | None = None
         self.copied: set[tuple[int, int]] = set()  # UIDVALIDITY, UID: copied by this session
         self.utf8 = False  # RFC 6855
+        self.tag = b"*"  # of the command at hand: ESEARCH names it
         self.counts = Counts()
         self.announced: reader.Announced | None = None  # of the command at hand
         self.opened: Opened | None = None
@@ -241,7 +242,7 @@ class Session:
     def _command(self) -> Steps:
         """Read one command, run it, tell its completion."""
         event = yield from self._event(INACTIVITY_S)
-        tag = reader.tag_of(event.text) or b"*"
+        tag = self.tag = reader.tag_of(event.text) or b"*"
         name = ""
         self.announced = event if isinstance(event, reader.Announced) else None
         try:

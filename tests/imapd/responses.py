@@ -253,6 +253,56 @@ class _Reader:
             numbers.append(self.nz_number())
         return numbers
 
+    def _thread(self) -> list[object]:
+        """``[SP 1*thread-list]`` (RFC 5256 5): lists of numbers and of lists, without recursion."""
+        top: list[object] = []
+        if self._data.startswith(b"\r\n", self._at):
+            return top
+        self.sp()
+        open_lists: list[list[object]] = []
+        while open_lists or self._data.startswith(b"(", self._at):
+            if self.maybe(b"("):
+                if open_lists and open_lists[-1] and not isinstance(open_lists[-1][-1], list):
+                    raise self.fail("SP before nested threads")
+                open_lists.append([])
+                continue
+            inner = open_lists[-1]
+            if self.maybe(b")"):
+                nested = [item for item in inner if isinstance(item, list)]
+                if not inner or len(nested) == 1:
+                    raise self.fail("a number, or two nested threads at least")
+                open_lists.pop()
+                (open_lists[-1] if open_lists else top).append(inner)
+                continue
+            if any(isinstance(item, list) for item in inner):
+                raise self.fail("nested threads at the end alone")
+            if inner:
+                self.sp()
+            if self._data.startswith(b"(", self._at):
+                open_lists.append([])
+                self.exact(b"(")
+            else:
+                inner.append(self.nz_number())
+        return top
+
+    def _esearch(self) -> list[object]:
+        """``esearch-response`` (RFC 4466 2.6.2, RFC 4731 4); a sequence-set stays as it is."""
+        self.exact(b" (TAG ")
+        values: list[object] = [self.quoted()]
+        self.exact(b")")
+        values.append(self.maybe(b" UID"))
+        found: dict[str, object] = {}
+        while self.maybe(b" "):
+            name = self.match(_ATOM, "search-return-data").decode()
+            self.sp()
+            if name in found or name not in ("MIN", "MAX", "ALL", "COUNT"):
+                raise self.fail("search-return-data")
+            if name == "ALL":
+                found[name] = self.match(_UID_SET, "sequence-set")
+            else:
+                found[name] = self.number() if name == "COUNT" else self.nz_number()
+        return [*values, found]
+
     def _list(self) -> list[object]:
         self.sp()
         attributes = self.listed(self._flag, empty=True)
@@ -520,6 +570,7 @@ _UNTAGGED: dict[str, Callable[[_Reader], list[object]]] = {
     "ACLFAILED": _Reader._acl_failed,
     "CAPABILITY": _Reader._capability,
     "ENABLED": _Reader._enabled,
+    "ESEARCH": _Reader._esearch,
     "FLAGS": _Reader._flags,
     "ID": _Reader._id,
     "LIST": _Reader._list,
@@ -531,5 +582,7 @@ _UNTAGGED: dict[str, Callable[[_Reader], list[object]]] = {
     "QUOTAROOT": _Reader._quotaroot,
     "RIGHTS-INFO": _Reader._acl,
     "SEARCH": _Reader._search,
+    "SORT": _Reader._search,
     "STATUS": _Reader._status,
+    "THREAD": _Reader._thread,
 }

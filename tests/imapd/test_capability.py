@@ -17,8 +17,16 @@ def test_listed() -> None:
     words = listed(IMAP_CAPABILITY=SHIPPED)
 
     assert words[:4] == ["IMAP4rev1", "UIDPLUS", "CHILDREN", "NAMESPACE"]
-    assert words[4:8] == ["QUOTA", "IDLE", "ENABLE", "UTF8=ACCEPT"]
-    assert set(words[8:]) == {"LITERAL+", "UNSELECT", "MOVE"}
+    assert words[4:8] == ["THREAD=ORDEREDSUBJECT", "SORT", "QUOTA", "IDLE"]
+    assert words[8:10] == ["ENABLE", "UTF8=ACCEPT"]
+    assert {"LITERAL+", "UNSELECT", "MOVE", "ESEARCH", "ESORT"} <= set(words[10:])
+
+
+def test_sort_taken_away() -> None:
+    """Who hides SORT hides what belongs to it."""
+    words = listed(IMAP_CAPABILITY="IMAP4rev1 IDLE")
+
+    assert not [word for word in words if "SORT" in word]
 
 
 def test_nothing_set() -> None:
@@ -73,6 +81,8 @@ def test_extensions_switched_off() -> None:
         ("MOVE", ["MOVE", "UID MOVE"]),
         ("ID", ["ID"]),
         ("QUOTA", ["GETQUOTA", "GETQUOTAROOT", "SETQUOTA"]),
+        ("SORT", ["SORT", "UID SORT"]),
+        ("THREAD=ORDEREDSUBJECT", ["THREAD", "UID THREAD"]),
     ],
 )
 def test_what_is_listed_exists(word: str, commands: list[str]) -> None:
@@ -81,7 +91,7 @@ def test_what_is_listed_exists(word: str, commands: list[str]) -> None:
     assert all(command in table.COMMANDS for command in commands)
 
 
-@pytest.mark.parametrize("word", ["THREAD=REFERENCES", "SORT"])
+@pytest.mark.parametrize("word", ["SMAP1"])
 def test_what_does_not_exist_is_not_listed(word: str) -> None:
     """Though the file says so, in whatever case."""
     words = listed(IMAP_CAPABILITY=f"IMAP4rev1 {word} {word.lower()}")

@@ -26,6 +26,7 @@ _PROMPT = re.compile(rb"\+ entering (?:ENHANCED )?idle mode\r\n(?:\* [^\r\n]*\r\
 #: Why a session may end here: its own violations, and what the other one did to its mailbox.
 _REASONS = (b"TOO MANY CONSECUTIVE", b"was removed", b"renumbered")
 
+ALGORITHMS = [b"REFERENCES", b"ORDEREDSUBJECT"]
 #: A message with much in it that has to be quoted.
 NESTED = (
     b'From: "A \\"B\\" \\\\" <a@example.com>, =?utf-8?q?J=C3=B6rg?= <j@example.net>\n'
@@ -71,6 +72,8 @@ class Words:
         return self.astring(self.pick(names * 4 + odd))
 
     def numbers(self) -> bytes:
+        if self.chance.random() < 0.1:
+            return b"$"
         ends = [b"1", b"1", b"1", b"2", b"2", b"3", b"*", b"*", b"*", b"9:*"]
         if self.chance.random() < 0.05:
             ends = [b"0", b"", b"99999999999", b"a"]
@@ -119,6 +122,14 @@ class Words:
             ]
         return self.pick(words)()
 
+    def result(self) -> bytes:
+        options = [b"ALL", b"MIN", b"MAX", b"COUNT", b"SAVE"]
+        return b"" if self.chance.random() < 0.5 else b"RETURN (" + self.some(options) + b") "
+
+    def sort_keys(self) -> bytes:
+        words = [b"ARRIVAL", b"DATE", b"FROM", b"REVERSE SUBJECT", b"REVERSE SIZE", b"DISPLAYTO"]
+        return b"(" + self.some(words) + b") " + self.pick([b"utf-8", b"US-ASCII"])
+
     def message(self) -> bytes:
         text = self.pick([b"", b"x", PLAIN.replace(b"\n", b"\r\n"), NESTED, b"x" * 20_000])
         return b"{%d%b}\r\n%b" % (len(text), self.pick([b"+", b"+", b"+"]), text)
@@ -155,7 +166,9 @@ class Words:
                     + self.pick([b"FLAGS ", b"FLAGS.SILENT "])
                     + self.flags()
                 ),
-                lambda: by_uid + b"SEARCH " + self.keys(),
+                lambda: by_uid + b"SEARCH " + self.result() + self.keys(),
+                lambda: by_uid + b"SORT " + self.result() + self.sort_keys() + b" " + self.keys(),
+                lambda: by_uid + b"THREAD " + self.pick(ALGORITHMS) + b" utf-8 " + self.keys(),
                 lambda: (
                     by_uid
                     + self.pick([b"COPY ", b"MOVE "])
@@ -264,7 +277,7 @@ class Fuzzed:
         assert tagged == [tag], (text, responses)
         assert responses[-1].tag == tag, (text, responses)
         word = text.split(b" ")[0].upper()
-        if word in (b"FETCH", b"STORE", b"SEARCH"):  # RFC 9051 7.5.1
+        if word in (b"FETCH", b"STORE", b"SEARCH", b"SORT", b"THREAD"):  # RFC 9051 7.5.1
             assert "EXPUNGE" not in [response.name for response in responses], text
         for response in responses:
             self.picture.take(response, selects=word in (b"SELECT", b"EXAMINE"))

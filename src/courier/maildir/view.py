@@ -42,6 +42,7 @@ class View:
         self.flags = b""
         self.keywords: array[int] = array("I")
         self.recent = NumberSet()  # UIDs
+        self.saved = NumberSet()  # UIDs: what the last search with SAVE found (RFC 5182)
         self._modseq = -1
         self._keywords_told: frozenset[str] = frozenset()
 

@@ -1,24 +1,17 @@
-"""SEARCH and UID SEARCH. RFC 9051 6.4.4, RFC 3501 6.4.4."""
+"""SEARCH and UID SEARCH. RFC 9051 6.4.4, RFC 3501 6.4.4, RFC 4731, RFC 5182."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
-from courier import log
-from courier.maildir.view import View
-from courier.process.request import Work
-from imapd import criteria
-from imapd.completion import Ok
-from imapd.criteria import Cost, Criterion
+from courier.maildir.numberset import NumberSet
+from imapd import criteria, matching, result
+from imapd.completion import CommandFailed, No, Ok
 from imapd.request import Handling
 from imapd.wire.parser import Parser
 
 if TYPE_CHECKING:
     from imapd.session import Session
-
-#: Messages tested before others get their turn, by the cost of the search.
-_SLICES = {Cost.COLUMNS: 5_000, Cost.FILE_TIMES: 200, Cost.HEADER: 20, Cost.BODY: 5}
 
 
 def search(session: Session, arguments: Parser) -> Handling:
@@ -31,27 +24,21 @@ def uid_search(session: Session, arguments: Parser) -> Handling:
 
 def _search(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     arguments.sp()
-    criterion = criteria.read(arguments, utf8=session.utf8)
-
+    wanted = result.wanted(arguments)
     view = session.selected
-    found: list[int] = []
-    step = _SLICES[criterion.cost]
-    for first in range(1, len(view.uids) + 1, step):
-        last = min(first + step - 1, len(view.uids))
-        found += yield Work(partial(_matching, criterion, view, first, last))
-        yield b""
-    numbers = (view.uids[seq - 1] for seq in found) if by_uid else found
-    yield b"* SEARCH" + b"".join([b" %d" % number for number in numbers]) + b"\r\n"
+    try:
+        criterion = criteria.read(arguments, utf8=session.utf8)
+    except CommandFailed as failure:
+        if wanted is not None and wanted.saves and isinstance(failure.completion, No):
+            view.saved = NumberSet()  # RFC 5182 2.1
+        raise
+
+    found = yield from matching.find(criterion, view)
+    numbers = result.numbers(view, found, by_uid=by_uid)
+    if wanted is None:
+        yield from result.listed(b"SEARCH", numbers)
+        return Ok("SEARCH done.")
+    if wanted.saves:
+        result.save(view, wanted, result.numbers(view, found, by_uid=True))
+    yield from result.extended(session.tag, wanted, numbers, by_uid=by_uid)
     return Ok("SEARCH done.")
-
-
-def _matching(criterion: Criterion, view: View, first: int, last: int) -> list[int]:
-    """Give the matching sequence numbers from ``first`` to ``last``."""
-    found = []
-    for seq in range(first, last + 1):
-        try:
-            if criteria.matches(criterion, view, seq):
-                found.append(seq)
-        except OSError as error:
-            log.error("cannot search message", view.folder.path, error)
-    return found

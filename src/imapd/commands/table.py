@@ -29,9 +29,11 @@ from imapd.commands.quota import getquota, getquotaroot, setquota
 from imapd.commands.rename import rename
 from imapd.commands.search import search, uid_search
 from imapd.commands.select import examine, select
+from imapd.commands.sort import sort, uid_sort
 from imapd.commands.status import status
 from imapd.commands.store import store, uid_store
 from imapd.commands.subscribe import subscribe, unsubscribe
+from imapd.commands.thread import thread, uid_thread
 from imapd.completion import Completion
 from imapd.request import Handling
 from imapd.wire.parser import Parser
@@ -94,6 +96,10 @@ COMMANDS: Mapping[str, Command] = {
     "UID EXPUNGE": Command(uid_expunge, needs_mailbox=True, disturbs=Disturbs.NUMBERS),
     "SEARCH": Command(search, needs_mailbox=True, disturbs=Disturbs.NOTHING),
     "UID SEARCH": Command(uid_search, needs_mailbox=True),
+    "SORT": Command(sort, needs_mailbox=True, disturbs=Disturbs.NOTHING),
+    "UID SORT": Command(uid_sort, needs_mailbox=True),
+    "THREAD": Command(thread, needs_mailbox=True, disturbs=Disturbs.NOTHING),
+    "UID THREAD": Command(uid_thread, needs_mailbox=True),
     "FETCH": Command(fetch, needs_mailbox=True, disturbs=Disturbs.NOTHING),
     "UID FETCH": Command(uid_fetch, needs_mailbox=True),
     "STORE": Command(store, needs_mailbox=True, disturbs=Disturbs.NOTHING),

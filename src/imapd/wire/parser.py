@@ -32,6 +32,7 @@ class SequenceSet:
     """A sequence-set as written: pairs of numbers, ``None`` standing for ``*``."""
 
     ranges: tuple[tuple[int | None, int | None], ...]
+    is_saved: bool = False  # ``$``: what the last search saved (RFC 5182)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +190,17 @@ class Parser:
             raise self.fail("number")
         return value
 
+    def nz_number(self) -> int:
+        """``nz-number``: 1 to 4294967295 (RFC 3501 9)."""
+        value = int(self._match(grammar.NZ_NUMBER, "nz-number")[0])
+        if value > grammar.MAX_NUMBER:
+            raise self.fail("nz-number")
+        return value
+
     def sequence_set(self) -> SequenceSet:
         """``sequence-set``. Cost follows its length, whatever numbers it names."""
+        if self._try_byte(b"$"):
+            return SequenceSet((), is_saved=True)
         text = self._match(grammar.SEQUENCE_SET, "sequence-set")[0]
         ranges = []
         for part in text.split(b","):

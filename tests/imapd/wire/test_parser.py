@@ -196,11 +196,19 @@ def test_sequence_set(text: bytes, ranges: tuple[tuple[int | None, int | None], 
         b"-1",
         b'"1"',
         b"1 ,2",
-        b"$",
+        b"$,1",
+        b"1,$",
+        b"$:*",
+        b"$Junk",
     ],
 )
 def test_no_sequence_set(text: bytes) -> None:
     refused(text, Parser.sequence_set)
+
+
+def test_saved_result() -> None:
+    """RFC 5182 3: ``$`` stands alone."""
+    assert whole(b"$", Parser.sequence_set) == SequenceSet((), is_saved=True)
 
 
 @given(st.lists(st.tuples(st.none() | NZ, st.none() | NZ), min_size=1))

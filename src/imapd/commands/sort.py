@@ -1,0 +1,56 @@
+"""SORT and UID SORT. RFC 5256 3, RFC 5957, RFC 5267 3."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from courier.maildir.numberset import NumberSet
+from courier.process.request import Work
+from imapd import criteria, keys, matching, order, result
+from imapd.completion import CommandFailed, No, Ok
+from imapd.request import Handling
+from imapd.wire.parser import Parser
+
+if TYPE_CHECKING:
+    from imapd.session import Session
+
+DISABLED = No("This command is disabled by the system administrator.")
+
+
+def sort(session: Session, arguments: Parser) -> Handling:
+    return _sort(session, arguments, by_uid=False)
+
+
+def uid_sort(session: Session, arguments: Parser) -> Handling:
+    return _sort(session, arguments, by_uid=True)
+
+
+def _sort(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
+    if session.settings.disable_thread_sort:
+        raise CommandFailed(DISABLED)
+    arguments.sp()
+    wanted = result.wanted(arguments)
+    program = order.read(arguments)
+    arguments.sp()
+    view = session.selected
+    try:
+        criterion = criteria.read_with_charset(arguments, utf8=session.utf8)
+    except CommandFailed as failure:
+        if wanted is not None and wanted.saves and isinstance(failure.completion, No):
+            view.saved = NumberSet()  # RFC 5182 2.1
+        raise
+
+    found = yield from matching.find(criterion, view)
+    uids = result.numbers(view, found, by_uid=True)
+    numbers = uids if by_uid else result.numbers(view, found, by_uid=False)
+    columns = yield from keys.columns(view, uids, [key.name for key in program])
+    places = yield Work(partial(order.sort, program, columns, len(uids)))
+    if wanted is None:
+        yield from result.listed(b"SORT", map(numbers.__getitem__, places))
+        return Ok("SORT done.")
+    if wanted.saves:
+        result.save(view, wanted, [uids[place] for place in places])
+    results = [numbers[place] for place in places]
+    yield from result.extended(session.tag, wanted, results, by_uid=by_uid)
+    return Ok("SORT done.")

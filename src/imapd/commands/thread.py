@@ -1,0 +1,63 @@
+"""THREAD and UID THREAD. RFC 5256 3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+from courier.process.request import Work
+from imapd import criteria, keys, matching, result, threads
+from imapd.commands.sort import DISABLED
+from imapd.completion import CommandFailed, Ok
+from imapd.request import Handling
+from imapd.threads import Forest, Messages
+from imapd.wire.parser import Parser
+
+if TYPE_CHECKING:
+    from imapd.session import Session
+
+_ALGORITHMS: Mapping[str, Callable[[Messages], Forest]] = {
+    "ORDEREDSUBJECT": threads.ordered_subject,
+    "REFERENCES": threads.references,
+}
+
+
+def thread(session: Session, arguments: Parser) -> Handling:
+    return _thread(session, arguments, by_uid=False)
+
+
+def uid_thread(session: Session, arguments: Parser) -> Handling:
+    return _thread(session, arguments, by_uid=True)
+
+
+def _thread(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
+    if session.settings.disable_thread_sort:
+        raise CommandFailed(DISABLED)
+    arguments.sp()
+    # Courier: the algorithm may be quoted.
+    algorithm = _ALGORITHMS.get(arguments.astring().decode("latin-1").upper())
+    if algorithm is None:
+        raise arguments.fail("thread-alg")
+    arguments.sp()
+    criterion = criteria.read_with_charset(arguments, utf8=session.utf8)
+
+    view = session.selected
+    found = yield from matching.find(criterion, view)
+    numbers = result.numbers(view, found, by_uid=by_uid)
+    messages = yield from keys.threading(view, result.numbers(view, found, by_uid=True))
+    template, order = yield Work(partial(_template, algorithm, messages))
+    yield from result.pieces(_written(template, list(map(numbers.__getitem__, order))))
+    return Ok("THREAD done.")
+
+
+def _template(
+    algorithm: Callable[[Messages], Forest], messages: Messages
+) -> tuple[bytes, list[int]]:
+    return threads.template(algorithm(messages))
+
+
+def _written(template: bytes, numbers: list[int]) -> Iterator[bytes]:
+    yield b"* THREAD " if numbers else b"* THREAD"
+    yield from threads.fill(template, numbers)
+    yield b"\r\n"

@@ -1,0 +1,145 @@
+"""What a search found, as a client asked to be told: SEARCH and ESEARCH (RFC 9051 6.4.4, 7.3.4).
+
+RFC 4731 and, for results in another order than the mailbox's, RFC 5267 3.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import compress, islice
+
+from courier.maildir.numberset import NumberSet, runs
+from courier.maildir.view import View
+from courier.process.request import Unfinished
+from imapd.wire.parser import Parser
+
+_OPTIONS = frozenset(("MIN", "MAX", "ALL", "COUNT", "SAVE"))
+#: Numbers that are written at once.
+_PIECE = 10_000
+#: Octets of a response above which a piece of it is sent.
+_SIZE = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Result options. Without any a client gets the untagged SEARCH or SORT of old."""
+
+    options: frozenset[str] = frozenset()
+
+    @property
+    def saves(self) -> bool:
+        return "SAVE" in self.options
+
+    @property
+    def saves_all(self) -> bool:
+        """Tell whether ``$`` becomes all that was found (RFC 5182 2.4)."""
+        return not self.options & {"MIN", "MAX"} or bool(self.options & {"ALL", "COUNT"})
+
+
+def wanted(arguments: Parser) -> Wanted | None:
+    """Read ``[SP "RETURN" SP "(" [search-return-opt *(SP …)] ")"]``.
+
+    Returns: None if the client asks for no extended result.
+
+    Raises:
+        ParseError: an option that is not known, or not how they are written.
+    """
+    if arguments.peek_word() != "RETURN":
+        return None
+    arguments.word()
+    arguments.sp()
+    options = frozenset(arguments.parenthesised(arguments.word, empty=True))
+    if not options <= _OPTIONS:
+        raise arguments.fail("search-return-opt")
+    arguments.sp()
+    return Wanted(options or frozenset(("ALL",)))
+
+
+def numbers(view: View, found: bytes, *, by_uid: bool) -> array[int]:
+    """Give sequence numbers or UIDs of what was found, ascending.
+
+    Args:
+        found: an octet for each message, 1 if it was.
+    """
+    source = view.uids if by_uid else range(1, len(found) + 1)
+    return array("I", compress(source, found))
+
+
+def listed(name: bytes, results: Iterable[int]) -> Iterator[bytes]:
+    """Write ``* name`` and numbers, in pieces."""
+    return pieces(_listed(name, results))
+
+
+def _listed(name: bytes, results: Iterable[int]) -> Iterator[bytes]:
+    yield b"* " + name
+    rest = iter(results)
+    while piece := tuple(islice(rest, _PIECE)):
+        yield b" %d" * len(piece) % piece
+    yield b"\r\n"
+
+
+def extended(
+    tag: bytes, options: Wanted, results: Sequence[int], *, by_uid: bool
+) -> Iterator[bytes]:
+    """Write an ESEARCH response, in pieces; nothing if the client wants no more than SAVE.
+
+    Args:
+        results: sequence numbers or UIDs in the order that was asked for.
+    """
+    return pieces(_extended(tag, options.options - {"SAVE"}, results, by_uid=by_uid))
+
+
+def _extended(
+    tag: bytes, told: frozenset[str], results: Sequence[int], *, by_uid: bool
+) -> Iterator[bytes]:
+    if not told:
+        return
+    uid = b" UID" if by_uid else b""
+    yield b'* ESEARCH (TAG "' + tag + b'")' + uid
+    if results:  # RFC 4731 3.1: of nothing there is no MIN, no MAX and no ALL
+        if "MIN" in told:
+            yield b" MIN %d" % results[0]
+        if "MAX" in told:
+            yield b" MAX %d" % results[-1]
+        if "ALL" in told:
+            yield from _sequence_set(results)
+    yield b" COUNT %d\r\n" % len(results) if "COUNT" in told else b"\r\n"
+
+
+def _sequence_set(results: Sequence[int]) -> Iterator[bytes]:
+    """Write numbers in their order, neighbours that ascend as ranges (RFC 5267 3.2)."""
+    separator = b" ALL "
+    ranges = runs(results)
+    while piece := list(islice(ranges, _PIECE)):
+        words = [b"%d:%d" % pair if pair[0] != pair[1] else b"%d" % pair[0] for pair in piece]
+        yield separator + b",".join(words)
+        separator = b","
+
+
+def pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Join the chunks of one response to pieces, of which only the last ends it."""
+    waiting: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        if size > _SIZE:
+            yield Unfinished(b"".join(waiting))
+            waiting, size = [], 0
+        waiting.append(chunk)
+        size += len(chunk)
+    if waiting:
+        yield b"".join(waiting)
+
+
+def save(view: View, options: Wanted, uids: Sequence[int]) -> None:
+    """Make ``$`` what was found (RFC 5182 2.1, 2.4).
+
+    Args:
+        uids: in the order that was asked for.
+    """
+    if options.saves_all:
+        view.saved = NumberSet.of(uids)
+        return
+    ends = {"MIN": uids[:1], "MAX": uids[-1:]}
+    view.saved = NumberSet.of(uid for end in options.options & ends.keys() for uid in ends[end])
