@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, replace
+from functools import partial
 from types import GeneratorType
 from typing import Any
 
@@ -33,7 +34,7 @@ from courier.process.request import (
     Wake,
     Work,
 )
-from imapd import account, capability, mailbox, updates
+from imapd import account, capability, mailbox, updates, upkeep
 from imapd.commands import table
 from imapd.completion import Bad, CommandFailed, Completion, Farewell, No, Violation
 from imapd.mailboxes import Mailbox
@@ -203,6 +204,7 @@ class Session:
         end = End.DISCONNECTED
         try:
             try:
+                yield Work(partial(upkeep.begin, self))
                 yield self._sent(greeting)
                 self.reader.feed(unread)
                 while self.state is not State.LOGOUT:
