@@ -465,6 +465,52 @@ def test_shutdown(installed: Path) -> None:
     assert not [line for line in complaints if re.search(r" (imapd|imapd-ssl|authdaemond)\[", line)]
 
 
+SYSVINIT = f"""
+test ! -d /run/systemd/system
+for link in courier-authdaemon courier-imap courier-imap-ssl; do ls /etc/rc2.d/S??$link /etc/rc0.d/K??$link; done
+all() {{
+    for name in courier-authdaemon courier-imap courier-imap-ssl; do /etc/init.d/$name $1; done
+}}
+log_in() {{
+    python3 - <<END
+import imaplib, ssl
+for client in imaplib.IMAP4("127.0.0.1"), imaplib.IMAP4_SSL("127.0.0.1", ssl_context=ssl._create_unverified_context()):
+    assert client.login({USERDB_USER.userid!r}, {USERDB_USER.password!r})[0] == "OK"
+    assert client.select()[0] == "OK"
+END
+}}
+programs() {{
+    for file in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$file; echo; done | grep ^/usr/bin/python3
+}}
+all stop # what the installation has started in here
+rm -rf /run/courier
+all start
+all status
+log_in
+all start # a second time
+all reload
+log_in
+all restart
+log_in
+programs
+all stop
+! all status
+! programs
+sed -i s/^IMAPDSTART=.*/IMAPDSTART=NO/ /etc/courier/imapd
+/etc/init.d/courier-imap start
+! /etc/init.d/courier-imap status
+"""
+
+
+def test_without_systemd(installed: Path) -> None:
+    """The init scripts start, reload, restart and stop what the packages hold."""
+    with copied(installed) as root:
+        said = run_in(root, SYSVINIT)
+
+    assert "courier-imap is running." in said
+    assert "courier-imap-ssl is not running." in said
+
+
 def test_purge(installed: Path) -> None:
     """Purged packages leave no file behind but the users, their mail and makeuserdb's files."""
     with copied(installed) as root:
