@@ -29,6 +29,7 @@ from pathlib import Path
 
 from authdaemond import backends, log, settings
 from authdaemond.backends import NotInstalled
+from authdaemond.backends.backend import Unavailable
 from authdaemond.master import Master
 from authdaemond.settings import Settings, SettingsError
 from courier import version
@@ -69,12 +70,16 @@ def _check() -> int:
     found = _settings()
     if found is None:
         return 1
+    code = 0
     for name in found.modules:
         try:
-            backends.load(name)
+            backends.load(name)().check()
         except NotInstalled as reason:
             log.info(f"authmodulelist: {name} would be skipped: {reason}")
-    return 0
+        except Unavailable as reason:
+            log.error(f"{name}: {reason}")
+            code = 1
+    return code
 
 
 def _start() -> int:

@@ -66,6 +66,10 @@ def info(text: str) -> None:
     _write(f"INFO: {_printable(text)}")
 
 
+def warn(text: str) -> None:
+    _write(f"WARN: {_printable(text)}")
+
+
 def error(text: str) -> None:
     _write(f"ERR: {_printable(text)}")
 

@@ -9,7 +9,7 @@ import pytest
 
 from courier.auth import userdb_source
 from tests.conftest import missing
-from tests.support import authdaemon, courier_root
+from tests.support import authdaemon, courier_root, databases
 from tests.support.authdaemon import Daemon
 from tests.support.courier_root import CourierRoot
 from tests.support.servers import COURIER
@@ -58,6 +58,13 @@ def start(tmp_path: Path) -> Iterator[StartOurs]:
         assert daemon.stop() == 0, daemon.log
         assert "internal error" not in daemon.log, daemon.log
         assert "Traceback" not in daemon.log, daemon.log
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that other users may enter."""
+    with databases.open_directory() as path:
+        yield path
 
 
 @pytest.fixture

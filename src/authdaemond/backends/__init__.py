@@ -6,7 +6,10 @@ import importlib
 
 from authdaemond.backends.backend import Backend
 
-KNOWN = ("authuserdb", "authpam", "authpwd", "authshadow")
+KNOWN = (
+    *("authuserdb", "authpam", "authpwd", "authshadow", "authldap", "authmysql", "authpgsql"),
+    *("authsqlite", "authpipe", "authcustom", "authvchkpw"),
+)
 
 
 class NotInstalled(Exception):

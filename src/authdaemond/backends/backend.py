@@ -58,6 +58,9 @@ class Backend:
         """Yield all accounts."""
         return iter(())
 
+    def check(self) -> None:
+        """Read what this backend is set up by, for ``authdaemond -n``. No server is asked."""
+
 
 class Response:
     """What a client answered to a challenge: CRAM-MD5 and its like."""
@@ -99,6 +102,18 @@ def response(request: Authenticate) -> Response:
         raise Rejected
     log.debug("cram: decoded challenge/response, username '%s'", userid)
     return Response(function, challenge, userid, digest)
+
+
+def check_cram(answer: Response, stored: Secret | None) -> None:
+    """Compare a client's response with the one that the password itself would give.
+
+    Raises:
+        Rejected: it is another, or only a hash of the password is stored.
+    """
+    fits = bool(stored) and stored is not None and answer.fits_password(stored)
+    log.cram_result(fits)
+    if not fits:
+        raise Rejected
 
 
 def text(octets: bytes) -> str:

@@ -15,7 +15,7 @@ def test_known_backend(name: str) -> None:
     assert isinstance(backends.load(name).LISTS, bool)
 
 
-@pytest.mark.parametrize("name", ["authfoo", "authmysql", "backend", "../authpam", ""])
+@pytest.mark.parametrize("name", ["authfoo", "sql", "backend", "../authpam", ""])
 def test_unknown_backend(name: str) -> None:
     """Nothing but a backend is imported; the words are Courier's."""
     with pytest.raises(NotInstalled, match=r"^file not found$"):
