@@ -154,5 +154,3 @@ class Reloaded(Generic[T]):
         except OSError:
             return None
         return found.st_mtime_ns, found.st_ino, found.st_size
-
-
