@@ -14,7 +14,17 @@ import pytest
 from courier import shell
 
 ROOT = Path(__file__).parents[2]
-DIST = ["authdaemonrc", "imapd", "imapd-ssl", "pop3d", "pop3d-ssl"]
+DIST = [
+    "authdaemonrc",
+    "authldaprc",
+    "authmysqlrc",
+    "authpgsqlrc",
+    "authsqliterc",
+    "imapd",
+    "imapd-ssl",
+    "pop3d",
+    "pop3d-ssl",
+]
 PROGRAMS = {
     "bin/imapd",
     "sbin/authdaemond",

@@ -230,7 +230,7 @@ def test_settings_that_can_not_be_used(start: Start, name: str, value: str, expe
     daemon = start(**{name: value})
 
     assert daemon.ask(login("l2")) == b""
-    assert f"authldaprc:" in daemon.log and expected in daemon.log, daemon.log
+    assert "authldaprc:" in daemon.log and expected in daemon.log, daemon.log
 
 
 CRAM = auth(

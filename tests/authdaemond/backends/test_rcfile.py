@@ -87,7 +87,7 @@ def test_file_as_shipped(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_manual_page_says_of_every_setting(name: str) -> None:
-    page = "authldap.5" if name == "authldaprc" else "authmysql.5"
+    page = "authldap.5" if name == "authldaprc" else "authsqlite.5"
     text = (SOURCES / page).read_text()
 
     for setting in set(ENTRY.findall((ROOT / "conf" / f"{name}.dist").read_text())) - UNUSED:
