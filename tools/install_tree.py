@@ -36,18 +36,24 @@ SBIN: Mapping[str, tuple[str, ...]] = {
     "imapd": ("imapd.daemon", "imapd"),
     "imapd-ssl": ("imapd.daemon", "imapd-ssl"),
     "authdaemond": ("authdaemond",),
+    "authinfo": ("authdaemond.authinfo",),
+    "userdb-test-cram-md5": ("tools.userdb_test_cram_md5",),
     **{
         name: (f"tools.{name}",)
         for name in (
+            "authenumerate",
+            "authpasswd",
             "authtest",
             "makeimapaccess",
             "makeuserdb",
             "mkdhparams",
             "mkimapdcert",
             "mkpop3dcert",
+            "pw2userdb",
             "sysconftool",
             "userdb",
             "userdbpw",
+            "vchkpw2userdb",
         )
     },
 }

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import getpass
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from courier.auth import hmac_state, passwords
+from tools import typed_password
 
 _HMAC = {
     f"-hmac-{name}": functools.partial(hmac_state.secret, function)
@@ -25,29 +24,11 @@ def main(arguments: Sequence[str]) -> int:
     chosen = sorted(arguments, key=lambda argument: argument in _HMAC)
     kind = _KINDS[chosen[-1]] if chosen else passwords.des_crypt
     try:
-        password = _password()
+        password = typed_password.read()
     except EOFError:
         return 1
     sys.stdout.buffer.write(kind(password) + b"\n")
     return 0
-
-
-def _password() -> bytes:
-    """Read one line, or ask twice at a terminal.
-
-    Raises:
-        EOFError: there is nothing to read.
-    """
-    if not sys.stdin.isatty():
-        line = sys.stdin.buffer.readline()
-        if not line:
-            raise EOFError
-        return line.removesuffix(b"\n")
-    while True:
-        typed = getpass.getpass("Password: ", sys.stderr)
-        if getpass.getpass("Reenter password: ", sys.stderr) == typed:
-            return os.fsencode(typed)
-        print("Passwords don't match.", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,9 @@ DIST = [
 PROGRAMS = {
     "bin/imapd",
     "sbin/authdaemond",
+    "sbin/authenumerate",
+    "sbin/authinfo",
+    "sbin/authpasswd",
     "sbin/authtest",
     "sbin/imapd",
     "sbin/imapd-ssl",
@@ -39,6 +42,9 @@ PROGRAMS = {
     "sbin/sysconftool",
     "sbin/userdb",
     "sbin/userdbpw",
+    "sbin/pw2userdb",
+    "sbin/userdb-test-cram-md5",
+    "sbin/vchkpw2userdb",
 }
 
 

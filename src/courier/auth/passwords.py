@@ -87,6 +87,13 @@ def des_crypt(password: bytes) -> bytes:
     return libcrypt.crypt(password, _random_salt(2))
 
 
+def of_kind(password: bytes, kind: bytes) -> bytes:
+    """Store ``password`` as `{KIND}`; one that is not known is `{SSHA}`, as Courier has it."""
+    if kind.upper() in _DIGESTS:
+        return like(password, b"{" + kind + b"}")
+    return like(password, b"{SSHA}")
+
+
 def like(password: bytes, stored: bytes) -> bytes:
     """Store ``password`` in the manner of ``stored``, the hash of the password before it.
 
