@@ -10,6 +10,7 @@ Lines go to one descriptor, standard error unless `use` was called, one write ea
 
 import enum
 import os
+import re
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from dataclasses import dataclass
 # One write of this size to a pipe is atomic, so lines of several processes don't mix.
 _LONGEST_LINE = 4096
 _LONGEST_VALUE = 1000
+# Courier cuts these lines at 1023 octets; the address has to be in them.
+_LONGEST_TYPED = 900
 
 _descriptor = 2
 _for_journal = False
@@ -62,10 +65,24 @@ def login(user: str, peer: Peer, protocol: str, tls: bool) -> None:
     _write(f"INFO: LOGIN, {_who(user, peer)}, protocol={protocol}{_starttls(tls)}")
 
 
-def login_failed(typed: str, peer: Peer) -> None:
-    # A comma in what the client typed would hide the address from fail2ban's filter.
-    user = _safe(typed).replace(",", ".")
-    _write(f"INFO: LOGIN FAILED, user={user}, {_where(peer)}")
+def login_failed(typed: bytes, peer: Peer) -> None:
+    _write(f"INFO: LOGIN FAILED, user={_typed(typed)}, {_where(peer)}")
+
+
+def home_unreachable(user: str, home: str, failure: OSError) -> None:
+    _write(f"WARN: {_safe(user)}: chdir({_safe(home)}) failed!!")
+    _write(f"WARN: error: {failure.strerror}")
+
+
+def maildir_unreachable(user: str, maildir: str, failure: OSError) -> None:
+    # Courier: the first of them has no level.
+    _write(f"chdir {_safe(maildir)}: {failure.strerror}")
+    _write(f"ERR: {_safe(user)}: {failure.strerror}")
+
+
+def maildir_not_owned(user: str) -> None:
+    text = "Account's mailbox directory is not owned by the correct uid or gid"
+    _write(f"ERR: {_safe(user)}: {text}")
 
 
 def locked(user: str, peer: Peer) -> None:
@@ -137,8 +154,13 @@ def logout_before_login(peer: Peer, received: int, sent: int) -> None:
 
 def method_failed(mechanism: str, peer: Peer) -> None:
     """An AUTHENTICATE that failed, whoever it was meant to be."""
-    method = _safe(mechanism).replace(",", ".")
-    _write(f"INFO: LOGIN FAILED, method={method}, {_where(peer)}")
+    _write(f"INFO: LOGIN FAILED, method={_typed(mechanism.encode())}, {_where(peer)}")
+
+
+def authentication_error(failure: int) -> None:
+    """Nobody can tell now who a client is; ``failure`` is the system's number for why."""
+    # Courier: and a LOGIN FAILED line, by which filters would ban those who type nothing wrong.
+    _write(f"ERR: authentication error: {os.strerror(failure)}")
 
 
 def tls_failed(peer: Peer, reason: str) -> None:
@@ -179,6 +201,16 @@ def _who(user: str, peer: Peer) -> str:
 
 def _where(peer: Peer) -> str:
     return f"ip=[{_safe(peer.ip)}], port=[{_safe(str(peer.port))}]"
+
+
+def _typed(octets: bytes) -> str:
+    """Write what a stranger typed: a dot for each octet that is not printable ASCII.
+
+    Courier: a comma stays, and hides the address from fail2ban's filter; so does a long text, at
+    whose end the line is cut.
+    """
+    text = re.sub(rb"[^ -+\--~]", b".", octets[:_LONGEST_TYPED])
+    return text.decode("ascii")
 
 
 def _starttls(tls: bool) -> str:

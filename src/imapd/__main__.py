@@ -64,7 +64,7 @@ def serve(
     tag = environ.get("IMAPLOGINTAG")
     try:
         client = _client(environ, from_shell=tag is None)
-        entered = enter(settings, os.curdir, maildir)
+        entered = enter(settings, client.user, client.peer, os.curdir, maildir)
     except Farewell as farewell:
         os.write(sink, f"* BYE {farewell.text}\r\n".encode())
         return 0 if farewell.is_orderly else 1

@@ -7,6 +7,7 @@ import stat
 
 from courier import log
 from courier.auth import options as account_options
+from courier.log import Peer
 from courier.maildir import tree
 from courier.maildir.acl import Identity
 from courier.maildir.tree import Tree
@@ -15,10 +16,25 @@ from imapd.mailboxes import Mailboxes
 from imapd.settings import Settings
 
 
-def enter(settings: Settings, home: str, maildir: str) -> Tree:
+def reach_home(user: str, home: str) -> None:
+    """See that a home directory can be entered, which Courier's log-in program does as its user.
+
+    Raises:
+        Farewell: it can't, now.
+    """
+    try:
+        os.stat(os.path.join(home, os.curdir) if home else home)
+    except OSError as error:
+        log.home_unreachable(user, home, error)
+        log.authentication_error(error.errno or 0)
+        raise Farewell("Temporary problem, please try again later") from error
+
+
+def enter(settings: Settings, user: str, peer: Peer, home: str, maildir: str) -> Tree:
     """Check an account's home directory and maildir, as its user.
 
     Args:
+        user, peer: for the log.
         maildir: relative to ``home``, or absolute.
 
     Raises:
@@ -29,6 +45,7 @@ def enter(settings: Settings, home: str, maildir: str) -> Tree:
     except OSError:
         is_locked = True
     if is_locked:
+        log.locked(user, peer)
         raise Farewell(
             "Your account is temporarily unavailable (+t bit set on home directory).",
             is_orderly=True,
@@ -41,10 +58,12 @@ def enter(settings: Settings, home: str, maildir: str) -> Tree:
         finally:
             os.close(descriptor)
     except OSError as error:
+        log.maildir_unreachable(user, maildir, error)
         # Courier: the system's text twice.
         raise Farewell(f"[ALERT] Fatal error: {error.strerror}: {error.strerror}") from error
     owned = (found.st_uid, found.st_gid) == (os.geteuid(), os.getegid())
     if settings.mailbox_sanity_check and not owned:
+        log.maildir_not_owned(user)
         raise Farewell(
             "[ALERT] Fatal error: Account's mailbox directory is not owned by the correct "
             "uid or gid: "

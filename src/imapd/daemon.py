@@ -326,7 +326,8 @@ def _session(settings: Settings, store: Store, request: SessionRequest) -> Steps
     quota = request.quota or settings.environment.get("MAILDIRQUOTA", "")
     client = Client(request.address, request.peer, request.tls, request.options, quota)
     try:
-        entered = account.enter(settings, request.home, request.maildir)
+        account.reach_home(client.user, request.home)
+        entered = account.enter(settings, client.user, client.peer, request.home, request.maildir)
     except Farewell as farewell:
         yield f"* BYE {farewell.text}\r\n".encode()
         return

@@ -179,13 +179,12 @@ class Login:
         arguments.end()
         if self._needs_tls:
             return No("STARTTLS required")
-        typed = userid.decode("utf-8", "replace")
         try:
             credentials = sasl.password(userid, password, self._domain)
         except sasl.Refused:
-            log.login_failed(typed, self._stranger.peer)
+            log.login_failed(userid, self._stranger.peer)
             return (yield from self._refuse())
-        return (yield from self._ask(tag, credentials, typed, None))
+        return (yield from self._ask(tag, credentials, userid, None))
 
     def _authenticate(self, tag: bytes, arguments: Parser) -> _Handling:
         """RFC 9051 6.2.2, with or without an initial response (RFC 4959)."""
@@ -204,7 +203,7 @@ class Login:
         except sasl.Failed:
             log.method_failed(mechanism, self._stranger.peer)
             return (yield from self._refuse())
-        return (yield from self._ask(tag, credentials, "", mechanism))
+        return (yield from self._ask(tag, credentials, b"", mechanism))
 
     def _exchange(self, steps: sasl.Steps) -> Generator[Any, Any, Credentials]:
         response: bytes | None = None
@@ -228,7 +227,7 @@ class Login:
         return event.text.strip(b" \t\r\n")
 
     def _ask(
-        self, tag: bytes, credentials: Credentials, typed: str, mechanism: str | None
+        self, tag: bytes, credentials: Credentials, typed: bytes, mechanism: str | None
     ) -> _Handling:
         """Have the credentials checked; who is let in never comes back here."""
         service = self._settings.auth_service.get(self._stranger.local_port, "imap")

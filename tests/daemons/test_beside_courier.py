@@ -1,7 +1,10 @@
-"""Our imapd with Debian's real authdaemond in the place of ours."""
+"""Our imapd with Debian's real authdaemond in the place of ours, and its log beside imaplogin's."""
 
 from __future__ import annotations
 
+import re
+import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,3 +55,49 @@ def test_log_in_through_their_authdaemond(site: Site, theirs: CourierRoot) -> No
     with imapd.connect() as client:
         assert client.command("LOGIN u@example.com wrong")[-1].endswith(b"NO Login failed.\r\n")
     imapd.wait_for_log("INFO: LOGIN FAILED, user=u@example.com")
+
+
+FAILURES = [
+    b"a LOGIN nobody wrong\r\n",
+    b'a LOGIN "two words" x\r\n',
+    b"a LOGIN {11}\r\nu\xc3\xa9\x01\x7f\tx\r\ny] x\r\n",
+    b'a LOGIN x ""\r\n',
+    b"a LOGIN u@example.com wrong\r\n",
+    b'a LOGIN "[a]=b" wrong\r\n',
+    b"a AUTHENTICATE NONSENSE\r\n",
+    b"a AUTHENTICATE plain AHgAeA==\r\n",
+]
+
+
+def test_log_of_failed_log_ins(site: Site, theirs: CourierRoot) -> None:
+    """The line is Courier's, whatever was typed, but for a comma: that hides the address."""
+    imapd = site.start(environment={"PYCOURIER_AUTHDAEMONVAR": str(theirs.authdaemonvar)})
+    program = ["/usr/lib/courier/courier/imaplogin", "/opt/usr/bin/imapd", "Maildir"]
+    variables = {"TCPREMOTEIP": "::ffff:127.0.0.1", "TCPREMOTEPORT": "1", "TCPLOCALPORT": "143"}
+    programs, clients = [], []
+    for said in FAILURES:  # all at once: each waits five seconds
+        ours, other_end = socket.socketpair()
+        programs.append(
+            subprocess.Popen(
+                theirs.command_line(program),
+                stdin=other_end,
+                stdout=other_end,
+                stderr=subprocess.PIPE,
+                env=theirs.variables(variables),
+            )
+        )
+        other_end.close()
+        ours.sendall(said + b"b LOGOUT\r\n")
+        clients += [ours, imapd.raw()]
+        clients[-1].sendall(said.replace(b"}\r\n", b"+}\r\n"))
+
+    logs = [program.communicate(timeout=60)[1].decode("latin-1") for program in programs]
+    imapd.wait_for_log("LOGIN FAILED", len(FAILURES))
+    for client in clients:
+        client.close()
+
+    assert sorted(failures(imapd.log)) == sorted(failures("".join(logs)))
+
+
+def failures(log: str) -> list[str]:
+    return [re.sub(r"port=\[\d+\]", "", line) for line in log.split("\n") if "LOGIN FAILED" in line]

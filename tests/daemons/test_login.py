@@ -149,6 +149,8 @@ def test_authdaemond_away_and_back(imapd: Daemon) -> None:
         assert client.rest() == b"* BYE Temporary problem, please try again later\r\n"
     imapd.wait_for_log(r"^ERR: authdaemon: s_connect\(\) failed: Connection refused$")
     imapd.wait_for_log(r"^ERR: \[Hint: perhaps authdaemond is not running\?\]$")
+    imapd.wait_for_log(r"^ERR: authentication error: Connection refused$")
+    assert "LOGIN FAILED" not in imapd.log
 
     imapd.site.authdaemond.path.unlink()
     with imapd.connect() as client:
@@ -182,6 +184,60 @@ def test_home_that_is_made_from_the_skeleton(site: Site) -> None:
     assert (made.st_uid, made.st_gid) == (owner.st_uid, owner.st_gid)
     assert sorted(os.listdir(site.homes)) == ["new@example.com", "u@example.com"]
     assert "WARN" not in daemon.log
+
+
+@pytest.mark.parametrize("wrong", ["locked", "home", "maildir", "owner"])
+def test_account_that_can_t_be_served(site: Site, wrong: str) -> None:
+    """What the client is told and what the log says are Courier's; it is no failed log-in."""
+    maildir = site.add_account("odd@example.com", "pw")
+    home = maildir.parent
+    said = b"Temporary problem, please try again later"
+    if wrong == "locked":
+        home.chmod(0o1755)
+        said = b"Your account is temporarily unavailable (+t bit set on home directory)."
+    elif wrong == "home":
+        shutil.rmtree(home)
+    elif wrong == "maildir":
+        shutil.rmtree(maildir)
+        said = b"[ALERT] Fatal error: No such file or directory: No such file or directory"
+    else:
+        if os.geteuid() != 0:
+            pytest.skip("needs root")
+        os.chown(maildir, 12345, 12345)
+        maildir.chmod(0o755)
+        said = (
+            b"[ALERT] Fatal error: Account's mailbox directory is not owned by the correct "
+            b"uid or gid: "
+        )
+    daemon = site.start()
+
+    with daemon.connect() as client:
+        place = where(client)
+        client.send(b"a LOGIN odd@example.com pw\r\n")
+        assert client.rest() == b"* BYE " + said + b"\r\n"
+
+    lines = [
+        line
+        for line in daemon.log.splitlines()
+        if "onnect" not in line and "imapaccess" not in line
+    ]
+    expected = {
+        "locked": [rf"INFO: LOCKED, user=odd@example\.com, {place}"],
+        "home": [
+            rf"WARN: odd@example\.com: chdir\({home}\) failed!!",
+            r"WARN: error: No such file or directory",
+            r"ERR: authentication error: No such file or directory",
+        ],
+        "maildir": [
+            r"chdir Maildir: No such file or directory",
+            r"ERR: odd@example\.com: No such file or directory",
+        ],
+        "owner": [
+            r"ERR: odd@example\.com: Account's mailbox directory is not owned by the correct uid or gid"
+        ],
+    }[wrong]
+    assert len(lines) == len(expected)
+    assert all(re.fullmatch(*pair) for pair in zip(expected, lines, strict=True)), lines
 
 
 def test_disabled_account(imapd: Daemon) -> None:

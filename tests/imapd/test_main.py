@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from courier import version
+from courier.log import Peer
 from courier.maildir.tree import Tree
 from imapd import __main__ as main
 from imapd import account, settings
@@ -113,12 +114,12 @@ def test_maildir_of_somebody_else(home: Path) -> None:
     os.chown(home / "Maildir", 12345, -1)
 
     with pytest.raises(Farewell, match="not owned by the correct"):
-        account.enter(SETTINGS, os.curdir, "Maildir")
+        account.enter(SETTINGS, "u", Peer("::1", "1"), os.curdir, "Maildir")
 
 
 def test_enter(home: Path) -> None:
     """The tree begins at the maildir, whichever directory is the working one later."""
-    tree = account.enter(SETTINGS, os.curdir, "Maildir")
+    tree = account.enter(SETTINGS, "u", Peer("::1", "1"), os.curdir, "Maildir")
 
     assert isinstance(tree, Tree)
     assert tree.path == str(home / "Maildir")

@@ -627,6 +627,7 @@ class Master:
         if isinstance(outcome, Temporary):
             for line in complaints(outcome):
                 log.line(f"ERR: {line}")
+            log.authentication_error(outcome.errno)
             self._answer(child, Kind.TEMPORARY, number)
         elif not isinstance(outcome, Account):
             self._answer(child, Kind.REJECTED, number)
