@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from courier import log
+from courier import log, paths
 from courier.auth import options as account_options
 from courier.log import Peer
 from courier.maildir import tree
@@ -91,5 +91,6 @@ def mailboxes(settings: Settings, own: Tree, user: str, options: str | None) -> 
         own,
         Identity(user, groups),
         index=index,
+        sharable=str(paths.SYSCONFDIR / "maildirshared"),
         lists=not account_options.is_on(options, "disableshared"),
     )

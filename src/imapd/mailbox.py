@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from courier.maildir.folder import Folder
+from courier.maildir.linked_folder import LinkedFolder
 from courier.maildir.numberset import NumberSet
 from courier.maildir.view import View
 from imapd import names
@@ -56,7 +58,7 @@ def destination(session: Session, name: str, command: str, refusal: str) -> Mail
     found = session.mailboxes.find(name)
     if found is None:
         raise names.InvalidName
-    if found.tree is None:
+    if found.is_level or (found.farm and not found.exists):
         raise AccessDenied(session, command, found, "i")
     if not found.exists or not found.may("li"):
         raise CommandFailed(No(refusal, "TRYCREATE"))
@@ -74,6 +76,26 @@ def require(session: Session, found: Mailbox, command: str, rights: str) -> None
     if not found.is_visible:
         raise names.NotFound
     raise AccessDenied(session, command, found, rights[-1])
+
+
+def opened(session: Session, found: Mailbox) -> Folder:
+    """Give a mailbox's folder, as all sessions of this process share it.
+
+    Courier: a look at a folder that permissions share subscribes to it.
+
+    Raises:
+        OSError: it can't be opened.
+    """
+    farm = found.farm
+    if farm is None:
+        return session.store.open(found.directory)
+    farm.make()
+    folder = session.store.open(
+        found.directory, lambda path, options: LinkedFolder(path, farm.source, options)
+    )
+    assert isinstance(folder, LinkedFolder)
+    folder.update_links()
+    return folder
 
 
 class AccessDenied(CommandFailed):

@@ -18,9 +18,10 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from courier.maildir import acl, tree
+from courier.maildir import acl, link_farm, shared, tree
 from courier.maildir.acl import Acl, Identity
 from courier.maildir.acl_files import AclFiles
+from courier.maildir.link_farm import LinkFarm
 from courier.maildir.shared_index import DEEPEST, Account, Group, SharedIndex
 from courier.maildir.tree import Tree
 from imapd import names, pattern
@@ -40,16 +41,24 @@ class Mailbox:
 
     name: str  # INBOX in capitals
     space: Space
-    tree: Tree | None  # whose folder it is; None: a level that no maildir has
+    tree: Tree | None  # whose folder it is; None: a level that no maildir has, or a farm's
     folder: str
     rights: str  # ACL letters, on disk's terms: no "d"
     exists: bool
+    farm: LinkFarm | None = None  # through which a folder that permissions share is read
 
     @property
     def directory(self) -> str:
-        """Where its messages are. Only for a mailbox that exists."""
+        """Where its messages are. Not for a level."""
+        if self.farm is not None:
+            return self.farm.directory
         assert self.tree is not None
         return self.tree.directory(self.folder)
+
+    @property
+    def is_level(self) -> bool:
+        """Tell whether this can have no messages at all."""
+        return self.tree is None and self.farm is None
 
     def may(self, rights: str) -> bool:
         """Tell whether one of these rights is held."""
@@ -64,17 +73,26 @@ class Mailboxes:
     """The name spaces of one account."""
 
     def __init__(
-        self, settings: Settings, own: Tree, identity: Identity, *, index: str | None, lists: bool
+        self,
+        settings: Settings,
+        own: Tree,
+        identity: Identity,
+        *,
+        index: str | None,
+        sharable: str,
+        lists: bool,
     ) -> None:
         """
         Args:
             index: the file of shared accounts.
+            sharable: the system's file of sharable maildirs.
             lists: access control lists are in force (without: account option disableshared).
         """
         self._settings = settings
         self._own = own
         self._identity = identity
         self._lists = lists
+        self._sharable_file = sharable
         self._index = SharedIndex(index if lists else None, munge=settings.shared_munge_names)
         self._trees: dict[str, Tree] = {own.path: own}
 
@@ -90,9 +108,7 @@ class Mailboxes:
             return self._in(Space.PERSONAL, name, self._own, folder, known)
         if name == "#shared" or name.startswith("#shared."):
             return self._virtual(name)
-        if names.is_shared(name):
-            return Mailbox(name, Space.SHARED, None, "", "", exists=False)
-        return None
+        return self._shared(name) if names.is_shared(name) else None
 
     def parent(self, mailbox: Mailbox) -> Mailbox | None:
         """Give the level above, which may be no mailbox."""
@@ -115,6 +131,15 @@ class Mailboxes:
             yield from self._listed_accounts("#shared.", None, wanted, ())
             return
         yield from self._listed_folders(Space.PERSONAL, "INBOX", self._own)
+        if pattern.may_match_below(wanted, "shared") or pattern.matches(wanted, "shared"):
+            yield from self._listed_shared()
+
+    def farms(self) -> Iterator[Mailbox]:
+        """Give the folders that permissions share and that are subscribed to."""
+        for nick, name in link_farm.farms(self._own.path):
+            found = self._shared(f"shared.{nick}.{name}")
+            if found.farm is not None:
+                yield found
 
     # -- maildirs with lists ---------------------------------------------------------------
 
@@ -141,6 +166,36 @@ class Mailboxes:
             found = self._in(space, name, where, folder, known)
             if found.is_visible and found.exists:
                 yield found
+
+    # -- folders that permissions share ----------------------------------------------------
+
+    def _shared(self, name: str) -> Mailbox:
+        _, nick, folder = (*name.split(".", 2), "", "")[:3]
+        path = self._sharable().get(nick)
+        if path is None or not folder or not tree.is_name(folder):
+            # A level, of which nobody is told that it is there.
+            return Mailbox(name, Space.SHARED, None, "", "", exists=False)
+        source = os.path.join(path, "." + folder)
+        may_write = os.access(os.path.join(source, "new"), os.W_OK)
+        rights = "eilrstwx" if may_write else "lrsw"  # Courier: what permissions come to
+        exists = os.path.isdir(os.path.join(source, "cur", "."))
+        farm = LinkFarm(self._own.path, nick, folder, source)
+        return Mailbox(name, Space.SHARED, None, folder, rights, exists, farm)
+
+    def _sharable(self) -> dict[str, str]:
+        own = os.path.join(self._own.path, shared.NAME)
+        return shared.definitions(self._sharable_file, own)
+
+    def _listed_shared(self) -> Iterator[Mailbox]:
+        for nick, path in sorted(self._sharable().items()):
+            try:
+                folders = Tree(path).folders()[1:]
+            except OSError:
+                continue
+            for folder in folders:
+                found = self._shared(f"shared.{nick}.{folder}")
+                if found.exists:
+                    yield found
 
     # -- accounts of the index -------------------------------------------------------------
 

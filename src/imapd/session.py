@@ -151,6 +151,11 @@ class Session:
         return self.mailbox is not None and self.mailbox.directory == found.directory
 
     @property
+    def is_linked(self) -> bool:
+        """Tell whether the selected mailbox is read through links."""
+        return self.mailbox is not None and self.mailbox.farm is not None
+
+    @property
     def rights(self) -> str:
         """What the user may do in the selected mailbox."""
         return self.mailbox.rights if self.mailbox is not None else ""

@@ -9,6 +9,7 @@ from functools import partial
 
 from courier.maildir.delivery import TemporaryFile
 from courier.maildir.folder import Folder, MessageGone, Prepared
+from courier.maildir.linked_folder import landing_directory
 from courier.maildir.view import View
 from imapd import acl_letters
 
@@ -59,7 +60,9 @@ def _prepared(
 def _copied(folder: Folder, target: Folder, uid: int) -> TemporaryFile:
     data, found = folder.read(uid)
     with ExitStack() as stack:
-        file = stack.enter_context(TemporaryFile(target.path, sync=target.options.fsync))
+        file = stack.enter_context(
+            TemporaryFile(landing_directory(target), sync=target.options.fsync)
+        )
         file.write(data)
         file.close(int(found.st_mtime))
         stack.pop_all()
@@ -68,7 +71,7 @@ def _copied(folder: Folder, target: Folder, uid: int) -> TemporaryFile:
 
 def _linked(folder: Folder, target: Folder, uid: int) -> TemporaryFile:
     try:
-        return TemporaryFile.linked(target.path, partial(folder.link, uid))
+        return TemporaryFile.linked(landing_directory(target), partial(folder.link, uid))
     except OSError as error:
         if error.errno not in _NO_LINK:
             raise

@@ -38,18 +38,18 @@ class Driven:
         *,
         unread: bytes = b"",
         started: bool = True,
+        user: str = "user",
+        options: str | None = None,
     ) -> None:
         """``environ`` is added to `SETTINGS` (None: not set); ``started``: greeted already."""
         together = {**SETTINGS, **(environ or {})}
         self.settings = settings.from_environment(
             {name: value for name, value in together.items() if value is not None}
         )
-        options = Options(
-            self.settings.use_locks, bool(self.settings.keywords), self.settings.fsync
-        )
+        how = Options(self.settings.use_locks, bool(self.settings.keywords), self.settings.fsync)
         tree = Tree(str(maildir), trash=self.settings.trash_folder_name)
-        client = Client("user", Peer("192.0.2.1", "40000"))
-        self.session = Session(self.settings, tree, Store(options), client)
+        client = Client(user, Peer("192.0.2.1", "40000"), options=options)
+        self.session = Session(self.settings, tree, Store(how), client)
         self.output = b""
         self.written: list[bytes] = []  # the pieces, in the order in which they were yielded
         self.requests: list[Receive | Work] = []

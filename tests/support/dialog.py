@@ -7,7 +7,8 @@ A dialog is a text file in UTF-8. Each of its lines is one of these:
     C~ text              the client sends exactly these octets, escapes as in Python, without a line end
     S: text              the server sends exactly this line
     S~ pattern           … a line that matches this regular expression from end to end; what a named group
-                         ``(?P<name>…)`` matched replaces ``$(name)`` in later lines
+                         ``(?P<name>…)`` matched replaces ``$(name)`` in later lines; ``$(root)`` is the
+                         directory above the first account's maildir
     S* text              … this line; adjacent S* lines may come in any order
     S...                 … any number of lines, up to one that the next S line describes
 
@@ -171,7 +172,7 @@ class Conversation:
         self._removed: set[str] = set()
         self._servers: dict[str, Server] = {}
         self._session = "1"
-        self._kept: dict[str, str] = {}
+        self._kept: dict[str, str] = {"root": str(maildir.parent)}
         self._delivered = 0
         self._transcript: list[str] = []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 from courier.maildir.folder import Folder, Options
@@ -26,8 +27,11 @@ class Store:
         self._folders: WeakValueDictionary[tuple[int, int], Folder] = WeakValueDictionary()
         self._recent: list[Folder] = []
 
-    def open(self, path: str) -> Folder:
+    def open(self, path: str, make: Callable[[str, Options], Folder] = Folder) -> Folder:
         """Give the folder in directory ``path``, which may have been renamed since.
+
+        Args:
+            make: called if there is no object for it yet.
 
         Raises:
             OSError: there is no such directory.
@@ -36,7 +40,7 @@ class Store:
         with self._mutex:
             folder = self._folders.get((found.st_dev, found.st_ino))
             if folder is None or folder.is_void:
-                folder = Folder(path, self.options)
+                folder = make(path, self.options)
                 self._folders[found.st_dev, found.st_ino] = folder
             folder.path = folder.items.directory = path
             self._recent = [folder, *(other for other in self._recent if other is not folder)]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from courier import log
 from courier.maildir.delivery import TemporaryFile
 from courier.maildir.folder import Prepared
+from courier.maildir.linked_folder import landing_directory
 from courier.maildir.quota import OverQuota
 from courier.process.request import Work
 from imapd import acl_letters as rights
@@ -71,11 +72,11 @@ def append(session: Session, arguments: Parser) -> Handling:
     limit = session.settings.max_append
     if announced is not None and limit and announced.size > limit:
         return No("Message is too large.", "TOOBIG")
-    opened = session.store.open(target.directory)
     try:
-        file = TemporaryFile(opened.path, sync=session.settings.fsync)
+        opened = mailbox.opened(session, target)
+        file = TemporaryFile(landing_directory(opened), sync=session.settings.fsync)
     except OSError as error:
-        log.error("cannot create message", opened.path, error)
+        log.error("cannot create message", target.directory, error)
         return No(_NO_ROOM)
 
     with file:

@@ -59,7 +59,7 @@ def _copy(session: Session, arguments: Parser, *, by_uid: bool, move: bool) -> H
             if right not in session.rights:
                 return No(_MAY_NOT_REMOVE.format(command, right), "NOPERM")
     wanted = [view.uids[seq - 1] for seq in mailbox.sequence_numbers(seqs)]
-    target = session.store.open(to.directory)
+    target = mailbox.opened(session, to)
     source, payer = session.charged(view.folder), session.charged(target)
 
     yield from session.refresh()  # the copies bear the flags that the messages have now

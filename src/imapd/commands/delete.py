@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from courier import log
 from courier.process.request import Work
-from imapd import mailbox
+from imapd import mailbox, names
 from imapd.completion import No, Ok
+from imapd.mailboxes import Mailbox
 from imapd.request import Handling
 from imapd.wire.parser import Parser
 
@@ -22,6 +23,9 @@ def delete(session: Session, arguments: Parser) -> Handling:
 
     if name.endswith("."):
         return Ok("Folder directory delete punted.")
+    shared = session.mailboxes.find(name)
+    if shared is not None and shared.farm is not None:
+        return (yield from _unsubscribe(session, shared))
     found = mailbox.existing(session, name, "DELETE", "x")
     if session.is_selected(found):
         return No("Cannot delete currently-open folder.")
@@ -36,3 +40,16 @@ def delete(session: Session, arguments: Parser) -> Handling:
         log.error("cannot delete folder", found.directory, error)
         return No("Cannot delete this folder.")
     return Ok("Folder deleted.")
+
+
+def _unsubscribe(session: Session, found: Mailbox) -> Handling:
+    """Courier: of a folder that permissions share only one's own links go."""
+    farm = found.farm
+    assert farm is not None
+    if not found.exists and not farm.exists():
+        raise names.NotFound
+    if session.is_selected(found):
+        return No("Cannot delete currently-open folder.")
+    if farm.exists():
+        yield Work(farm.remove)
+    return Ok("UNSUBSCRIBEd a shared folder.")

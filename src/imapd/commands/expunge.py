@@ -72,7 +72,7 @@ def remove_deleted(session: Session, among: NumberSet | None) -> None:
         if flags & Flag.DELETED and (among is None or uid in among)
     ]
     kept: dict[bytes, bytes] = {}
-    if session.settings.move_expunge_to_trash and not _is_trash(session):
+    if session.settings.move_expunge_to_trash and not _is_final(session):
         copied = {uid for uid in uids if (folder.uidvalidity, uid) in session.copied}
         trashed = _put_into_trash(session, [uid for uid in uids if uid not in copied])
         kept = {
@@ -86,11 +86,12 @@ def remove_deleted(session: Session, among: NumberSet | None) -> None:
         _log(session, removed, kept)
 
 
-def _is_trash(session: Session) -> bool:
+def _is_final(session: Session) -> bool:
+    """Tell whether what is expunged here is gone for good."""
     found = session.mailbox
-    return (
-        found is not None and found.space is Space.PERSONAL and found.folder == session.tree.trash
-    )
+    if found is None or found.farm is not None:  # Courier: others' messages go to nobody's trash
+        return found is not None
+    return found.space is Space.PERSONAL and found.folder == session.tree.trash
 
 
 def _put_into_trash(session: Session, uids: Sequence[int]) -> dict[int, bytes]:

@@ -7,6 +7,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from courier import log
+from courier.maildir.linked_folder import landing_directory
 from courier.maildir.watcher import Watched
 from courier.process.request import Wake
 from imapd.completion import Farewell, Ok, Violation
@@ -51,7 +52,9 @@ def _line(
 ) -> Generator[Step, Any, bytes | None]:
     """Wait for a line; None when it is time to look at the folder."""
     # Without a watch, which the system may refuse, the folder is looked at now and then.
-    poll_s = session.settings.idle_timeout if watching is None and session.view else _LIMIT_S
+    # So is one that is read through links, for one's own other sessions change these.
+    polls = session.view is not None and (watching is None or session.is_linked)
+    poll_s = session.settings.idle_timeout if polls else _LIMIT_S
     while True:
         left_s = deadline - time.monotonic()
         if left_s <= 0:
@@ -67,7 +70,7 @@ def _watch(session: Session) -> Watched | None:
     if session.view is None:
         return None
     try:
-        return session.store.watcher.watch(session.view.folder.path)
+        return session.store.watcher.watch(landing_directory(session.view.folder))
     except OSError as error:
         log.error("cannot watch folder, polling instead", session.view.folder.path, error)
         return None

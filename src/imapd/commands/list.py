@@ -117,9 +117,9 @@ def _subscribed(session: Session, of_others: bool) -> list[Mailbox]:
     for name in dict.fromkeys(subscriptions.read(session.tree.path)):
         if name.startswith("#") == of_others:
             one = session.mailboxes.find(name, None if of_others else known)
-            if one is not None and one.is_visible:
+            if one is not None and one.is_visible and one.farm is None:
                 found.append(one)
-    return found
+    return found if of_others else [*found, *session.mailboxes.farms()]
 
 
 def _lines(
@@ -152,7 +152,7 @@ def _levels_above(name: str) -> Iterator[str]:
 
 
 def _attributes(session: Session, one: Mailbox, above: set[str]) -> list[str]:
-    if one.tree is None:  # a group of accounts
+    if one.is_level:  # a group of accounts
         return ["\\Noselect", _children(session, has=True)]
     attributes = []
     checked = one.name == "INBOX" or session.settings.check_all_folders

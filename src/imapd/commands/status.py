@@ -40,11 +40,11 @@ def status(session: Session, arguments: Parser) -> Handling:
         yield from session.refresh()
         numbers = _of_view(session.selected)
     else:
-        opened = session.store.open(found.directory)
         try:
+            opened = mailbox.opened(session, found)
             numbers = yield Work(partial(folder_status.read, opened))
         except OSError as error:
-            log.error("cannot read folder", opened.path, error)
+            log.error("cannot read folder", found.directory, error)
             return No("STATUS failed", "ALERT")
     told = " ".join(f"{item} {getattr(numbers, item.lower())}" for item in _ITEMS if item in wanted)
     yield f"* STATUS {mailbox.quoted(session, name)} ({told})\r\n".encode()

@@ -1,0 +1,247 @@
+"""Shared folders between two users of the system: only file permissions join them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from courier import log
+from tests.imapd.driver import Driven
+from tests.support.maildirs import deliver, make_folder, make_maildir
+from tests.support.servers import REAL, Implementation
+
+pytestmark = pytest.mark.root
+ALICE, BOB = 12001, 12002
+
+
+def run_as(uid: int, action: Callable[[], None]) -> None:
+    """Run ``action`` in a process of this user; an exception in it fails the test."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+            action()
+            code = 0
+        except BaseException as error:
+            print(repr(error), file=sys.stderr)
+        finally:
+            os._exit(code)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def give(uid: int, path: Path) -> None:
+    for one in (path, *path.rglob("*")):
+        os.chown(one, uid, uid, follow_symlinks=False)
+
+
+def open_up(path: Path, mode: int = 0o755) -> None:
+    """Let others read a directory tree."""
+    for one in (path, *path.rglob("*")):
+        one.chmod(mode if one.is_dir() else 0o644)
+
+
+def contents(path: Path) -> list[tuple[str, bytes]]:
+    return sorted((str(p), p.read_bytes() if p.is_file() else b"") for p in path.rglob("*"))
+
+
+@pytest.fixture
+def homes(tmp_path: Path) -> Iterator[Path]:
+    """Maildirs of two users, and a directory that both may enter."""
+    if os.geteuid() != 0:
+        pytest.skip("missing: root, to become other users")
+    for directory in (tmp_path, *tmp_path.parents):
+        if directory.owner() == "root" and directory.is_relative_to("/tmp"):
+            directory.chmod(directory.stat().st_mode | 0o055)
+    for user, uid in (("alice", ALICE), ("bob", BOB)):
+        give(uid, make_maildir(tmp_path / user / "Maildir").parent)
+    (tmp_path / "index").write_text(f"bob\t{BOB}\t{BOB}\t{tmp_path}/bob\n")
+    (tmp_path / "log").touch()
+    (tmp_path / "log").chmod(0o666)
+    yield tmp_path
+    log.use(2)
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def session(homes: Path, user: str = "alice", **settings: str) -> Driven:
+    log.use(os.open(homes / "log", os.O_WRONLY | os.O_APPEND))
+    environ = {"IMAP_SHAREDINDEXFILE": str(homes / "index"), "IMAP_ACL": "1", **settings}
+    return Driven(homes / user / "Maildir", environ, user=user)
+
+
+def last(driven: Driven, line: str) -> str:
+    return driven.ask(line)[-1].line
+
+
+def test_virtual_folder_that_permissions_let_us_read(homes: Path) -> None:
+    """It can be read with the UIDs it has; nothing in it changes, whatever the list permits."""
+    bob = homes / "bob" / "Maildir"
+    deliver(bob, b"Subject: one\n\nbody\n", number=1, flags="")
+    (bob / "courierimapacl").write_text("owner aceilrstwx\nanyone aceilrstwx\n")
+    give(BOB, bob)
+    run_as(BOB, lambda: session(homes, "bob").send(b"a SELECT INBOX\r\n") and None)
+    open_up(bob)
+    before = contents(bob)
+
+    def look() -> None:
+        alice = session(homes)
+        assert [r.line for r in alice.ask('a LIST "" "#shared.*"')][:-1] == [
+            '* LIST (\\HasNoChildren) "." "#shared.bob"'
+        ]
+        opening = [r.line for r in alice.ask("a SELECT #shared.bob")]
+        assert "* 1 EXISTS" in opening
+        assert opening[-1] == "a OK [READ-ONLY] Ok"
+        assert b"Subject: one" in alice.send(b"b FETCH 1 (UID BODY[])\r\n")
+        assert last(alice, "c STORE 1 +FLAGS (\\Seen)").startswith("c NO")
+        assert last(alice, "d EXPUNGE").startswith("d NO")
+        assert last(alice, "e SETACL #shared.bob alice lr").startswith("e NO")
+        assert last(alice, "f CREATE #shared.bob.x").startswith("f NO")
+        assert last(alice, "g APPEND #shared.bob {1+}\r\nx").startswith("g NO")
+        assert last(alice, "h COPY 1 #shared.bob").startswith("h NO")
+        assert last(alice, "i COPY 1 INBOX").startswith("i OK")
+        assert last(alice, "j STATUS #shared.bob (MESSAGES UNSEEN)").startswith("j OK")
+        alice.close()
+
+    run_as(ALICE, look)
+
+    assert contents(bob) == before
+
+
+def test_virtual_folder_that_permissions_keep_us_out_of(homes: Path) -> None:
+    """To whom the system refuses it, it does not exist."""
+    (homes / "bob" / "Maildir" / "courierimapacl").write_text("owner al\nanyone lr\n")
+    give(BOB, homes / "bob")
+
+    def look() -> None:
+        alice = session(homes)
+        assert [r.line for r in alice.ask('a LIST "" "#shared.*"')] == ["a OK LIST completed"]
+        for command in (
+            "SELECT #shared.bob",
+            "MYRIGHTS #shared.bob",
+            "STATUS #shared.bob (UNSEEN)",
+        ):
+            assert "does not exist" in last(alice, f"a {command}")
+        alice.close()
+
+    run_as(ALICE, look)
+
+
+def sharable(homes: Path, mode: int, inner: int) -> Path:
+    """A folder of bob's that alice knows of, with two messages."""
+    pub = make_maildir(homes / "pub")
+    pub.chmod(0o755)
+    folder = make_folder(pub, "INBOX.news")
+    for number in (1, 2):
+        deliver(folder, b"Subject: %d\n\nbody\n" % number, number=number, flags="")
+    give(BOB, pub)
+    folder.chmod(mode)
+    for name in ("new", "cur", "tmp"):
+        (folder / name).chmod(inner)
+    own = homes / "alice" / "Maildir"
+    (own / "shared-maildirs").write_text(f"pub\t{pub}\n")
+    give(ALICE, own)
+    return folder
+
+
+def test_folder_shared_for_reading(homes: Path) -> None:
+    """Flags are the reader's own, and can be changed; messages can't."""
+    folder = sharable(homes, 0o755, 0o755)
+    before = contents(folder)
+
+    def look() -> None:
+        alice = session(homes)
+        opening = [r.line for r in alice.ask("a SELECT shared.pub.news")]
+        assert "* OK [PERMANENTFLAGS (\\* \\Draft \\Answered \\Flagged \\Seen)] Limited" in opening
+        assert '* OK [MYRIGHTS "lrsw"] ACL' in opening
+        assert opening[-1] == "a OK [READ-WRITE] Ok"
+        stored = [r.line for r in alice.ask("b STORE 1 +FLAGS (\\Seen \\Deleted)")]
+        assert stored[0] == "* 1 FETCH (FLAGS (\\Seen \\Recent))"
+        assert last(alice, "c EXPUNGE").startswith("c NO [NOPERM]")
+        assert last(alice, "d APPEND shared.pub.news {1+}\r\nx").startswith("d NO [NOPERM]")
+        assert last(alice, "e MOVE 1 INBOX").startswith("e NO [NOPERM]")
+        alice.close()
+        again = session(homes)
+        again.ask("a SELECT shared.pub.news")
+        assert again.ask("b FETCH 1:2 (UID FLAGS)")[0].line == "* 1 FETCH (UID 1 FLAGS (\\Seen))"
+        again.close()
+
+    run_as(ALICE, look)
+
+    assert contents(folder) == before
+
+
+def test_folder_shared_for_writing(homes: Path) -> None:
+    """Everybody adds messages, and removes his own alone."""
+    folder = sharable(homes, 0o1755, 0o1777)
+
+    def look() -> None:
+        alice = session(homes)
+        alice.ask("a SELECT shared.pub.news")
+        assert "[APPENDUID" in last(alice, "b APPEND shared.pub.news {1+}\r\nx")
+        assert last(alice, "c STORE 1:3 +FLAGS.SILENT (\\Deleted)").startswith("c OK")
+        expunged = [r.line for r in alice.ask("d EXPUNGE")]
+        assert "* 3 EXPUNGE" in expunged
+        assert "* 2 EXISTS" in expunged
+        assert [line for line in expunged if "Deleted" in line] == []
+        assert "* 1 FETCH (FLAGS (\\Recent))" in expunged  # what stays is marked no more
+        alice.close()
+
+    run_as(ALICE, look)
+
+    assert len(os.listdir(folder / "cur")) == 2
+    assert not (folder / "courierimapuiddb").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.courier
+def test_beside_courier(homes: Path, courier: Implementation) -> None:
+    """Real Courier and ours in turn on one user's links: UIDs, flags and keywords stay."""
+    folder = sharable(homes, 0o755, 0o755)
+    own = homes / "alice" / "Maildir"
+
+    def real(script: bytes) -> bytes:
+        done = subprocess.run(
+            REAL.command_line(own),
+            input=script,
+            capture_output=True,
+            env=REAL.variables({"AUTHENTICATED": "alice"}),
+            cwd=homes / "alice",
+            user=ALICE,
+            group=ALICE,
+            extra_groups=[],
+            timeout=30,
+            check=False,
+        )
+        return done.stdout + done.stderr
+
+    def ours(*lines: str) -> None:
+        def look() -> None:
+            alice = session(homes)
+            for line in lines:
+                (homes / "log").open("a").write(alice.send(line.encode() + b"\r\n").decode())
+            alice.close()
+
+        run_as(ALICE, look)
+
+    try:
+        first = real(b"a SELECT shared.pub.news\r\nb STORE 2 +FLAGS (\\Flagged word)\r\n")
+    except PermissionError:
+        pytest.skip("missing: Courier where other users may run it")
+    assert b"b OK STORE" in first, first
+    deliver(folder, b"Subject: 3\n\nbody\n", number=3, flags="")
+    ours("a SELECT shared.pub.news", "b FETCH 1:* (UID FLAGS)", "c STORE 3 +FLAGS (\\Seen other)")
+    told = (homes / "log").read_text()
+    assert "* 2 FETCH (UID 2 FLAGS (\\Flagged word))" in told, told
+    assert "c OK STORE completed." in told
+
+    second = real(b"a SELECT shared.pub.news\r\nb FETCH 1:* (UID FLAGS)\r\n")
+
+    assert b"* 2 FETCH (UID 2 FLAGS (\\Flagged word))" in second, second.decode()
+    assert b"* 3 FETCH (UID 3 FLAGS (\\Seen other))" in second, second.decode()
