@@ -81,6 +81,8 @@ def changes(run: Run, number: int, messages: Sequence[bytes], *, synced: bool) -
     section = rows.CHANGED if synced else rows.UNSYNCED
     opener = Contender.open if synced else Contender.open_unsynced
     for contender in run.in_turn(number):
+        if synced and not contender.can_sync:
+            continue
         try:
             with run.session(contender, opener) as session:
                 with contextlib.suppress(NoAnswer):

@@ -48,6 +48,10 @@ class Contender:
     unsynced: Start
     promises: str  # what it syncs in each of the two, for the report
 
+    @property
+    def can_sync(self) -> bool:
+        return self.shipped != self.unsynced
+
     def open(self) -> Session:
         return self._open(self.shipped)
 

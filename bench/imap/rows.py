@@ -8,7 +8,7 @@ from bench.imap.mail import BODY_WORD, SENDER, SUBJECT_WORD
 FIRST = "First opening: the server has kept nothing yet; each row a new process that has selected"
 SECOND = "Second opening: one new process; the first opening was earlier, nothing changed since"
 SINCE = "New process after a change, and NOOP of an open session after one"
-CHANGED = "Changes, with what each server syncs as shipped"
+CHANGED = "Changes, with what each server syncs as shipped; Courier never does"
 UNSYNCED = "The same changes, nothing synced"
 TCP = "Over TCP, from the daemons"
 COLD = "Cold: the kernel's caches were emptied before each row"

@@ -43,7 +43,12 @@ class Run:
         return [*self.contenders[shift:], *self.contenders[:shift]]
 
     def take(
-        self, section: str, row: str, server: str, measure: Callable[[], Sample]
+        self,
+        section: str,
+        row: str,
+        server: str,
+        measure: Callable[[], Sample],
+        patience: float = 1.0,
     ) -> Sample | None:
         """Measure a row unless the server was given up on; None means that there is no sample.
 
@@ -59,7 +64,7 @@ class Run:
             self.figures.give_up(section, row, server, "no answer")
             return None
         except TooSlow as error:
-            self.figures.give_up(section, row, server, f"not within {self.limit_s:g} s")
+            self.figures.give_up(section, row, server, f"not within {self.limit_s * patience:g} s")
             raise TooSlow(f"{row}: {error}") from error
         if self.counts:
             self.figures.add(section, row, server, sample)
@@ -96,7 +101,9 @@ class Run:
     ) -> Sample | None:
         """Take a row that is one command."""
         limit_s = self.limit_s * patience
-        return self.take(section, row, contender.name, lambda: session.timed(command, limit_s))
+        return self.take(
+            section, row, contender.name, lambda: session.timed(command, limit_s), patience
+        )
 
     def select(
         self, session: Session, contender: Contender, section: str, row: str = rows.SELECT

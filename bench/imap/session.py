@@ -124,7 +124,7 @@ class Session:
         while True:
             left = deadline - time.monotonic()
             if left <= 0 or not self._has_input(left):
-                raise TooSlow(f"not within {limit_s:g} s, {octets} octets came")
+                raise TooSlow(f"no end after {octets} octets")
             data = self._socket.recv(_BLOCK)
             if not data:
                 raise NoAnswer(f"the server ended after {octets} octets: {tail!r}")
