@@ -124,12 +124,17 @@ class _Sink:
     def __init__(self, descriptor: int) -> None:
         self._socket: socket.socket | None = None
         self._own = -1
+        self._piece: int | None = None
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISSOCK(mode):
             self._socket = socket.socket(fileno=os.dup(descriptor))
         elif stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
             # An open file description of our own: O_NONBLOCK here is nobody else's business.
-            self._own = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK)
+            try:
+                self._own = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK)
+            except PermissionError:  # another user's, as behind su: write what surely fits
+                self._own = os.dup(descriptor)
+                self._piece = select.PIPE_BUF
         else:  # a file: its position is shared, and it never makes anybody wait
             self._own = os.dup(descriptor)
 
@@ -147,6 +152,8 @@ class _Sink:
         """
         rest = memoryview(data)
         while rest:
+            if self._piece is not None:
+                self._wait()
             try:
                 rest = rest[self._some(rest) :]
             except BlockingIOError:
@@ -157,7 +164,7 @@ class _Sink:
     def _some(self, data: memoryview) -> int:
         if self._socket is not None:
             return self._socket.send(data, socket.MSG_DONTWAIT)
-        return os.write(self._own, data)
+        return os.write(self._own, data[: self._piece])
 
     def _wait(self) -> None:
         poll = select.poll()

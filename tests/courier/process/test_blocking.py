@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from courier.process.request import (
 )
 
 PATIENCE_S = 30.0
+NOBODY = 65534
 
 
 class Pipes:
@@ -284,7 +286,19 @@ def test_client_gone_at_the_end(pipes: Pipes) -> None:
     pipes.drive(session())
 
 
-@pytest.mark.parametrize("kind", ["pipe", "socket"])
+@contextmanager
+def refusing(pipe: int) -> Iterator[None]:
+    """Have the pipe belong to somebody else, who lets nobody open it."""
+    os.fchmod(pipe, 0)
+    if os.geteuid() == 0:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(os.getuid())
+
+
+@pytest.mark.parametrize("kind", ["pipe", "another's pipe", "socket"])
 def test_client_that_does_not_read(
     pipes: Pipes, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,13 +314,13 @@ def test_client_that_does_not_read(
         except ClientGone:
             thrown.append(True)
 
-    with ours, theirs:
-        drive(session(), pipes.source, pipes.sink if kind == "pipe" else ours.fileno())
+    with ours, theirs, refusing(pipes.sink) if kind == "another's pipe" else nullcontext():
+        drive(session(), pipes.source, ours.fileno() if kind == "socket" else pipes.sink)
 
     assert thrown == [True]
 
 
-@pytest.mark.parametrize("kind", ["pipe", "socket"])
+@pytest.mark.parametrize("kind", ["pipe", "another's pipe", "socket"])
 def test_slow_client(pipes: Pipes, kind: str) -> None:
     """Everything arrives, and the descriptor given is left as blocking as it was."""
     ours, theirs = socket.socketpair()
@@ -322,11 +336,12 @@ def test_slow_client(pipes: Pipes, kind: str) -> None:
 
     with ours, theirs:
         sink, end = (
-            (pipes.sink, pipes.seeing) if kind == "pipe" else (ours.fileno(), theirs.fileno())
+            (ours.fileno(), theirs.fileno()) if kind == "socket" else (pipes.sink, pipes.seeing)
         )
         reader = threading.Thread(target=read_slowly, args=(end,))
         reader.start()
-        drive(session(), pipes.source, sink)
+        with refusing(sink) if kind == "another's pipe" else nullcontext():
+            drive(session(), pipes.source, sink)
         reader.join()
         assert os.get_blocking(sink)
 
