@@ -135,6 +135,17 @@ def error(what: str, path: object, failure: OSError) -> None:
     _write(f"ERR: {_safe(what)}: {_safe(str(path))}: {_safe(failure.strerror or str(failure))}")
 
 
+def index_unusable(path: str, failure: Exception) -> None:
+    """The index of a folder is thrown away and made anew."""
+    reason = failure.strerror if isinstance(failure, OSError) else str(failure)
+    _write(f"WARN: index cannot be used: {_safe(path)}: {_safe(reason or 'system error')}")
+
+
+def index_built(path: str, messages: int, seconds: float) -> None:
+    """A big folder was read from scratch."""
+    _write(f"INFO: index built: {_safe(path)}: {messages} messages in {seconds:.1f} s")
+
+
 def connection(peer: Peer) -> None:
     _write(f"DEBUG: Connection, {_where(peer)}")
 

@@ -130,6 +130,12 @@ class Session:
         self.mailbox, self.view, self.state = mailbox, view, State.SELECTED
         self._looked = time.monotonic()
 
+    def leave(self) -> Steps:
+        """Unselect the mailbox, with its index left as the next session wants to find it."""
+        if self.view is not None:
+            yield Work(self.view.folder.settle)
+        self.unselect()
+
     def unselect(self) -> None:
         self.mailbox, self.view, self.opened = None, None, None
         if self.state is State.SELECTED:
@@ -227,7 +233,14 @@ class Session:
         except Exception as error:
             log.bug(self.client.user, "session", error)
         finally:
+            self._settle()
             self._log_end(end)
+
+    def _settle(self) -> None:
+        """Leave the indexes of what was used as the next session wants to find them."""
+        if self.view is not None:
+            self.view.folder.settle()
+        self.store.settle()
 
     def _log_end(self, end: End) -> None:
         log.end(

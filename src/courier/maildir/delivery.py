@@ -220,7 +220,7 @@ def write_temporary(
     return temporary
 
 
-def write_all(fd: int, data: bytes) -> None:
+def write_all(fd: int, data: bytes | memoryview) -> None:
     """Write the whole of ``data``, however little the system takes at a time."""
     rest = memoryview(data)
     while rest:

@@ -1,105 +1,152 @@
-"""Which UIDs a folder's messages have: courierimapuiddb, and what this process remembers of it.
+"""Which UIDs a folder's messages have: courierimapuiddb, as it was last read or written.
 
-The file is the truth. What was read before counts only where the file says nothing: it is missing,
-unusable or torn, or has a lower UIDNEXT than a client was told. Then it is put right under its old
-UIDVALIDITY, which changes only if none is known or no UID is left.
+The file is the truth. What a folder knew before counts only where the file says nothing: it is
+missing, unusable or torn, or has a lower UIDNEXT than a client was told. Then it is put right under
+its old UIDVALIDITY, which changes only if none is known or no UID is left.
 """
 
 from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from courier.maildir import filename, uiddb
+from courier.maildir import uiddb
+from courier.maildir.scan import Times
+from courier.maildir.snapshot import Numbers
 from courier.maildir.uiddb import MAX_UID, UidDb
 
-#: A message file's name, and whether it lies in new/.
-Entry = tuple[bytes, bool]
+#: Lines from which on messages are added to the file by appending.
+APPENDED_FROM = 1000
+#: UIDs that the header is ahead by then: this part of the lines, within limits.
+_PART = 16
+_LEAST_AHEAD = 256
+_MOST_AHEAD = 65_536
+
+#: Gives UIDs and base names of the messages that are to be listed, ascending.
+Listed = Callable[[], Iterable[tuple[int, bytes]]]
+
+
+class UidsUsedUp(Exception):
+    """There are not enough UIDs left under this UIDVALIDITY."""
 
 
 class Numbering:
-    """One folder's UIDs, as last read or written. Only who holds courier.lock may write."""
+    """One folder's UIDs on disk. Only who holds courier.lock may write."""
 
     def __init__(self) -> None:
-        self.stamp: object = None  # of the file; None if there is none that can be used
-        self._database = UidDb(0, 1, array("I"), [])
-        self._lost: Mapping[bytes, int] = {}  # base: UID, what the file should have
-        self._least = 1  # UIDNEXT is not below
+        self.stamp: Times | None = None  # of the file; None if there is none that can be used
+        self.uidvalidity = 0  # as long as none was given
+        self.uidnext = 1
+        self._ceiling = 0
+        self._lines = 0
+        self.dead = 0
+        """Lines of messages that are gone."""
+        self.is_wrong = False
+        """The file lacks messages, or has lines that can't stay: write it anew."""
 
     @property
-    def uidvalidity(self) -> int:
-        """0 as long as none was given."""
-        return self._database.uidvalidity
+    def numbers(self) -> Numbers:
+        """What is known, for the index."""
+        return Numbers(self.uidvalidity, self.uidnext, self._ceiling, self._lines, self.dead)
 
-    @property
-    def uidnext(self) -> int:
-        return max(self._database.uidnext, self._least)
+    def adopt(self, numbers: Numbers, stamp: Times | None) -> None:
+        """Take what another process of ours knew when the file had ``stamp``."""
+        self.uidvalidity, self.uidnext = numbers.uidvalidity, max(numbers.uidnext, self.uidnext)
+        self._ceiling, self._lines, self.dead = numbers.ceiling, numbers.lines, numbers.dead
+        self.stamp, self.is_wrong = stamp, False
 
-    def load(self, path: str, stamp: object) -> None:
+    def load(self, path: str, stamp: Times | None) -> UidDb | None:
         """Read the file if ``stamp`` shows that it is another one.
+
+        Returns: what it says, or None if nothing new.
 
         Raises:
             OSError: it can't be read, though it may well be good.
         """
         if stamp is not None and stamp == self.stamp:
-            return
+            return None
         read = uiddb.read(path)
         self.stamp = None if read is None else stamp
         if read is None:
-            return
-        known, self._database = self._database, read
-        if known.uidvalidity != read.uidvalidity:
-            self._lost, self._least = {}, 1
-            return
-        remembered = {**dict(zip(known.bases, known.uids, strict=True)), **self._lost}
-        bases, uids = frozenset(read.bases), frozenset(read.uids)
-        self._lost = {
-            base: uid for base, uid in remembered.items() if base not in bases and uid not in uids
-        }
-        self._least = max(self._least, known.uidnext)
+            self._lines = self.dead = self._ceiling = 0
+            self.is_wrong = True
+            return None
+        if read.uidvalidity != self.uidvalidity:
+            self.uidnext = 1
+        self.uidvalidity, self._lines = read.uidvalidity, len(read.uids)
+        self._ceiling, self.dead = read.ceiling, 0
+        self.is_wrong = not read.is_clean or read.uidnext < self.uidnext
+        self.uidnext = max(self.uidnext, read.uidnext)
+        return read
 
-    def uid_of(self) -> dict[bytes, int]:
-        """Give the UIDs by base name; some may be of messages that are gone."""
-        return {**self._lost, **dict(zip(self._database.bases, self._database.uids, strict=True))}
+    @property
+    def wants_writing(self) -> bool:
+        """Tell whether the file should be written although nothing came."""
+        if self.stamp is None or self.is_wrong:
+            return True
+        if self._lines < APPENDED_FROM:
+            return self.dead > 0
+        return self.dead > self._lines // 4
 
-    def restore(self, path: str) -> UidDb:
-        """Write the file if there is none that can be used, and give its content."""
-        if self.stamp is None:
-            database = self._database
-            entries = zip(database.uids, ((base, False) for base in database.bases), strict=True)
-            self.number(path, dict(entries), (), sync=False)
-        return self._database
-
-    def number(
-        self, path: str, known: Mapping[int, Entry], new: Sequence[Entry], *, sync: bool
-    ) -> dict[int, Entry]:
-        """Give UIDs to ``new`` messages in the order given, and have the file say so.
-
-        Returns: all messages by UID. The new ones have the highest; all of them have others
-        than before, under another `uidvalidity`, if there are not enough UIDs left.
+    def give(self, count: int) -> range:
+        """Give UIDs for ``count`` messages, which `write` then puts into the file.
 
         Raises:
-            OSError: the file stays as it was and no UID is given.
+            UidsUsedUp: there are not so many left.
         """
-        uidvalidity = self.uidvalidity or uiddb.new_uidvalidity(time.time())
-        uidnext = max(self.uidnext, max(known, default=0) + 1)
-        if uidnext + len(new) > MAX_UID:
-            uidvalidity = uiddb.new_uidvalidity(time.time(), above=uidvalidity)
-            known = dict(enumerate((known[uid] for uid in sorted(known)), 1))
-            uidnext = len(known) + 1
-        numbered = {**known, **dict(enumerate(new, uidnext))}
-        uidnext += len(new)
-        uids = array("I", sorted(numbered))
-        before = self._database
+        if self.uidnext + count > MAX_UID:
+            raise UidsUsedUp
+        return range(self.uidnext, self.uidnext + count)
+
+    def write(
+        self, path: str, listed: Listed, given: range, bases: Sequence[bytes], *, sync: bool
+    ) -> None:
+        """Have the file list the messages ``bases`` with the UIDs ``given``, after those ``listed``.
+
+        Raises:
+            OSError: the file stays as it was, and nothing is given.
+        """
+        if not given and not self.wants_writing:
+            return
+        uidnext = given.stop if given else self.uidnext
+        lines = self._lines + len(bases)
         if (
-            self.stamp is None
-            or (uidvalidity, uidnext) != (before.uidvalidity, before.uidnext)
-            or uids != before.uids
+            given
+            and lines >= APPENDED_FROM
+            and given.stop <= self._ceiling
+            and not self.wants_writing
         ):
-            bases = [filename.base(numbered[uid][0]) for uid in uids]
-            database = UidDb(uidvalidity, uidnext, uids, bases)
-            uiddb.write(path, database, sync=sync)
-            self._database, self.stamp = database, uiddb.stamp(path)
-            self._lost, self._least = {}, 1
-        return numbered
+            uiddb.append(path, given.start, bases, sync)
+        else:
+            lines = self._write_anew(path, listed, given, bases, sync)
+        self.uidnext, self._lines = uidnext, lines
+        self.stamp = uiddb.stamp(path)
+
+    def _write_anew(
+        self, path: str, listed: Listed, given: range, bases: Sequence[bytes], sync: bool
+    ) -> int:
+        known = list(listed())
+        uids = array("I", [uid for uid, _ in known])
+        uids.extend(given)
+        names = [base for _, base in known]
+        names.extend(bases)
+        uidvalidity = self.uidvalidity or uiddb.new_uidvalidity(time.time())
+        uidnext = given.stop if given else self.uidnext
+        ceiling = 0
+        if given and len(uids) >= APPENDED_FROM:
+            ahead = min(max(len(uids) // _PART, _LEAST_AHEAD), _MOST_AHEAD)
+            ceiling = uidnext + ahead if uidnext + ahead <= MAX_UID else 0
+        uiddb.write(path, UidDb(uidvalidity, uidnext, uids, names, ceiling), sync=sync)
+        self.uidvalidity, self._ceiling = uidvalidity, ceiling
+        self.dead, self.is_wrong = 0, False
+        return len(uids)
+
+    def forget(self) -> None:
+        """Have the file read again, whatever its stamp is."""
+        self.stamp = None
+
+    def renumber(self) -> None:
+        """Begin again under a higher UIDVALIDITY; all messages get new UIDs."""
+        self.uidvalidity = uiddb.new_uidvalidity(time.time(), above=self.uidvalidity)
+        self.uidnext, self.is_wrong = 1, True

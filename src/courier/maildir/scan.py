@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Collection, Container, Iterable, Sequence
+from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass
 
 from courier import log
@@ -30,24 +30,46 @@ class FolderGone(FileNotFoundError):
     """The folder's directories were removed or renamed."""
 
 
+Times = tuple[int, int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """Times and identities of what a folder is read from. Two equal ones: nothing changed."""
+    """Times and identities of what a folder is read from. Two equal ones: nothing changed.
 
-    new: tuple[int, int, int]
-    cur: tuple[int, int, int]
-    uiddb: object
-    keywords: object
-    settled: bool
+    A part is settled if a later change can't have left the same time: it is old enough, or
+    `courier.maildir.witness` has seen to it.
+    """
+
+    new: Times
+    cur: Times
+    uiddb: Times | None
+    keywords: Times | None
+    new_settled: bool
+    cur_settled: bool
+    keywords_settled: bool
+
+    @property
+    def settled(self) -> bool:
+        return self.new_settled and self.cur_settled and self.keywords_settled
 
     def vouches_for(self, later: Stamp) -> bool:
         """Tell whether what was read after taking this stamp is still what is there."""
-        return self.settled and (self.new, self.cur, self.uiddb, self.keywords) == (
-            later.new,
-            later.cur,
-            later.uiddb,
-            later.keywords,
+        return (
+            self.vouches_for_new(later)
+            and self.vouches_for_cur(later)
+            and self.vouches_for_keywords(later)
+            and self.uiddb == later.uiddb
         )
+
+    def vouches_for_new(self, later: Stamp) -> bool:
+        return self.new_settled and self.new == later.new
+
+    def vouches_for_cur(self, later: Stamp) -> bool:
+        return self.cur_settled and self.cur == later.cur
+
+    def vouches_for_keywords(self, later: Stamp) -> bool:
+        return self.keywords_settled and self.keywords == later.keywords
 
 
 def stamp(path: str) -> Stamp:
@@ -59,12 +81,23 @@ def stamp(path: str) -> Stamp:
     """
     new, cur = _directory(path, "new"), _directory(path, "cur")
     database, keyword_files = uiddb.stamp(path), keywords.stamp(path)
-    youngest = max(*new[:2], *cur[:2], *(keyword_files[:2] if keyword_files else ()))
-    settled = time.time_ns() - youngest > _SETTLED_S * 1e9  # never, if it lies in the future
-    return Stamp(new, cur, database, keyword_files, settled)
+    return Stamp(
+        new,
+        cur,
+        database,
+        keyword_files,
+        _settled(new),
+        _settled(cur),
+        keyword_files is None or _settled(keyword_files),
+    )
 
 
-def _directory(path: str, name: str) -> tuple[int, int, int]:
+def _settled(times: Times) -> bool:
+    # Never, if one lies in the future.
+    return time.time_ns() - max(times[:2]) > _SETTLED_S * 1e9
+
+
+def _directory(path: str, name: str) -> Times:
     """Give a directory's times of modification and of status change, and its inode.
 
     The second of them no restore can set back.
@@ -98,6 +131,7 @@ class Taken:
 
     moved: list[bytes]
     stuck: list[tuple[bytes, OSError]]
+    names: list[tuple[bytes, bytes]]  # of those moved: in new/, and in cur/
 
 
 def take_new(path: str) -> Taken:
@@ -109,7 +143,7 @@ def take_new(path: str) -> Taken:
     Raises:
         OSError: ``new/`` can't be read.
     """
-    taken = Taken([], [])
+    taken = Taken([], [], [])
     top = os.fsencode(path)
     for name in listing(path, "new"):
         target = os.path.join(top, b"cur", name if b":" in name else name + b":2,")
@@ -120,7 +154,8 @@ def take_new(path: str) -> Taken:
         except OSError as error:
             taken.stuck.append((name, error))
         else:
-            taken.moved.append(filename.base(os.path.basename(moved)))
+            taken.names.append((name, os.path.basename(moved)))
+            taken.moved.append(filename.base(taken.names[-1][1]))
     return taken
 
 
@@ -167,37 +202,104 @@ def _is_second_link(found: os.stat_result, other: os.stat_result) -> bool:
     return os.path.samestat(found, other) and found.st_nlink > 1
 
 
-def present(
-    path: str, expected: Collection[bytes], *, known: Iterable[bytes] | None = None
-) -> dict[bytes, bytes]:
+@dataclass(slots=True)
+class Survey:
+    """How ``cur/`` differs from what was known of it."""
+
+    renamed: dict[int, bytes]  # known row: the name it has now
+    gone: set[int]  # known rows
+    unknown: dict[bytes, bytes]  # base: name
+
+
+def survey(path: str, known: Sequence[bytes], *, may_write: bool) -> Survey:
+    """Compare ``cur/`` with the ``known`` names of its messages.
+
+    Names are compared whole, as sets; only what differs is looked at one by one. What is missing
+    is looked for again, until ``cur/`` stood still while it was listed: only then is it gone.
+
+    Args:
+        may_write: of two files with one base name, the known one keeps it and the other gets a
+            name of its own; else the other is not seen.
+    """
+    found = Survey({}, set(), {})
+    missing: set[int] | None = None
+    for _ in range(_TRIES):
+        before = _directory(path, "cur")
+        listed = set(os.listdir(os.fsencode(os.path.join(path, "cur"))))
+        others = listed.difference(known)
+        strange = [name for name in others if filename.acceptable(name)]
+        lacking: Sequence[int] = ()
+        if len(known) > len(listed) - len(others):
+            lacking = [row for row, name in enumerate(known) if name not in listed]
+        unfound, collided = _match(found, known, lacking, strange)
+        missing = unfound if missing is None else missing & unfound
+        if collided and may_write:
+            directory = os.path.join(os.fsencode(path), b"cur")
+            _separate(directory, sorted(listed), frozenset(known))
+            may_write = False
+            found = Survey({}, set(), {})
+            missing = None
+            continue
+        if not missing or (_directory(path, "cur") == before and older_than_a_tick(before)):
+            break
+    found.gone = missing or set()
+    return found
+
+
+def _match(
+    found: Survey, known: Sequence[bytes], lacking: Sequence[int], strange: Sequence[bytes]
+) -> tuple[set[int], bool]:
+    """Take a listing into account.
+
+    Returns: rows without a file in it; whether two files in it have one base name.
+    """
+    rows = {filename.base(known[row]): row for row in lacking}
+    unfound = set(lacking)
+    for row in [row for row in found.renamed if row not in unfound]:
+        del found.renamed[row]
+    own: set[bytes] = set()
+    collided = False
+    unmatched: list[tuple[bytes, bytes]] = []
+    for name in strange:
+        base = filename.base(name)
+        if base in own:
+            collided = True
+        elif base in rows:
+            found.renamed[rows[base]] = name
+            unfound.discard(rows[base])
+        else:
+            unmatched.append((base, name))
+        own.add(base)
+    if unmatched:
+        bases = set(map(filename.base, known)) if known else set()
+        for base, name in unmatched:
+            if base in bases:
+                collided = True
+            else:
+                found.unknown[base] = name
+    return unfound, collided
+
+
+def present(path: str, expected: Collection[bytes]) -> dict[bytes, bytes]:
     """Map the base name of each message in ``cur/`` to its file name.
 
     Bases that are ``expected`` but missing are looked for again, until ``cur/`` stood still
     while it was listed: what is missing then is gone.
-
-    Args:
-        known: names that messages had before. Given by a caller that may write: of two files with
-            one base name, a known one keeps it.
     """
     found: dict[bytes, bytes] = {}
     for _ in range(_TRIES):
         before = _directory(path, "cur")
         names = listing(path, "cur")
-        there = dict(zip(map(filename.base, names), names, strict=True))
-        found |= there
-        if known is not None and len(there) < len(names):
-            _separate(os.path.join(os.fsencode(path), b"cur"), names, frozenset(known))
-            known = None
-            continue
-        stood_still = _directory(path, "cur") == before and _older_than_a_tick(max(before[:2]))
+        found |= dict(zip(map(filename.base, names), names, strict=True))
+        stood_still = _directory(path, "cur") == before and older_than_a_tick(before)
         if stood_still or all(base in found for base in expected):
             break
     return found
 
 
-def _older_than_a_tick(changed_ns: int) -> bool:
+def older_than_a_tick(times: Times) -> bool:
     """Tell whether a change right now would give another time (kernels count in 1 to 10 ms)."""
-    return abs(time.time_ns() - changed_ns) > 20_000_000
+    return abs(time.time_ns() - max(times[:2])) > 20_000_000
 
 
 def _separate(directory: bytes, names: Sequence[bytes], known: Container[bytes]) -> None:

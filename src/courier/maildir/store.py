@@ -46,3 +46,10 @@ class Store:
             self._recent = [folder, *(other for other in self._recent if other is not folder)]
             del self._recent[self._KEPT :]
         return folder
+
+    def settle(self) -> None:
+        """Have the indexes of the folders used last vouch for them; see `Folder.settle`."""
+        with self._mutex:
+            recent = list(self._recent)
+        for folder in recent:
+            folder.settle()

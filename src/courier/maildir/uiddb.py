@@ -4,11 +4,18 @@
     UID BASE LF                 ascending by UID; BASE is the file name without ":info"
 
 Whoever reads it to assign UIDs holds courier.lock from read to write.
+
+In a big folder, writing all lines for each new message would cost too much. There the header
+states a UIDNEXT some way ahead, and messages are added by appending their lines: Courier reads
+such a file as it stands. A first line `MARK`, which Courier passes over as it does with all that are
+no entries, says that UIDNEXT really follows the last line's UID. Courier writes the file without it,
+and the header counts from then on: a gap in the UIDs, which is legal.
 """
 
 import os
 from array import array
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from courier.maildir import delivery, filename
 
@@ -16,6 +23,9 @@ NAME = "courierimapuiddb"
 MAX_UID = 0xFFFFFFFF
 EPOCH = 1_000_000_000
 """Courier counts UIDVALIDITY's seconds from here since 2011, and from 1970 before."""
+
+MARK = b"pycourier"
+"""First line of a file whose header is ahead of UIDNEXT."""
 
 _WHITE = b"\t\n\v\f\r "
 _NOT_WHITE = bytes(byte for byte in range(256) if byte not in _WHITE)
@@ -30,6 +40,10 @@ class UidDb:
     uidnext: int
     uids: "array[int]"
     bases: list[bytes]
+    ceiling: int = 0
+    """UIDNEXT as the header states it, if that is ahead: up to there lines may be appended."""
+    is_clean: bool = field(default=True, compare=False)
+    """Whether the file is just as we would write it, to its last octet."""
 
 
 def read(folder: str) -> UidDb | None:
@@ -59,19 +73,31 @@ def parse(data: bytes) -> UidDb | None:
     if numbers is None:
         return None
     uidvalidity, uidnext = numbers
-    regular = _parse_regular(entries)
+    mark, newline, rest = entries.partition(b"\n") if entries.startswith(MARK) else (b"", b"", b"")
+    is_marked = bool(newline) and mark == MARK
+    regular = _parse_regular(rest if is_marked else entries)
     if regular is not None:
         uids, bases = regular
         highest = uids[-1] if uids else 0
     else:
         uids, bases, highest = _parse_damaged(entries)
-    return UidDb(uidvalidity, max(uidnext, highest + 1), uids, bases)
+    ceiling = uidnext if is_marked and regular is not None and 0 < highest < uidnext else 0
+    if ceiling:
+        uidnext = highest + 1
+    is_clean = regular is not None and highest < uidnext and header == _head(*numbers)
+    return UidDb(uidvalidity, max(uidnext, highest + 1), uids, bases, ceiling, is_clean)
 
 
 def format(db: UidDb) -> bytes:
     """Return the text of ``db``."""
     entries = map(b"%d %b\n".__mod__, zip(db.uids, db.bases, strict=True))
-    return b"1 %d %d\n" % (db.uidvalidity, db.uidnext) + b"".join(entries)
+    mark = MARK + b"\n" if db.ceiling else b""
+    header = _head(db.uidvalidity, db.ceiling or db.uidnext) + b"\n"
+    return header + mark + b"".join(entries)
+
+
+def _head(uidvalidity: int, uidnext: int) -> bytes:
+    return b"1 %d %d" % (uidvalidity, uidnext)
 
 
 def write(folder: str, db: UidDb, sync: bool) -> None:
@@ -84,11 +110,43 @@ def write(folder: str, db: UidDb, sync: bool) -> None:
         ValueError: ``db`` would not be read back as it is (a base with LF, UIDNEXT too low).
     """
     data = format(db)
-    if data.count(b"\n") != len(db.uids) + 1 or (db.uids and db.uidnext <= db.uids[-1]):
+    last = db.uids[-1] if db.uids else 0
+    if data.count(b"\n") != len(db.uids) + 1 + bool(db.ceiling) or db.uidnext <= last:
         raise ValueError("not a consistent UID database")
+    if db.ceiling and not last + 1 == db.uidnext <= db.ceiling <= MAX_UID:
+        raise ValueError("UIDNEXT can't be told from the last line")
     if not (0 < db.uidvalidity <= MAX_UID and 0 < db.uidnext <= MAX_UID):
         raise ValueError("UIDVALIDITY or UIDNEXT out of range")
     delivery.write_atomically(folder, NAME, data, sync=sync)
+
+
+def append(folder: str, first: int, bases: Sequence[bytes], sync: bool) -> None:
+    """Add the lines of messages with the UIDs from ``first`` on.
+
+    The caller holds courier.lock, and knows the file as it is and its ceiling to be high enough. Others
+    may see some of the lines, the last one torn; so may a crash leave it: Courier drops a torn
+    line, we put the file right at the next writing, and no UID is given twice, because the header
+    is ahead of all of them.
+
+    Raises:
+        OSError: what was added is cut off again, if that is possible.
+    """
+    lines = b"".join(b"%d %b\n" % pair for pair in enumerate(bases, first))
+    if lines.count(b"\n") != len(bases):
+        raise ValueError("not a base name")
+    path = os.path.join(folder, NAME)
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        size = os.fstat(fd).st_size
+        try:
+            delivery.write_all(fd, lines)
+            if sync:
+                os.fdatasync(fd)
+        except OSError:
+            os.ftruncate(fd, size)
+            raise
+    finally:
+        os.close(fd)
 
 
 def stamp(folder: str) -> tuple[int, int, int] | None:

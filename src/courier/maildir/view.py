@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from courier.maildir.changelog import Changes
-from courier.maildir.columns import Columns, row_of
+from courier.maildir.columns import Column, Columns, copied, joined, octets, row_of
 from courier.maildir.folder import Folder
 from courier.maildir.numberset import NumberSet
 
@@ -38,9 +38,9 @@ class View:
         """Start empty: the first `refresh` and `update` are the opening of the mailbox."""
         self.folder = folder
         self.read_only = read_only
-        self.uids: array[int] = array("I")
+        self.uids: Column = array("I")
         self.flags = b""
-        self.keywords: array[int] = array("I")
+        self.keywords: Column = array("I")
         self.recent = NumberSet()  # UIDs
         self.saved = NumberSet()  # UIDs: what the last search with SAVE found (RFC 5182)
         self._modseq = -1
@@ -83,7 +83,7 @@ class View:
                     changed[row] = value
             self.flags = bytes(changed)
         if keywords:
-            column = self.keywords[:]
+            column = copied("I", self.keywords)
             for uid, number in keywords.items():
                 row = row_of(self.uids, uid)
                 if row is not None:
@@ -106,8 +106,8 @@ class View:
         changes = self.folder.log.since(self._modseq, until=columns.highest)
         if changes is not None and not changes.changed and not changes.vanished:
             return Update()
-        if changes is None:  # compare all
-            changes = Changes(frozenset(self.uids), frozenset(self.uids).difference(columns.uids))
+        if changes is None:
+            changes = self._compare(columns)
         gone = sorted(seq for seq in map(self.seq, changes.vanished) if seq is not None)
         highest = self.uids[-1] if self.uids else 0
         told = {uid: self._values(seq) for uid in changes.changed if (seq := self.seq(uid))}
@@ -124,6 +124,17 @@ class View:
             exists=len(self.uids) if came else None,
             flags=tuple(flags),
         )
+
+    def _compare(self, columns: Columns) -> Changes:
+        """Find what differs, where the log does not reach back to what was told."""
+        if not self.uids:
+            return Changes(frozenset(), frozenset())
+        if octets(self.uids) != octets(columns.uids):
+            return Changes(frozenset(self.uids), frozenset(self.uids).difference(columns.uids))
+        told = zip(self.uids, zip(self.flags, self.keywords, strict=True), strict=True)
+        now = zip(columns.flags, columns.keywords, strict=True)
+        changed = (uid for (uid, old), new in zip(told, now, strict=True) if old != new)
+        return Changes(frozenset(changed), frozenset())
 
     def _values(self, seq: int) -> tuple[int, int]:
         return self.flags[seq - 1], self.keywords[seq - 1]
@@ -146,9 +157,9 @@ class View:
                 values.append(self._values(seq))
             else:
                 values.append((columns.flags[row], columns.keywords[row]))
-        self.uids = array("I", kept) + columns.uids[known:]
+        self.uids = joined("I", kept, columns.uids[known:])
         self.flags = bytes(flags for flags, _ in values) + columns.flags[known:]
-        self.keywords = array("I", (number for _, number in values)) + columns.keywords[known:]
+        self.keywords = joined("I", (number for _, number in values), columns.keywords[known:])
 
     def learn_keywords(self) -> bool:
         """Note the keywords in use if one is new to the client, who has to be told all of them."""

@@ -24,12 +24,11 @@ def close(session: Session, arguments: Parser) -> Handling:
                 yield Work(partial(expunge.remove_deleted, session, None))
     except CommandFailed:
         pass  # the mailbox may not be read any more: it is left as it is
-    session.unselect()
+    yield from session.leave()
     return Ok("mailbox closed.")
 
 
 def unselect(session: Session, arguments: Parser) -> Handling:
     arguments.end()
-    session.unselect()
-    yield b""
+    yield from session.leave()
     return Ok("mailbox closed.")

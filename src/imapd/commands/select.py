@@ -32,7 +32,7 @@ def _open(session: Session, arguments: Parser, *, read_only: bool) -> Handling:
     name = mailbox.argument(session, arguments)
     arguments.end()
 
-    session.unselect()  # also if the other one can't be opened
+    yield from session.leave()  # also if the other one can't be opened
     found = mailbox.existing(session, name, "SELECT/EXAMINE", "r")
     directory = found.directory
     read_only = read_only or not found.may("ieswt")

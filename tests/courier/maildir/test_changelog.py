@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from courier.maildir import changelog
 from courier.maildir.changelog import ChangeLog, Changes
+from courier.maildir.columns import EMPTY, Row
 
 UIDS = st.frozensets(st.integers(1, 9), max_size=4)
 
@@ -54,18 +55,41 @@ def test_numbers_of_a_later_opening_are_higher(monkeypatch: pytest.MonkeyPatch) 
     assert ChangeLog().highest > first.highest
 
 
-def test_old_changes_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The log stays short, never claims to know what it forgot, and still knows the rest."""
+def test_old_changes_are_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log stays short: what it forgot is told from the columns and the list of the vanished."""
     monkeypatch.setattr(changelog, "_KEPT", 4)
-    log = ChangeLog()
+    columns = EMPTY
+    log = ChangeLog(lambda: columns)
     start = log.highest
-    modseqs = [log.record({uid}, ()) for uid in range(1, 12)]
+    expected = []
+    for uid in range(1, 12):
+        gone = {uid - 2} if uid % 3 == 0 else set()
+        modseq = log.record({uid}, gone)
+        columns = columns.with_changes([Row(uid, b"n", False, 0, 0)], gone, modseq)
+        expected.append((modseq, uid, gone))
 
     assert len(log._changes) <= 4
-    assert log.since(start) is None
-    known = [modseq for modseq in modseqs if log.since(modseq) is not None]
-    assert known == modseqs[-len(known) :] and len(known) >= 2
-    for modseq in known:
-        changes = log.since(modseq)
-        assert changes is not None
-        assert changes.changed == set(range(modseqs.index(modseq) + 2, 12))
+    for after in (start, *(modseq for modseq, _, _ in expected)):
+        vanished = set().union(*(gone for modseq, _, gone in expected if modseq > after))
+        changed = {uid for modseq, uid, _ in expected if modseq > after} - vanished
+        assert log.since(after) == Changes(frozenset(changed), frozenset(vanished))
+    assert log.since(start - 1) is None
+
+
+def test_vanished_messages_are_remembered_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log says from where on it knows them, and which went when."""
+    monkeypatch.setattr(changelog, "HISTORY", 3)
+    monkeypatch.setattr(changelog, "_KEPT", 1)
+    log = ChangeLog()
+    modseqs = [log.record((), {uid}) for uid in range(1, 12)]
+
+    known = log.vanished(log.floor)
+
+    assert known is not None
+    uids, at = known
+    assert 3 <= len(uids) <= 6
+    assert list(uids) == list(range(12 - len(uids), 12))
+    assert list(at) == modseqs[-len(uids) :]
+    assert log.floor == modseqs[-len(uids) - 1]
+    assert log.vanished(log.floor - 1) is None and log.since(log.floor - 1) is None
+    assert log.vanished(modseqs[-2]) == (uids[-1:], at[-1:])

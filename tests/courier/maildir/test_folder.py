@@ -561,7 +561,10 @@ def test_flags_with_each_call_failing(tmp_path: Path) -> None:
         found = filled()
         raised = failed(lambda found=found: found.change_flags([1, 2, 3], SEEN), at, errno.EACCES)
 
-        assert raised is not None
+        assert raised is not None or calls[at] != "rename"
+        if raised is None:  # what failed was the lock, or the index: the change was made
+            found.synchronise(take_new=True)
+            assert flags(found) == {1: Flag.SEEN, 2: Flag.SEEN, 3: Flag.SEEN}
         assert sorted(os.fsdecode(name) for name in found.columns.names) == cur(Path(found.path))
 
 
@@ -710,7 +713,7 @@ def test_deliver_with_each_call_failing(tmp_path: Path, fsync: bool) -> None:
 
     _, found, messages = ready()
     calls = calls_of(lambda: found.deliver(messages))
-    assert calls.count("rename") >= 2 and calls.count("fsync") == (7 if fsync else 0)
+    assert calls.count("rename") >= 2 and calls.count("fsync") == (5 if fsync else 0)
     for at, call in enumerate(calls):
         path, found, messages = ready()
         given: list[int] = []
@@ -905,9 +908,9 @@ def test_directory_times_set_back(maildir: Path, later: None) -> None:
 
 
 def test_directory_times_in_the_future(maildir: Path, listings: list[str], later: None) -> None:
-    """A time that lies ahead proves nothing: the directory is read each time."""
+    """A time that lies ahead proves nothing: unwatched, the directory is read each time."""
     deliver(maildir, b"x\n", number=1, flags="")
-    found = opened(maildir)
+    found = opened(maildir, use_locks=False)
     ahead = scan.time.time_ns() + 3600 * 10**9
     os.utime(maildir / "cur", ns=(ahead, ahead))
     found.synchronise(take_new=True)
@@ -953,7 +956,7 @@ def test_file_renamed_while_its_directory_is_listed(
 ) -> None:
     """Missing from that listing, it is not taken for expunged, and keeps its UID."""
     bases = [deliver(maildir, b"x\n", number=n, flags="") for n in range(2)]
-    found = opened(maildir)
+    found = opened(maildir, use_locks=False)
     before = found.log.highest
     _hide_once(monkeypatch, maildir, bases[0])
 
@@ -970,7 +973,7 @@ def test_file_renamed_while_its_directory_is_listed(
 def test_file_listed_under_both_names(maildir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A rename during the listing may show both: one message, with the flags that it has."""
     base = deliver(maildir, b"x\n", number=1, flags="S")
-    found = opened(maildir)
+    found = opened(maildir, use_locks=False)
     listdir = os.listdir
 
     def doubling(path: Any = ".") -> Any:
@@ -1147,6 +1150,17 @@ def test_purge(maildir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _no_descriptor_is_left() -> Iterator[None]:
     """Whatever a test does, the store closes what it opened."""
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     yield
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_files() == before
+
+
+def open_files() -> int:
+    """Count descriptors; the inotify instance lives as long as any folder, also one in a traceback."""
+    kinds = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        try:
+            kinds.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        except FileNotFoundError:
+            continue  # the one of this very listing
+    return sum("inotify" not in kind for kind in kinds)

@@ -1,127 +1,214 @@
-"""courier.maildir.numbering: UIDs on disk and in memory."""
+"""courier.maildir.numbering: UIDs on disk."""
 
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from courier.maildir import uiddb
-from courier.maildir.numbering import Entry, Numbering
+from courier.maildir import numbering, uiddb
+from courier.maildir.numbering import Numbering, UidsUsedUp
 from tests.courier.maildir.test_delivery import calls_of, failed, fresh_maildirs
 from tests.support.maildirs import uid_database
 
-A, B, C = ((base, False) for base in (b"a:2,S", b"b", b"c:2,"))
-
 
 def loaded(path: Path) -> Numbering:
-    numbering = Numbering()
-    numbering.load(str(path), uiddb.stamp(str(path)))
-    return numbering
+    found = Numbering()
+    found.load(str(path), uiddb.stamp(str(path)))
+    return found
+
+
+def number(
+    found: Numbering,
+    path: Path,
+    known: dict[int, bytes],
+    new: Sequence[bytes],
+    *,
+    sync: bool = False,
+) -> list[int]:
+    """Give UIDs to new messages beside those known, as a folder does."""
+    given = found.give(len(new))
+    found.write(str(path), known.items, given, new, sync=sync)
+    return list(given)
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of four messages counts as a big one."""
+    monkeypatch.setattr(numbering, "APPENDED_FROM", 4)
+    monkeypatch.setattr(numbering, "_LEAST_AHEAD", 3)
 
 
 def test_number(maildir: Path) -> None:
     """New messages get the highest UIDs, in the order given, and the file lists what is known."""
-    numbering = loaded(maildir)
-    assert (numbering.uidvalidity, numbering.uidnext) == (0, 1)
+    found = loaded(maildir)
+    assert (found.uidvalidity, found.uidnext) == (0, 1)
 
-    first = numbering.number(str(maildir), {}, [A, B], sync=True)
-    second = numbering.number(str(maildir), {2: B}, [C], sync=True)
+    first = number(found, maildir, {}, [b"a", b"b"], sync=True)
+    second = number(found, maildir, {2: b"b"}, [b"c"], sync=True)
 
-    assert first == {1: A, 2: B}
-    assert second == {2: B, 3: C}
+    assert (first, second) == ([1, 2], [3])
     assert uid_database(maildir).uids == {"b": 2, "c": 3}
-    assert numbering.uidnext == uid_database(maildir).uidnext == 4
-    assert loaded(maildir).uid_of() == numbering.uid_of() == {b"b": 2, b"c": 3}
+    assert found.uidnext == uid_database(maildir).uidnext == 4
+    assert loaded(maildir).numbers == found.numbers
 
 
 def test_nothing_new_is_not_written(maildir: Path) -> None:
-    numbering = loaded(maildir)
-    numbering.number(str(maildir), {}, [A], sync=False)
+    found = loaded(maildir)
+    number(found, maildir, {}, [b"a"])
     before = uiddb.stamp(str(maildir))
 
-    assert numbering.number(str(maildir), {1: A}, [], sync=False) == {1: A}
+    assert number(found, maildir, {1: b"a"}, []) == []
 
-    assert uiddb.stamp(str(maildir)) == before == numbering.stamp
+    assert uiddb.stamp(str(maildir)) == before == found.stamp
 
 
 def test_no_uid_left(maildir: Path) -> None:
-    """All get new ones, in their old order, under a higher UIDVALIDITY."""
+    """No number is given that would leave none for UIDNEXT; renumbering goes to a higher UIDVALIDITY."""
     (maildir / "courierimapuiddb").write_text("1 7 4294967294\n5 a\n4294967293 b\n")
-    numbering = loaded(maildir)
+    found = loaded(maildir)
 
-    numbered = numbering.number(str(maildir), {5: A, 4294967293: B}, [C, C], sync=False)
+    with pytest.raises(UidsUsedUp):
+        found.give(2)
 
-    assert numbered == {1: A, 2: B, 3: C, 4: C}
-    assert numbering.uidvalidity > 7
-    assert numbering.uidnext == 5
+    assert list(found.give(1)) == [4294967294]
+    found.renumber()
+    assert found.uidvalidity > 7
+    assert list(found.give(2)) == [1, 2]
 
 
-def test_error_leaves_everything(tmp_path: Path) -> None:
-    """The file, and what is known of it."""
+@pytest.mark.parametrize("messages", [1, 6])
+def test_error_leaves_everything(tmp_path: Path, few: None, messages: int) -> None:
+    """The file, and what is known of it; also when the lines are appended."""
     folders = fresh_maildirs(tmp_path)
+    known = {uid: b"%d" % uid for uid in range(1, messages + 1)}
 
     def ready() -> tuple[Path, Numbering]:
         path = next(folders)
-        numbering = loaded(path)
-        numbering.number(str(path), {}, [A], sync=False)
-        return path, numbering
+        found = loaded(path)
+        number(found, path, {}, list(known.values()))
+        return path, found
 
-    path, numbering = ready()
-    number = partial(numbering.number, str(path), {1: A}, [B], sync=False)
-    for at, call in enumerate(calls_of(number)):
-        path, numbering = ready()
+    path, found = ready()
+    for at, call in enumerate(calls_of(partial(number, found, path, known, [b"b"]))):
+        path, found = ready()
         before = (path / "courierimapuiddb").read_bytes()
 
-        assert failed(
-            partial(numbering.number, str(path), {1: A}, [B], sync=False), at, errno.ENOSPC
-        ), call
+        assert failed(partial(number, found, path, known, [b"b"]), at, errno.ENOSPC), call
 
-        assert (path / "courierimapuiddb").read_bytes() == before
-        assert (numbering.uidnext, numbering.uid_of()) == (2, {b"a": 1})
+        if call != "close":
+            assert (path / "courierimapuiddb").read_bytes() == before
+        assert found.uidnext == messages + 1
 
 
 @pytest.mark.parametrize("text", [None, b"", b"rubbish"])
-def test_restore(maildir: Path, text: bytes | None) -> None:
-    """A file that can't be used is replaced by what was known, or by a first one."""
-    numbering = loaded(maildir)
-    known: dict[int, Entry] = numbering.number(str(maildir), {}, [A], sync=False)
+def test_file_that_cannot_be_used(maildir: Path, text: bytes | None) -> None:
+    """It is replaced by what was known."""
+    found = loaded(maildir)
+    number(found, maildir, {}, [b"a"])
     before = (maildir / "courierimapuiddb").read_bytes()
     (maildir / "courierimapuiddb").unlink()
     if text is not None:
         (maildir / "courierimapuiddb").write_bytes(text)
-    numbering.load(str(maildir), uiddb.stamp(str(maildir)))
 
-    database = numbering.restore(str(maildir))
+    assert found.load(str(maildir), uiddb.stamp(str(maildir))) is None
 
+    assert found.wants_writing
+    number(found, maildir, {1: b"a"}, [])
     assert (maildir / "courierimapuiddb").read_bytes() == before
-    assert list(database.uids) == list(known)
-    (maildir / "courierimapuiddb").unlink()
-    assert loaded(maildir).restore(str(maildir)).uidvalidity == uid_database(maildir).uidvalidity
 
 
 def test_other_uidvalidity(maildir: Path) -> None:
     """Nothing that is remembered counts under it."""
-    numbering = loaded(maildir)
-    numbering.number(str(maildir), {}, [A, B], sync=False)
+    found = loaded(maildir)
+    number(found, maildir, {}, [b"a", b"b"])
     (maildir / "courierimapuiddb").write_text("1 5 1\n")
 
-    numbering.load(str(maildir), uiddb.stamp(str(maildir)))
+    found.load(str(maildir), uiddb.stamp(str(maildir)))
 
-    assert numbering.uid_of() == {}
-    assert (numbering.uidvalidity, numbering.uidnext) == (5, 1)
+    assert (found.uidvalidity, found.uidnext) == (5, 1)
 
 
-def test_uid_that_another_program_gave_away(maildir: Path) -> None:
-    """The file's word stands: the message remembered under that UID needs a new one."""
-    numbering = loaded(maildir)
-    numbering.number(str(maildir), {}, [A, B], sync=False)
-    text = f"1 {numbering.uidvalidity} 2\n1 c\n"
-    (maildir / "courierimapuiddb").write_text(text)
+def test_lower_uidnext(maildir: Path) -> None:
+    """A file brought back from a backup does not lead to UIDs that were given before."""
+    found = loaded(maildir)
+    number(found, maildir, {}, [b"a", b"b"])
+    (maildir / "courierimapuiddb").write_text(f"1 {found.uidvalidity} 2\n1 a\n")
 
-    numbering.load(str(maildir), uiddb.stamp(str(maildir)))
+    database = found.load(str(maildir), uiddb.stamp(str(maildir)))
 
-    assert numbering.uid_of() == {b"c": 1, b"b": 2}
-    assert numbering.uidnext == 3
+    assert database is not None and list(database.uids) == [1]
+    assert found.uidnext == 3
+    assert found.wants_writing
+
+
+def test_lines_are_appended_to_a_big_file(maildir: Path, few: None) -> None:
+    """The file is rewritten now and then; in between, each message costs one line."""
+    found = loaded(maildir)
+    known: dict[int, bytes] = {}
+    rewritten = []
+    for message in range(1, 15):
+        base = b"m%d" % message
+        inode = found.stamp and found.stamp[2]
+        (uid,) = number(found, maildir, known, [base])
+        known[uid] = base
+        if found.stamp and found.stamp[2] != inode:
+            rewritten.append(message)
+        text = (maildir / "courierimapuiddb").read_bytes()
+        assert uiddb.parse(text) == uiddb.read(str(maildir))
+        assert loaded(maildir).numbers == found.numbers
+        assert found.uidnext == uid + 1
+
+    assert rewritten == [1, 2, 3, 4, 8, 12]
+    header, mark, *lines = text.splitlines()
+    assert header.split()[2] == b"16"
+    assert mark == uiddb.MARK
+    assert lines == [b"%d m%d" % (uid, uid) for uid in range(1, 15)]
+
+
+def test_big_file_with_many_dead_lines(maildir: Path, few: None) -> None:
+    """Lines of removed messages stay until they are a quarter of the file."""
+    found = loaded(maildir)
+    known = dict(
+        zip(number(found, maildir, {}, [b"%d" % n for n in range(8)]), range(8), strict=True)
+    )
+    bases = {uid: b"%d" % name for uid, name in known.items()}
+    for dead in (1, 2):
+        del bases[dead]
+        found.dead += 1
+        assert not found.wants_writing
+    del bases[8]
+    found.dead += 1
+
+    assert found.wants_writing
+    number(found, maildir, bases, [])
+
+    assert uid_database(maildir).uids == {"2": 3, "3": 4, "4": 5, "5": 6, "6": 7}
+    assert uid_database(maildir).uidnext == found.uidnext == 9
+
+
+def test_torn_line_at_the_end(maildir: Path, few: None) -> None:
+    """What a crash left of an appended line is no entry; the file is put right, no UID given twice."""
+    found = loaded(maildir)
+    number(found, maildir, {}, [b"%d" % n for n in range(5)])
+    with open(maildir / "courierimapuiddb", "ab") as file:
+        file.write(b"6 tor")
+
+    after = loaded(maildir)
+
+    assert after.wants_writing
+    assert after.uidnext == int((maildir / "courierimapuiddb").read_bytes().split()[2])
+    assert after.uidnext > 6
+
+
+def test_foreign_writer_takes_the_header_at_its_word(maildir: Path, few: None) -> None:
+    """Courier writes the file without our mark: UIDNEXT is then what the header says."""
+    found = loaded(maildir)
+    number(found, maildir, {}, [b"%d" % n for n in range(5)])
+    text = (maildir / "courierimapuiddb").read_bytes().replace(uiddb.MARK + b"\n", b"")
+    (maildir / "courierimapuiddb").write_bytes(text)
+
+    assert loaded(maildir).uidnext == 9 > found.uidnext

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import random
-import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,7 @@ def in_child(action: Callable[[], object]) -> int:
             action()
             code = 0
         except BaseException as error:
-            print(repr(error), file=sys.stderr)
+            traceback.print_exception(error)
         finally:
             os._exit(code)
     return pid

@@ -48,7 +48,7 @@ def test_missing_directory(tmp_path: Path, store: Store) -> None:
 def test_void_folder_is_opened_anew(maildir: Path, store: Store) -> None:
     """Its numbers belong to the views that have it; the next one gets the new numbers."""
     folder = store.open(str(maildir))
-    folder.is_void = True
+    folder._state.is_void = True
 
     other = store.open(str(maildir))
 

@@ -1,0 +1,300 @@
+"""A folder's index on disk: pycourier-index and pycourier-log (doc/index.md).
+
+The snapshot, and the log of what changed since, say which messages there are, so that a folder is opened
+without a look at its directories. Both may be deleted at any moment; what is missing, damaged, of
+another version or another user is logged once and made anew from the maildir.
+
+Only the folder's owner writes, holding courier.lock, and only on file systems that no other host
+writes to. Snapshot G+1 is put in place by rename and holds all of snapshot G and its log; then
+a new log takes the old one's place. A log that does not name the snapshot's generation counts as
+empty, so a crash in between loses nothing. Who reads without the lock may find a log that is being
+written: it ends at the last whole record, and the stamp in it tells whether that is all.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import stat
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from courier import log
+from courier.maildir import delivery, filesystem, journal, snapshot
+from courier.maildir.journal import Change
+from courier.maildir.snapshot import Snapshot, Unusable
+
+INDEX = "pycourier-index"
+LOG = "pycourier-log"
+#: Records are folded into a new snapshot when they concern more messages than this, and
+#: more than this part of the folder's.
+_LEAST_ROWS = 512
+_PART = 16
+_LONGEST_LOG = 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What the index says: a snapshot, and the changes since."""
+
+    snapshot: Snapshot
+    changes: list[Change]
+
+
+class Index:
+    """The index of one folder, for one `Folder` object."""
+
+    def __init__(self, folder: str, directory: str | None) -> None:
+        """``directory`` is where all indexes are kept (IMAP_INDEX_DIR); by default the folder."""
+        self._folder = folder
+        self._directory = directory
+        self._generation: int | None = None  # of what is held in memory; None: write anew
+        self._abandoned: int | None = None  # a generation that is on disk and no good
+        self._end = 0  # of the log that was read
+        self._rows = 0  # messages that its records concern
+        self._complained = False
+
+    @property
+    def path(self) -> str:
+        """The directory of this folder's index files."""
+        if self._directory is None:
+            return self._folder
+        owner = os.stat(os.path.join(self._folder, "cur")).st_uid
+        place = os.path.realpath(self._folder).lstrip("/")
+        return os.path.join(self._directory, str(owner), place)
+
+    def may_write(self) -> bool:
+        """Tell whether this process is the one to keep the index."""
+        try:
+            owner = os.stat(os.path.join(self._folder, "cur")).st_uid
+            if owner != os.geteuid() or not filesystem.is_local(self._folder):
+                return False
+            return self._directory is None or filesystem.is_local(self._directory)
+        except OSError:
+            return False
+
+    def load(self) -> Loaded | None:
+        """Read the index; None if there is none that can be used. No lock is needed."""
+        self._generation = None
+        try:
+            found = self._map()
+        except (FileNotFoundError, PermissionError):  # none, or none that we may read
+            return None
+        except (OSError, Unusable) as error:
+            self.complain(error)
+            return None
+        self._generation = found.generation
+        self._end, self._rows = journal.HEAD_SIZE, 0
+        return Loaded(found, self._read_log())
+
+    def _map(self) -> Snapshot:
+        fd, own = self._open(INDEX)
+        try:
+            if not own:  # somebody else's file may be cut while we look at it
+                with open(fd, "rb", closefd=False) as file:
+                    found = snapshot.unpack(memoryview(file.read()))
+                if not snapshot.check_names(found):
+                    raise Unusable("names damaged")
+                return found
+            return snapshot.unpack(filesystem.map_file(fd))
+        finally:
+            os.close(fd)
+
+    def _open(self, name: str) -> tuple[int, bool]:
+        """Open a file of the index for reading; also tell whether it is this user's.
+
+        Raises:
+            Unusable: it is nobody's that we believe.
+        """
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        fd = os.open(os.path.join(self.path, name), flags)
+        try:
+            found = os.fstat(fd)
+            owner = os.stat(os.path.join(self._folder, "cur")).st_uid
+            if not stat.S_ISREG(found.st_mode) or found.st_uid != owner or found.st_mode & 0o022:
+                raise Unusable(f"{name} is not a file of the folder's owner alone")
+            return fd, owner == os.geteuid()
+        except BaseException:
+            os.close(fd)
+            raise
+
+    def _read_log(self) -> list[Change]:
+        """Read what was added to the log."""
+        assert self._generation is not None
+        try:
+            fd, _ = self._open(LOG)
+        except (OSError, Unusable):
+            return []
+        try:
+            if not journal.check_head(os.pread(fd, journal.HEAD_SIZE, 0), self._generation):
+                return []
+            data = b""
+            while piece := os.pread(fd, _LONGEST_LOG, self._end + len(data)):
+                data += piece
+            changes = []
+            for change, end in journal.records(data, self._generation, self._end):
+                changes.append(change)
+                self._end, self._rows = end, self._rows + len(change.rows) + len(change.gone)
+            return changes
+        except (OSError, Unusable) as error:
+            self.complain(error)
+            return []
+        finally:
+            os.close(fd)
+
+    def catch_up(self) -> list[Change] | Loaded | None:
+        """Read what other processes added. The caller holds courier.lock.
+
+        Returns: changes; or all anew, if the snapshot is another one; or None, if there is none that
+        agrees with what is in memory, which has to be written with `replace`.
+        """
+        if self._generation is None:
+            found = self.load()
+            if found is not None and self._generation != self._abandoned:
+                return found
+            self._generation = None
+            return None
+        try:
+            fd, _ = self._open(INDEX)
+            try:
+                generation = snapshot.generation_of(os.pread(fd, snapshot.HEAD_SIZE, 0))
+            finally:
+                os.close(fd)
+        except FileNotFoundError:
+            self._generation = None
+            return None
+        except (OSError, Unusable) as error:
+            self.complain(error)
+            self._generation = None
+            return None
+        return self._read_log() if generation == self._generation else self.load()
+
+    def is_short(self, messages: int, more: int) -> bool:
+        """Tell whether ``more`` messages' records are better appended than folded in."""
+        if self._generation is None or self._end > _LONGEST_LOG:
+            return False
+        return self._rows + more <= max(_LEAST_ROWS, messages // _PART)
+
+    def append(self, change: Change) -> bool:
+        """Add a record, of what is done; False if the index has to be written anew.
+
+        The caller holds courier.lock and has caught up. Others see the record when it is whole; a
+        crash leaves a part of it, which is nobody's record and is cut off by the next `append`.
+        """
+        assert self._generation is not None
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            fd = os.open(os.path.join(self.path, LOG), flags, self._mode())
+            try:
+                if not journal.check_head(os.pread(fd, journal.HEAD_SIZE, 0), self._generation):
+                    if self._end != journal.HEAD_SIZE:
+                        raise Unusable("the log was replaced")
+                    os.ftruncate(fd, 0)
+                    os.pwrite(fd, journal.head(self._generation), 0)
+                elif os.fstat(fd).st_size != self._end:
+                    os.ftruncate(fd, self._end)
+                data = journal.pack(change, self._generation, self._end)
+                if os.pwrite(fd, data, self._end) != len(data):
+                    raise OSError(28, os.strerror(28))
+            finally:
+                os.close(fd)
+        except (OSError, Unusable) as error:
+            self.complain(error)
+            self.forget()
+            return False
+        self._end += len(data)
+        self._rows += len(change.rows) + len(change.gone)
+        return True
+
+    def replace(self, found: Snapshot) -> Snapshot | None:
+        """Write all anew and give it as a map of the new file; None if that failed.
+
+        The caller holds courier.lock and has caught up. Others see the old pair of files, then
+        the new snapshot (the old log no longer counts), then the new pair.
+        """
+        self.forget()
+        generation = random.SystemRandom().getrandbits(63) | 1
+        try:
+            self._make_directory()
+            pieces = snapshot.pack(_with_generation(found, generation))
+            self._put(INDEX, pieces)
+            self._put(LOG, [journal.head(generation)])
+            mapped = self._map()
+        except (OSError, Unusable) as error:
+            self.complain(error)
+            return None
+        self._generation, self._end, self._rows = generation, journal.HEAD_SIZE, 0
+        return mapped
+
+    def _put(self, name: str, pieces: Iterable[bytes | memoryview]) -> None:
+        """Put a file in place at once. A crash leaves a temporary file, removed in time."""
+        where = self._folder if self._directory is None else None
+        if where is not None:
+            fd, temporary = delivery.create_temporary(where, "index", self._mode())
+        else:
+            temporary = os.path.join(self.path, f".{name}")
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+            fd = os.open(temporary, flags, self._mode())
+        try:
+            try:
+                for piece in pieces:
+                    delivery.write_all(fd, piece)
+            finally:
+                os.close(fd)
+            os.rename(temporary, os.path.join(self.path, name))
+        except BaseException:
+            delivery.unlink_quietly(temporary)
+            raise
+
+    def _make_directory(self) -> None:
+        """Make the place for the files in IMAP_INDEX_DIR. What somebody else put there is not used."""
+        if self._directory is None:
+            return
+        top = os.path.join(self._directory, str(os.geteuid()))
+        try:
+            os.mkdir(top, 0o700)
+        except FileExistsError:
+            pass
+        found = os.lstat(top)
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            raise Unusable(f"{top} is not a directory of the folder's owner alone")
+        os.makedirs(self.path, mode=0o700, exist_ok=True)
+
+    def _mode(self) -> int:
+        """Who may list the messages may read the index."""
+        return 0o600 | os.stat(os.path.join(self._folder, "cur")).st_mode & 0o044
+
+    def forget(self) -> None:
+        """Take what is on disk for nothing: the next change writes it anew."""
+        self._abandoned = self._generation or self._abandoned
+        self._generation = None
+
+    def drop(self) -> None:
+        """Remove the files. Raises OSError."""
+        self._generation = None
+        for name in (INDEX, LOG):
+            try:
+                os.unlink(os.path.join(self.path, name))
+            except FileNotFoundError:
+                pass
+
+    def complain(self, error: Exception) -> None:
+        """Log what is wrong with the files, once."""
+        if not self._complained:
+            self._complained = True
+            log.index_unusable(self.path, error)
+
+
+def _with_generation(found: Snapshot, generation: int) -> Snapshot:
+    text, _, _ = found.columns.names.parts()
+    return Snapshot(
+        generation,
+        found.numbers,
+        found.columns,
+        found.keyword_sets,
+        found.floor,
+        found.gone,
+        found.stamp,
+        zlib.crc32(text),
+    )

@@ -1,0 +1,352 @@
+"""What this process knows of a folder, and how it is shared with others through the index.
+
+`State.columns` is what was last read or done; it is replaced as a whole, never altered. Whoever
+changes anything holds the folder's mutex; whoever writes to the index holds courier.lock, and has
+taken over before what other processes wrote (`catch_up`).
+
+Whether the directories still are what the columns say is known in two ways: by their times, if
+these were settled (`scan.Stamp`), and by having watched them since (`witness`).
+"""
+
+from __future__ import annotations
+
+import weakref
+from array import array
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from courier.maildir import filename, filesystem, scan, snapshot, witness
+from courier.maildir.changelog import ChangeLog
+from courier.maildir.columns import EMPTY, Columns, Row
+from courier.maildir.index import Index, Loaded
+from courier.maildir.journal import Change
+from courier.maildir.keyword_table import KeywordTable
+from courier.maildir.numbering import Numbering
+from courier.maildir.scan import Stamp
+from courier.maildir.snapshot import Snapshot
+from courier.maildir.witness import Witness
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How this server works on maildirs: settings that stay the same for a process."""
+
+    use_locks: bool = True  # IMAP_USELOCKS
+    keywords: bool = True  # IMAP_KEYWORDS
+    fsync: bool = True  # IMAP_FSYNC: what was answered OK survives a power failure
+    index_dir: str | None = None  # IMAP_INDEX_DIR
+
+
+@dataclass(slots=True)
+class Current:
+    """Which of the things that a folder is read from are still as they were read."""
+
+    new: bool
+    cur: bool
+    uiddb: bool
+    keywords: bool
+
+    @property
+    def all(self) -> bool:
+        return self.new and self.cur and self.uiddb and self.keywords
+
+
+class State:
+    """One folder, as known to this process."""
+
+    def __init__(self, path: str, options: Options) -> None:
+        """Nothing is read before `load`."""
+        self.path = path
+        self.options = options
+        self.columns: Columns = EMPTY
+        this = weakref.ref(self)  # no cycle: the watches and the map end with the last user
+        self.log = ChangeLog(lambda: state.columns if (state := this()) is not None else EMPTY)
+        self.numbering = Numbering()
+        self.table = KeywordTable()
+        self.witness = Witness()
+        self.stamp: Stamp | None = None
+        self.unclaimed: frozenset[int] = frozenset()  # in cur/, and recent for no session yet
+        self.is_void = False  # its UIDs were told under another UIDVALIDITY: open it anew
+        self.is_begun = False  # the columns are what was once there
+        self.is_told = False  # somebody knows UIDs from them
+        self.is_ours = False  # we keep the index
+        self._index: Index | None = None
+        self._stamped: Stamp | None = None  # the last one that the index has
+        self._unchecked: Snapshot | None = None  # the names in it may be damaged
+
+    # -- the index -------------------------------------------------------------------------
+
+    def load(self) -> None:
+        """Take what the index says, once; without one, all is to be read."""
+        if self._index is not None:
+            return
+        self._index = Index(self.path, self.options.index_dir)
+        self.is_ours = self.options.use_locks and self._index.may_write()
+        loaded = self._index.load()
+        if loaded is not None:
+            self._take(loaded)
+
+    def watch(self) -> None:
+        """Begin to account for changes, where that can be trusted."""
+        if self.is_ours:
+            self.witness.arm(self.path)
+
+    def catch_up(self) -> None:
+        """Take over what other processes wrote to the index. The caller holds courier.lock."""
+        if not self.is_ours or self._index is None:
+            return
+        found = self._index.catch_up()
+        if isinstance(found, Loaded):
+            self._take(found)
+        elif found is not None:
+            for change in found:
+                self._apply(change)
+
+    def look_up(self, now: Stamp) -> bool:
+        """Take the index of another user, if it says what is there ``now``."""
+        if self.is_ours or self._index is None or not self.is_begun:
+            return False
+        loaded = self._index.load()
+        if loaded is None:
+            return False
+        last = loaded.changes[-1].stamp if loaded.changes else loaded.snapshot.stamp
+        if last is None or not last.vouches_for(now):
+            return False
+        self._take(loaded)
+        return True
+
+    def _take(self, loaded: Loaded) -> None:
+        """Make what was loaded this folder's state, in place of what was known."""
+        found = loaded.snapshot
+        numbers = self.table.numbers_of(found.keyword_sets)
+        columns = found.columns
+        if numbers != list(range(len(numbers))):
+            columns = replace(
+                columns, keywords=array("I", map(numbers.__getitem__, columns.keywords))
+            )
+        if self.numbering.uidvalidity not in (0, found.numbers.uidvalidity):
+            self.is_void = self.is_void or self.is_told
+        self.numbering.adopt(found.numbers, found.stamp.uiddb if found.stamp else None)
+        highest = max(columns.highest, self.log.highest if self.is_begun else 0)
+        self.log.restart(found.floor, highest, found.gone)
+        self.columns, self.stamp, self.is_begun = columns, found.stamp, True
+        self._stamped = found.stamp
+        self._unchecked = found if self.is_ours else None
+        self.witness.forget()
+        for change in loaded.changes:
+            self._apply(change)
+
+    def _apply(self, change: Change) -> None:
+        """Make a change that another process did."""
+        numbers = self.table.numbers_of(change.sets)
+        rows = [row._replace(keywords=numbers[row.keywords]) for row in change.rows]
+        self.witness.expect(self._happenings(rows, change.gone, change.landed))
+        told = [row.uid for row in rows if row.uid not in change.silent]
+        if told or change.gone:
+            self.log.record(told, change.gone, change.modseq)
+        self.columns = self.columns.with_changes(
+            rows, change.gone, change.modseq, silent=change.silent
+        )
+        self.stamp = change.stamp
+        self._stamped = change.stamp
+        self.numbering.adopt(change.numbers, change.stamp.uiddb if change.stamp else None)
+
+    def _happenings(
+        self, rows: Iterable[Row], gone: Iterable[int], landed: Collection[int]
+    ) -> Iterator[witness.Happening]:
+        for row in rows:
+            old = self.columns.message(row.uid)
+            if old is not None:
+                yield from witness.renamed(old, row)
+            elif row.uid in landed:
+                yield from witness.landed(row)
+        for uid in gone:
+            old = self.columns.message(uid)
+            if old is not None:
+                yield from witness.removed(old)
+
+    def start_anew(self) -> None:
+        """Take all UIDs for void: courierimapuiddb has another UIDVALIDITY."""
+        self.is_void = self.is_void or self.is_told
+        self._lose()
+        self.unclaimed = frozenset()
+
+    def _lose(self) -> None:
+        """Know nothing; the index is written anew."""
+        self.columns, self.stamp, self.is_begun = EMPTY, None, False
+        self.log.begin(self.log.next())
+        self.witness.forget()
+        if self._index is not None:
+            self._index.forget()
+
+    def check_names(self) -> bool:
+        """Tell whether the names can be used, which are checked when they are first needed.
+
+        If not, the index is thrown away, and the folder has to be read anew.
+        """
+        found, self._unchecked = self._unchecked, None
+        if found is None or snapshot.check_names(found):
+            return True
+        assert self._index is not None
+        self._index.complain(snapshot.Unusable("names damaged"))
+        self._lose()
+        self.numbering.forget()
+        return False
+
+    # -- changes ---------------------------------------------------------------------------
+
+    def note(
+        self,
+        rows: Sequence[Row],
+        gone: Collection[int],
+        stamp: Stamp | None,
+        *,
+        landed: Collection[int] = (),
+        may_write: bool = True,
+    ) -> None:
+        """Take rows that were found or made on disk, and put them into the index.
+
+        Args:
+            gone: UIDs of messages that are not there any more.
+            stamp: the times of what was read before the changes were made.
+            landed: UIDs of rows that came by link(2) into cur/.
+            may_write: courier.lock is held, and all that others wrote has been taken over.
+        """
+        old = self.columns
+        changed = [row for row in rows if old.message(row.uid) != row]
+        silent = frozenset(row.uid for row in changed if _is_same(old.message(row.uid), row))
+        told = [row.uid for row in changed if row.uid not in silent]
+        is_first = not self.is_begun
+        self.is_begun = True
+        self.stamp = stamp
+        modseq = old.highest
+        if told or gone or is_first:
+            modseq = self.log.next(_youngest_us(stamp) if is_first else 0)
+        self.witness.expect(self._happenings(changed, gone, landed))
+        self.columns = old.with_changes(changed, gone, modseq, silent=silent)
+        if is_first:
+            self.log.begin(modseq)
+        elif told or gone:
+            self.log.record(told, gone, modseq)
+        if not may_write and self._index is not None:
+            self._index.forget()
+        elif changed or gone or is_first:
+            self._write(changed, gone, modseq, silent, landed)
+
+    def _write(
+        self,
+        rows: Sequence[Row],
+        gone: Collection[int],
+        modseq: int,
+        silent: frozenset[int],
+        landed: Collection[int],
+    ) -> None:
+        """Put a change into the index; a failure is logged, and the index written anew later."""
+        if not self.is_ours or self._index is None:
+            return
+        self._stamped = self._stated()
+        if self._index.is_short(len(self.columns), len(rows) + len(gone)):
+            numbers: dict[int, int] = {0: 0}
+            for row in rows:
+                numbers.setdefault(row.keywords, len(numbers))
+            change = Change(
+                modseq,
+                self.numbering.numbers,
+                self._stamped,
+                tuple(row._replace(keywords=numbers[row.keywords]) for row in rows),
+                tuple(self.table.sets[number] for number in numbers),
+                tuple(gone),
+                silent,
+                frozenset(landed),
+            )
+            if self._index.append(change):
+                return
+        self._write_anew()
+
+    def _stated(self) -> Stamp:
+        """Give the stamp for the index, with courierimapuiddb as it was last read or written."""
+        nothing = Stamp((0, 0, 0), (0, 0, 0), None, None, False, False, False)
+        return replace(self.stamp or nothing, uiddb=self.numbering.stamp)
+
+    def _write_anew(self) -> None:
+        assert self._index is not None
+        gone = self.log.vanished(self.log.floor)
+        assert gone is not None
+        found = Snapshot(
+            0,
+            self.numbering.numbers,
+            self.columns,
+            list(self.table.sets),
+            self.log.floor,
+            gone,
+            self._stated(),
+        )
+        mapped = self._index.replace(found)
+        if mapped is not None:  # in place of arrays of our own
+            self.columns = mapped.columns
+            self._unchecked = None
+
+    # -- what is known to be current -------------------------------------------------------
+
+    def current(self, now: Stamp) -> Current:
+        """Compare with the folder's times ``now``, taken after `Witness.judge`."""
+        old = self.stamp
+        if old is not None and old.vouches_for_new(now):
+            self.witness.confirm("new")
+        if old is not None and old.vouches_for_cur(now):
+            self.witness.confirm("cur")
+        return Current(
+            self.witness.knows("new", now.new[2]) or (old is not None and old.vouches_for_new(now)),
+            self.witness.knows("cur", now.cur[2]) or (old is not None and old.vouches_for_cur(now)),
+            now.uiddb is not None and now.uiddb == self.numbering.stamp,
+            old is not None and (old.vouches_for_keywords(now) or not self.options.keywords),
+        )
+
+    def is_due(self) -> bool:
+        """Tell whether the index does not vouch for what is known."""
+        if not self.is_ours or not self.is_begun:
+            return False
+        return self.stamp is None or not self.stamp.settled or self.stamp != self._stamped
+
+    def vouch(self, now: Stamp) -> bool:
+        """Settle the times ``now``, at which all is `current`, if that can be done.
+
+        Returns: False while the directories may change without their times showing it.
+        """
+        self.stamp = now
+        directories = (*now.new[:2], *now.cur[:2])
+        if now.new_settled and now.cur_settled:
+            return True
+        if not self.is_ours:
+            return False
+        if filesystem.clock_ns() <= max(directories) or not filesystem.is_fine(*directories):
+            return False
+        self.witness.barrier(self.path)
+        if not (self.witness.knows("new", now.new[2]) and self.witness.knows("cur", now.cur[2])):
+            return False
+        self.stamp = replace(now, new_settled=True, cur_settled=True)
+        return True
+
+    def write_stamp(self) -> None:
+        """Have the index say that it is current. The caller holds courier.lock."""
+        self.catch_up()
+        self.witness.judge()
+        now = scan.stamp(self.path)
+        if self.current(now).all and self.vouch(now) and self.stamp != self._stamped:
+            self._write((), (), self.columns.highest, frozenset(), ())
+
+    def listed(self) -> Iterator[tuple[int, bytes]]:
+        """Give UIDs and base names, for courierimapuiddb."""
+        return zip(self.columns.uids, map(filename.base, self.columns.names.listed()), strict=True)
+
+
+def _is_same(old: Row | None, new: Row) -> bool:
+    """Tell whether a client would see no difference."""
+    return old is not None and (old.flags, old.keywords) == (new.flags, new.keywords)
+
+
+def _youngest_us(stamp: Stamp | None) -> int:
+    """Give the latest time on the folder: a clock that was set back must not set MODSEQs back."""
+    if stamp is None:
+        return 0
+    return max(*stamp.new[:2], *stamp.cur[:2], *(stamp.uiddb or (0,))[:1]) // 1000
