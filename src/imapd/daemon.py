@@ -291,6 +291,7 @@ def _plan(settings: Settings, one: Service, ids: Ids) -> Plan:
         max_daemons=one.max_daemons,
         max_per_ip=one.max_per_ip,
         max_per_c=one.max_per_c,
+        by_ipv6_network=settings.by_ipv6_network,
         warn_at=one.warn_at,
         access_file=one.access,
         access_local=one.tcpd_options.access_local,

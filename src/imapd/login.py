@@ -36,7 +36,9 @@ LOGIN_S = 60.0
 #: Seconds before a failed log-in is answered.
 FAILURE_S = 5.0
 _MAX_VIOLATIONS = 10
-_MAX_LITERAL = 8192
+#: Octets of a command and of a literal in it. A stranger gets no more memory than log-ins need.
+_MAX_COMMAND = 16_384
+_MAX_LITERAL = 8_192
 _MAX_RESPONSE = 12_288
 
 _Handling = Generator[Any, Any, Completion]
@@ -50,7 +52,7 @@ class Login:
         self._settings = settings
         self._stranger = stranger
         self._has_tls = has_tls
-        self._reader = reader.Reader()
+        self._reader = reader.Reader(_MAX_COMMAND)
         self._began = time.monotonic()
         self._ended = False
         self._violations = 0
@@ -158,7 +160,7 @@ class Login:
         if not self._offers_tls:
             raise Violation
         yield self._out(Ok("Begin SSL/TLS negotiation now.").line(tag).decode())
-        self._reader = reader.Reader()  # nothing that was sent before it counts
+        self._reader = reader.Reader(_MAX_COMMAND)  # nothing that was sent before it counts
         self._violations = 0
         yield StartTls(self._left_s())
         return (yield from self._next_command())

@@ -199,6 +199,9 @@ class Settings:
     fsync: bool = setting("IMAP_FSYNC", read.flag_or_on, unset=True)
     trash_quota: bool = setting("MAILDIR_TRASHQUOTA", read.flag, unset=False)
     max_per_c: int | None = setting("IMAP_MAXPERC", _limit, unset=None, by_daemon=True)
+    by_ipv6_network: bool = setting(
+        "IMAP_LIMIT_IPV6_NETWORKS", read.flag, unset=False, by_daemon=True
+    )
     login_user: str = setting(
         "LOGIN_USER", read.text_or(_LOGIN_USER), unset=_LOGIN_USER, by_daemon=True
     )

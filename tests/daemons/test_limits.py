@@ -121,6 +121,22 @@ def test_max_per_c(site: Site) -> None:
         one.close()
 
 
+@pytest.mark.parametrize(("by_network", "fit"), [("0", 3), ("1", 2)])
+def test_ipv6_networks(site: Site, by_network: str, fit: int) -> None:
+    """One customer's addresses count together if that is asked for. (A PROXY header brings them.)"""
+    daemon = site.start(
+        wait=False, TCPDOPTS="-haproxy=30", MAXPERIP="2", IMAP_LIMIT_IPV6_NETWORKS=by_network
+    )
+    wait_until(lambda: bool(daemon.login_processes()), lambda: daemon.log)
+    clients = [daemon.raw() for _ in range(3)]
+    for at, client in enumerate(clients):
+        client.sendall(f"PROXY TCP6 2001:db8::{at} 2001:db8:1::1 1 143\r\n".encode())
+
+    assert sum(Peer(client).line().startswith(b"* OK") for client in clients) == fit
+    for client in clients:
+        client.close()
+
+
 def test_access_file(site: Site) -> None:
     """Denied addresses get nothing; MAXCPERIP replaces MAXPERIP; a new file needs no restart."""
     access_file(site, {"127.0.0.9": "deny", "127.0.0.8": "allow,MAXCPERIP=2", "*": "allow"})

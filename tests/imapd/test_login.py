@@ -59,6 +59,31 @@ def test_client_that_sends_an_octet_now_and_then(clock: Clock) -> None:
     assert steps.send(b"x") == Receive(0.0)
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"a LOGIN " + b"x" * 20_000,
+        b"a LOGIN " + b"x" * 20_000 + b"\r\n",
+        b"a LOGIN {9000}\r\n",
+        b"a LOGIN {9000+}\r\n" + b"x" * 9000 + b" y\r\n",
+        b"a LOGIN " + b"{1000+}\r\n" + b"x" * 1000 + b" {8192+}\r\n" * 2 + b"x" * 8000,
+        b"a LOGIN" + b" {3+}\r\nabc" * 2000 + b"\r\n",
+    ],
+)
+def test_more_than_a_log_in_needs(clock: Clock, sent: bytes) -> None:
+    """The connection ends once 16 KiB of a command, or 8 KiB of a literal, are passed."""
+    steps = login().run()
+    next(steps)
+    next(steps)
+    said = steps.send(sent)
+    if isinstance(said, Receive):  # the rest of what can't be kept is passed over
+        said = steps.send(b"x" * 9000 + b"\r\n")
+
+    assert said == b"* BYE [ALERT] IMAP command too long.\r\n"
+    with pytest.raises(StopIteration):
+        next(steps)
+
+
 def test_wrong_password_at_the_last_moment(clock: Clock) -> None:
     """The pause before the answer is no longer than the time that is left."""
     steps = login().run()

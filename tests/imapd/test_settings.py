@@ -99,6 +99,7 @@ UNSET: dict[str, Any] = {
     "fsync": True,
     "trash_quota": False,
     "max_per_c": None,
+    "by_ipv6_network": False,
     "login_user": "pycourier-login",
     "login_processes": 2,
     "login_isolation": False,
@@ -331,6 +332,8 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("COURIERTLS", "", "couriertls", None),
     ("IMAP_MAXPERC", "100", "max_per_c", 100),
     ("IMAP_MAXPERC", "", "max_per_c", None),
+    ("IMAP_LIMIT_IPV6_NETWORKS", "1", "by_ipv6_network", True),
+    ("IMAP_LIMIT_IPV6_NETWORKS", "", "by_ipv6_network", False),
     ("LOGIN_USER", "imaplogin", "login_user", "imaplogin"),
     ("LOGIN_USER", "", "login_user", "pycourier-login"),
     ("IMAP_LOGIN_PROCESSES", "8", "login_processes", 8),
@@ -385,8 +388,8 @@ DAEMONS = {
     "address", "port", "auth_service", "max_daemons", "max_per_ip", "pid_file", "tcpd_options",
     "access_file", "logger_options", "umask", "address_space_kib", "start",
     "ssl_port", "ssl_address", "ssl_pid_file", "ssl_logger_options", "ssl_start", "starttls",
-    "tls_required", "couriertls", "max_per_c", "login_user", "login_processes", "login_isolation",
-    "one_session_per_worker", *(name for name in UNSET if name.startswith("tls.")),
+    "tls_required", "couriertls", "max_per_c", "by_ipv6_network", "login_user", "login_processes",
+    "login_isolation", "one_session_per_worker", *(name for name in UNSET if name.startswith("tls.")),
 }  # fmt: skip
 
 

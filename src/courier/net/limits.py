@@ -79,14 +79,19 @@ class Limits:
         warn_at: int | None = None,
         by_ipv6_network: bool = False,
     ) -> None:
-        self._by_ipv6_network = by_ipv6_network
         self._places: dict[int, _Place] = {}
         self._held: dict[Hashable, set[int]] = {}
         self._addresses: Counter[bytes] = Counter()
         self._blocks: Counter[bytes] = Counter()
         self._next = 0
         self._alerted_s = self._warned_s = float("-inf")
-        self.set(max_daemons, max_per_ip, max_per_c, warn_at=warn_at)
+        self.set(
+            max_daemons,
+            max_per_ip,
+            max_per_c,
+            warn_at=warn_at,
+            by_ipv6_network=by_ipv6_network,
+        )
 
     def set(
         self,
@@ -95,8 +100,10 @@ class Limits:
         max_per_c: int | None = None,
         *,
         warn_at: int | None = None,
+        by_ipv6_network: bool = False,
     ) -> None:
-        """Take new limits, at a reload. Connections above them stay."""
+        """Take new limits, at a reload. Connections above them stay, counted as they were."""
+        self._by_ipv6_network = by_ipv6_network
         self._max_daemons = max_daemons
         self._max_per_ip = max_per_ip
         self._max_per_c = max_daemons if max_per_c is None else max_per_c

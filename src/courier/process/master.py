@@ -149,9 +149,8 @@ class Master:
         plan, listeners = load(inherited)
         self._plan = plan
         self._listeners = list(listeners)
-        self._limits = Limits(
-            plan.max_daemons, plan.max_per_ip, plan.max_per_c, warn_at=plan.warn_at
-        )
+        self._limits = Limits(plan.max_daemons, plan.max_per_ip)
+        self._set_limits()
         self._access = _access(plan)
         self._selector = selectors.DefaultSelector()
         self._logins: dict[int, _Login] = {}
@@ -756,13 +755,21 @@ class Master:
                     listener.close()
             self._plan, self._listeners = plan, list(listeners)
             self._stamp = plan.stamp()
-            self._limits.set(
-                plan.max_daemons, plan.max_per_ip, plan.max_per_c, warn_at=plan.warn_at
-            )
+            self._set_limits()
             _allow_descriptors(plan.max_daemons)
             self._access.close()
             self._access = _access(plan)
             self._next_generation()
+
+    def _set_limits(self) -> None:
+        plan = self._plan
+        self._limits.set(
+            plan.max_daemons,
+            plan.max_per_ip,
+            plan.max_per_c,
+            warn_at=plan.warn_at,
+            by_ipv6_network=plan.by_ipv6_network,
+        )
 
     def _next_generation(self) -> None:
         """Start login processes with what is to be loaded now.

@@ -20,6 +20,7 @@ class Plan:
     max_daemons: int
     max_per_ip: int
     max_per_c: int | None
+    by_ipv6_network: bool  # an IPv6 client is its whole /64
     warn_at: int | None  # connections in all from which the log warns; None: Courier's own number
     access_file: Path | None  # imapaccess.dat; need not be there
     access_local: bool  # it is asked for the address that a client came to, first

@@ -57,7 +57,8 @@ class StreamLost(Exception):
 class Reader:
     """Reads one client's stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_command: int = MAX_COMMAND) -> None:
+        self._max_command = max_command
         self._input = bytearray()
         self._searched = 0  # octets of `_input` known to hold no line end
         self._command = bytearray()  # what came before the line at hand
@@ -106,10 +107,10 @@ class Reader:
                     return Overlong(began)
                 continue
             end = self._input.find(b"\n", self._searched)
-            if end < 0 and len(self._command) + len(self._input) <= MAX_COMMAND:
+            if end < 0 and len(self._command) + len(self._input) <= self._max_command:
                 self._searched = len(self._input)
                 return None
-            if end < 0 or len(self._command) + end >= MAX_COMMAND:
+            if end < 0 or len(self._command) + end >= self._max_command:
                 self._skip(bytes(self._command + self._input[:256])[:256], report=True)
                 continue
             line = bytes(self._consume(end + 1))
@@ -125,7 +126,7 @@ class Reader:
     def accept(self) -> bool:
         """Take the announced literal as an argument; False (and refuse) if it is one too many."""
         announced = self._take_announced()
-        room = min(MAX_LITERAL, MAX_COMMAND - len(self._command))
+        room = min(MAX_LITERAL, self._max_command - len(self._command))
         self._accepted += 1
         if announced.size > room or self._accepted > MAX_LITERALS:
             self._announced = announced

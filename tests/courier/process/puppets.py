@@ -269,6 +269,7 @@ def _plan(settings: Settings, authdaemond: Path) -> Plan:
         max_daemons=settings.max_daemons,
         max_per_ip=settings.max_per_ip,
         max_per_c=None,
+        by_ipv6_network=False,
         warn_at=None,
         access_file=Path(tempfile.gettempdir()) / "no such access file.dat",
         access_local=False,
