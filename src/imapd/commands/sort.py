@@ -44,7 +44,7 @@ def _sort(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     found = yield from matching.find(criterion, view)
     uids = result.numbers(view, found, by_uid=True)
     numbers = uids if by_uid else result.numbers(view, found, by_uid=False)
-    columns = yield from keys.columns(view, uids, [key.name for key in program])
+    columns = yield from keys.columns(view, found, [key.name for key in program])
     places = yield Work(partial(order.sort, program, columns, len(uids)))
     if wanted is None:
         yield from result.listed(b"SORT", map(numbers.__getitem__, places))

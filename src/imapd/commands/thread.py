@@ -45,7 +45,8 @@ def _thread(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     view = session.selected
     found = yield from matching.find(criterion, view)
     numbers = result.numbers(view, found, by_uid=by_uid)
-    messages = yield from keys.threading(view, result.numbers(view, found, by_uid=True))
+    by_subject = algorithm is threads.ordered_subject
+    messages = yield from keys.threading(view, found, by_subject=by_subject)
     template, order = yield Work(partial(_template, algorithm, messages))
     yield from result.pieces(_written(template, list(map(numbers.__getitem__, order))))
     return Ok("THREAD done.")
