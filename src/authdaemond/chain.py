@@ -13,6 +13,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from authdaemond import log
+from authdaemond.success_cache import SuccessCache
 from courier.auth import reply
 from courier.auth.request import (
     ANY_MODULE,
@@ -63,17 +64,17 @@ class Reply:
 Steps = Generator[Ask | Reply, Answer, None]
 
 
-def steps(request: Request, modules: Sequence[str]) -> Steps:
-    """Answer a request by asking ``modules`` in order."""
+def steps(request: Request, modules: Sequence[str], cache: SuccessCache) -> Steps:
+    """Answer a request by asking ``modules`` in order, or from what they said a moment ago."""
     match request:
         case Lookup():
             log.lookup(request.userid)
             return _search(request, _named(request.module, modules))
         case Authenticate():
             log.request(request.service, request.authtype)
-            return _search(request, modules)
+            return _authenticate(request, modules, cache)
         case ChangePassword():
-            return _change_password(request, modules)
+            return _change_password(request, modules, cache)
         case Enumerate():
             return _enumerate(modules)
 
@@ -82,6 +83,25 @@ def _named(name: bytes, modules: Sequence[str]) -> Sequence[str]:
     return (
         modules if name == ANY_MODULE else [module for module in modules if module.encode() == name]
     )
+
+
+def _authenticate(request: Authenticate, modules: Sequence[str], cache: SuccessCache) -> Steps:
+    known = cache.get(request)
+    if known is not None:
+        log.known()
+        yield Reply(known)
+        return
+    stamp = cache.stamp()
+    search = _search(request, modules)
+    answer: Answer | None = None
+    while True:
+        try:
+            step = next(search) if answer is None else search.send(answer)
+        except StopIteration:
+            return
+        if isinstance(step, Reply) and answer is not None and answer.verdict is Verdict.DONE:
+            cache.keep(request, step.data, stamp)
+        answer = yield step
 
 
 def _search(request: Lookup | Authenticate, modules: Sequence[str]) -> Steps:
@@ -103,12 +123,13 @@ def _search(request: Lookup | Authenticate, modules: Sequence[str]) -> Steps:
     yield Reply(reply.FAIL, delay_s)
 
 
-def _change_password(request: ChangePassword, modules: Sequence[str]) -> Steps:
+def _change_password(request: ChangePassword, modules: Sequence[str], cache: SuccessCache) -> Steps:
     delay_s = 0.0
     for module in modules if _is_askable(request) else ():
         answer = yield Ask(module)
         delay_s = max(delay_s, answer.delay_s)
         if answer.verdict is Verdict.DONE:
+            cache.forget()
             yield Reply(reply.OK)
             return
         if answer.verdict is Verdict.TEMPORARY:

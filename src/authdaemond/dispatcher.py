@@ -22,6 +22,7 @@ from authdaemond import chain, log, message
 from authdaemond.chain import Answer, Ask, Reply
 from authdaemond.message import Order
 from authdaemond.pool import Job, Pool
+from authdaemond.success_cache import SuccessCache
 from authdaemond.timers import Timer, Timers
 from courier.auth import request as requests
 from courier.auth.request import Enumerate, Malformed, Request
@@ -57,11 +58,13 @@ class Dispatcher:
         control: socket.socket,
         modules: Mapping[str, bool],
         daemons: int,
+        cache: SuccessCache,
     ) -> None:
         self._listener = listener
         self._control = control
         self._selector = selectors.DefaultSelector()
         self.timers = Timers()
+        self.cache = cache
         self.modules = tuple(modules)
         self.listing = tuple(module for module, lists in modules.items() if lists)
         self._pools = [
@@ -273,7 +276,9 @@ class Client:
         self._dispatcher.is_read(self)
         listing = isinstance(self._request, Enumerate)
         self._steps = chain.steps(
-            self._request, self._dispatcher.listing if listing else self._dispatcher.modules
+            self._request,
+            self._dispatcher.listing if listing else self._dispatcher.modules,
+            self._dispatcher.cache,
         )
         self._advance(None)
 
@@ -344,6 +349,7 @@ def run(
     control: socket.socket,
     modules: Sequence[tuple[str, bool]],
     daemons: int,
+    cache: SuccessCache,
 ) -> None:
     """Be a dispatcher until the master lets go."""
-    Dispatcher(listener, control, dict(modules), daemons).run()
+    Dispatcher(listener, control, dict(modules), daemons, cache).run()

@@ -115,6 +115,10 @@ def all_rejected() -> None:
     debug("FAIL, all modules rejected")
 
 
+def known() -> None:
+    debug("password was accepted a moment ago")
+
+
 def list_ended(name: str) -> None:
     debug("enumeration terminated prematurely in module %s", name)
 

@@ -27,6 +27,7 @@ from authdaemond.backends import NotInstalled
 from authdaemond.backends.backend import Backend
 from authdaemond.message import Order
 from authdaemond.settings import Settings, SettingsError
+from authdaemond.success_cache import SuccessCache
 from courier.process import activation, channel, privileges
 from courier.process.channel import ChannelClosed
 from courier.process.logger import Logger
@@ -219,11 +220,13 @@ class Master:
         ours, theirs = channel.pair()
         modules = [(name, backend.LISTS) for name, backend in generation.modules.items()]
         daemons = max(1, generation.settings.daemons)
+        files = {file for backend in generation.modules.values() for file in backend.FILES}
+        cache = SuccessCache(generation.settings.success_cache_s, sorted(files))
         listener = self._listener
         generation.pid = self._fork(
             [theirs, listener],
             self._become,
-            lambda: dispatcher.run(listener, theirs, modules, daemons),
+            lambda: dispatcher.run(listener, theirs, modules, daemons, cache),
         )
         theirs.close()
         generation.control = ours

@@ -64,6 +64,7 @@ class Settings:
     authdaemonvar: str | None = setting("authdaemonvar", read.text_or_none, unset=None)
     debug_login: int = setting("DEBUG_LOGIN", _debug, unset=0)
     default_options: str = setting("DEFAULTOPTIONS", _options, unset="")
+    success_cache_s: int = setting("SUCCESS_CACHE", read.at_least(0, empty=0), unset=0)
     logger_options: tuple[str, ...] = setting("LOGGEROPTS", read.options, unset=())
 
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -8,6 +8,7 @@ import pytest
 
 from authdaemond import chain
 from authdaemond.chain import Answer, Ask, Reply, Verdict
+from authdaemond.success_cache import SuccessCache
 from courier.auth.account import Secret
 from courier.auth.request import Authenticate, ChangePassword, Enumerate, Lookup, Request
 
@@ -21,11 +22,13 @@ CHANGE = ChangePassword(b"imap", b"alice", Secret(b"old"), Secret(b"new"))
 FAIL = Reply(b"FAIL\n")
 
 
-def play(request: Request, answers: Mapping[str, Answer]) -> tuple[list[str], list[Reply]]:
+def play(
+    request: Request, answers: Mapping[str, Answer], cache: SuccessCache | None = None
+) -> tuple[list[str], list[Reply]]:
     """Answer for the modules; return whom the chain asked and what it replied."""
     asked: list[str] = []
     replies: list[Reply] = []
-    steps = chain.steps(request, list(answers))
+    steps = chain.steps(request, list(answers), cache or SuccessCache(0))
     answer: Answer | None = None
     while True:
         try:
@@ -102,3 +105,22 @@ def test_enumerate() -> None:
 )
 def test_no_module_sees_what_it_could_mistake(request_: Request) -> None:
     assert play(request_, {"a": DONE}) == ([], [FAIL])
+
+
+def test_password_that_was_accepted_a_moment_ago() -> None:
+    """No module is asked; a change of any password ends that."""
+    cache = SuccessCache(60)
+    assert play(LOGIN, {"a": DONE}, cache) == (["a"], [Reply(DONE.reply)])
+
+    assert play(LOGIN, {"a": NO}, cache) == ([], [Reply(DONE.reply)])
+    assert play(CHANGE, {"a": DONE}, cache) == (["a"], [Reply(b"OK\n")])
+    assert play(LOGIN, {"a": NO}, cache) == (["a"], [FAIL])
+
+
+def test_rejections_and_failures_are_not_kept() -> None:
+    cache = SuccessCache(60)
+    for answer in (NO, TEMPORARY):
+        play(LOGIN, {"a": answer}, cache)
+
+        assert play(LOGIN, {"a": DONE}, SuccessCache(60))[0] == ["a"]
+        assert cache.get(LOGIN) is None

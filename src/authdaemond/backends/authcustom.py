@@ -55,6 +55,7 @@ _KNOWN = {*_TEXTS, "ADDRESS", "HOME", "UID", "GID", "PASSWD", "PASSWD2"}
 
 class AuthCustom(Backend):
     NAME = "authcustom"
+    FILES = (FILE,)
 
     def __init__(self, file: Path = FILE) -> None:
         self._file = file

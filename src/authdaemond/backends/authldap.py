@@ -32,6 +32,7 @@ T = TypeVar("T")
 
 class AuthLdap(Backend):
     NAME = "authldap"
+    FILES = (FILE,)
 
     def __init__(self, file: Path = FILE) -> None:
         self._reloaded: Reloaded[Settings] = Reloaded(file, settings, self.NAME)

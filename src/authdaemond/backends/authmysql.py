@@ -71,6 +71,7 @@ def settings(file: RcFile) -> Settings:
 
 class AuthMysql(SqlBackend[Settings]):
     NAME = "authmysql"
+    FILES = (FILE,)
 
     def __init__(self, file: Path = FILE) -> None:
         super().__init__(Reloaded(file, settings, self.NAME))

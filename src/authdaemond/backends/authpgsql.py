@@ -46,6 +46,7 @@ def settings(file: RcFile) -> Settings:
 
 class AuthPgsql(SqlBackend[Settings]):
     NAME = "authpgsql"
+    FILES = (FILE,)
 
     def __init__(self, file: Path = FILE) -> None:
         super().__init__(Reloaded(file, settings, self.NAME))

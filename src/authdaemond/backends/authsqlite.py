@@ -38,6 +38,7 @@ def settings(file: RcFile) -> Settings:
 
 class AuthSqlite(SqlBackend[Settings]):
     NAME = "authsqlite"
+    FILES = (FILE,)
     NEEDS_ROOT = True  # Courier: the database may be anybody's, who lets nobody else read it
 
     def __init__(self, file: Path = FILE) -> None:

@@ -35,6 +35,7 @@ Fields = Mapping[bytes, bytes]
 
 class AuthUserdb(Backend):
     NEEDS_ROOT = True  # userdbshadow.dat is root's alone
+    FILES = (userdb.compiled(userdb.SOURCE), userdb.compiled_shadow(userdb.SOURCE))
 
     def __init__(self, source: Path = userdb.SOURCE) -> None:
         self._source = source

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from authdaemond import log
 from courier.auth import base64, hmac_state, passwords
@@ -38,6 +39,8 @@ class Backend:
     NEEDS_ROOT = False
     #: Whether it can list its accounts.
     LISTS = True
+    #: Files of this machine that its passwords come from: when one changes, so may they.
+    FILES: tuple[Path, ...] = ()
 
     def lookup(self, request: Lookup) -> Account:
         """Return an account without looking at a password."""

@@ -6,6 +6,7 @@ import pwd
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from authdaemond import log
 from authdaemond.backends.backend import Backend, Rejected, check_password, text
@@ -17,6 +18,7 @@ _FIRST_UID = 100
 
 class SystemBackend(Backend, ABC):
     NEEDS_ROOT = True
+    FILES = (Path("/etc/passwd"), Path("/etc/shadow"))
 
     #: As it stands in authmodulelist.
     NAME: str

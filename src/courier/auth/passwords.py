@@ -1,7 +1,8 @@
 """Stored passwords: whether one fits, and making new ones.
 
 Courier's own forms are a prefix in braces and base64; anything else is crypt(3)'s. The result of
-each is compared as text, in constant time.
+each is compared as text, in constant time. `$argon2id$` and its kin, which libcrypt does not know, are
+left to argon2-cffi where that is installed.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import base64
 import binascii
 import hashlib
 import hmac
+import importlib
 import os
 import re
 from collections.abc import Callable
+from typing import Any
 
 from courier.auth import libcrypt
 
@@ -29,6 +32,8 @@ def fits(password: bytes, stored: bytes) -> bool:
     prefix = _PREFIX.match(stored)
     kind = prefix[1].upper() if prefix else b""
     value = stored[prefix.end() :] if prefix else stored
+    if value.startswith(b"$argon2"):
+        return _fits_argon2(password, value)
     if kind == b"SSHA":
         made = _ssha(password, _salt_of(value))
     elif kind in _DIGESTS:
@@ -38,6 +43,22 @@ def fits(password: bytes, stored: bytes) -> bool:
     else:
         return False
     return made is not None and bool(value) and hmac.compare_digest(made, value)
+
+
+def _fits_argon2(password: bytes, stored: bytes) -> bool:
+    try:
+        low_level: Any = importlib.import_module("argon2.low_level")
+        errors: Any = importlib.import_module("argon2.exceptions")
+    except ImportError:
+        return False
+    for name, kind in (("argon2id", "ID"), ("argon2i", "I"), ("argon2d", "D")):
+        if stored.startswith(f"${name}$".encode()):
+            try:
+                low_level.verify_secret(stored, password, getattr(low_level.Type, kind))
+            except (errors.Argon2Error, errors.InvalidHash):
+                return False
+            return True
+    return False
 
 
 def _crypted(password: bytes, stored: bytes) -> bytes | None:
@@ -102,6 +123,8 @@ def like(password: bytes, stored: bytes) -> bytes:
     """
     prefix = _PREFIX.match(stored)
     kind = prefix[1].upper() if prefix else b""
+    if stored.startswith(b"$argon2"):
+        return libcrypt.crypt(password, libcrypt.setting())
     if kind in _DIGESTS:
         return b"{" + kind + b"}" + _DIGESTS[kind](password)
     if kind == b"SSHA":

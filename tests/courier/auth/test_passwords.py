@@ -122,3 +122,22 @@ def test_unknown_setting_is_an_error() -> None:
         libcrypt.crypt(b"secret", b"*")
     with pytest.raises(libcrypt.CryptError):
         libcrypt.setting(b"$nonsense$")
+
+
+ARGON2 = (
+    "$argon2id$v=19$m=1024,t=1,p=1$c29tZXNhbHRzYWx0$6rdTkPT4cFcS4MfIh5mNfjUcWjT9dJPOaJWz0V1wGEE"
+)
+
+
+@pytest.mark.slow
+def test_argon2() -> None:
+    """By argon2-cffi, which is Debian's python3-argon2; whoever has not got it lets nobody in."""
+    low_level = pytest.importorskip("argon2.low_level")
+    made = low_level.hash_secret(b"secret", b"saltsaltsalt", 1, 1024, 1, 32, low_level.Type.ID)
+
+    for stored in (made, b"{CRYPT}" + made):
+        assert passwords.fits(b"secret", stored)
+        assert not passwords.fits(b"Secret", stored)
+    assert not passwords.fits(b"secret", made[:-4])
+    assert not passwords.fits(b"secret", ARGON2.encode())
+    assert passwords.like(b"new", made).startswith(b"$y$")
