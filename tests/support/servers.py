@@ -73,7 +73,14 @@ REAL = Implementation(
     "courier",
     (str(COURIER / "usr/bin/imapd"),),
     {
-        "LD_LIBRARY_PATH": f"{COURIER}/usr/lib:{COURIER}/usr/lib/{os.uname().machine}-linux-gnu",
+        "LD_LIBRARY_PATH": ":".join(
+            f"{COURIER}/{directory}"
+            for directory in (
+                "usr/lib",
+                f"usr/lib/{os.uname().machine}-linux-gnu",
+                f"lib/{os.uname().machine}-linux-gnu",
+            )
+        ),
         # Courier waits for a lock, and idles, through gamin, which would start its server in places unknown here.
         "GAMIN_DEBUG_SERVER": str(COURIER / "usr/libexec/gam_server"),
         "GAM_CLIENT_ID": f"pycourier-{os.getpid()}",

@@ -45,10 +45,11 @@ class TemporaryFile:
         OSError: from every method; nothing is visible, and discard removes the file in tmp/.
     """
 
-    def __init__(self, folder: str, *, sync: bool = False) -> None:
+    def __init__(self, folder: str, *, sync: bool = False, uniq: str | None = None) -> None:
+        """``uniq`` is a part of the name; by default a number, for who delivers several."""
         self._folder = folder
         self._sync = sync
-        self._uniq = str(next(_messages))
+        self._uniq = str(next(_messages)) if uniq is None else uniq
         self._fd, self.path = create_temporary(folder, self._uniq, 0o666)
         self._stat = os.fstat(self._fd)
         self._landed = False
@@ -143,8 +144,10 @@ class TemporaryFile:
         self.discard()
 
     def _final_name(self) -> bytes:
-        start, _, _ = os.path.basename(self.path).partition("_")
-        place = f"V{self._stat.st_dev:016X}I{self._stat.st_ino:016X}_{self._uniq}"
+        seconds, process = os.path.basename(self.path).split(".", 2)[:2]
+        start = f"{seconds}.{process.partition('_')[0]}"
+        place = f"V{self._stat.st_dev:016X}I{self._stat.st_ino:016X}"
+        place += f"_{self._uniq}" if self._uniq else ""
         return os.fsencode(start + place) + b"." + host_name() + b",S=%d" % self.size
 
 

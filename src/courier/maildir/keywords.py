@@ -47,6 +47,36 @@ def valid(keyword: str) -> bool:
     return _VALID.fullmatch(keyword) is not None
 
 
+def storable(keyword: str) -> bool:
+    """Whether a file of keywords can hold ``keyword`` so that every program reads it as it is."""
+    encoded = _encoded(keyword)
+    return bool(encoded) and not _UNSAFE.search(encoded)
+
+
+def listed(folder: str) -> dict[bytes, Keywords]:
+    """Return the keywords of all messages that the files name, whether they exist or not.
+
+    Messages whose newest update has no keywords are in it, too. Nothing is merged.
+
+    Raises:
+        OSError: the files can't be read.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            state = _read(os.path.join(folder, DIRECTORY), EveryMessage())
+        except FileNotFoundError:
+            continue  # an update was renamed between listing and opening
+        return {} if state is None else {**dict.fromkeys(state.updates, ()), **state.effective}
+    raise OSError(errno.EAGAIN, "Keywords change faster than they can be read", folder)
+
+
+class EveryMessage:
+    """The messages of a folder that nobody has looked at: each there could be."""
+
+    def __contains__(self, base: object) -> bool:
+        return True
+
+
 def stamp(folder: str) -> tuple[int, int, int] | None:
     """Return what differs whenever a keyword may have changed; None if there is no directory."""
     try:
@@ -106,7 +136,7 @@ def publish(
     if not filename.acceptable(base) or b"/" in base:
         raise ValueError(f"no base name: {base!r}")
     lines = [_encoded(keyword) for keyword in keywords]
-    if any(not line or _UNSAFE.search(line) for line in lines):
+    if not all(map(storable, keywords)):
         raise ValueError(f"not keywords: {keywords!r}")
     directory = _make_directory(folder)
     content = b"".join(line + b"\n" for line in lines)
