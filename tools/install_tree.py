@@ -31,7 +31,12 @@ MANAGED = ("imapd", "imapd-ssl", "pop3d", "pop3d-ssl")  # the settings of *.dist
 DIRECTORIES = ("shared", "shared.tmp", "imapaccess")
 
 # Program, module, and what stands before the caller's arguments.
-BIN: Mapping[str, tuple[str, ...]] = {"imapd": ("imapd",)}
+BIN: Mapping[str, tuple[str, ...]] = {
+    "imapd": ("imapd",),
+    "deliverquota": ("tools.deliverquota",),
+    "maildirkw": ("tools.maildirkw",),
+    "maildirmake": ("tools.maildirmake",),
+}
 SBIN: Mapping[str, tuple[str, ...]] = {
     "imapd": ("imapd.daemon", "imapd"),
     "imapd-ssl": ("imapd.daemon", "imapd-ssl"),
@@ -186,6 +191,8 @@ def install_settings(places: Places) -> None:
         write(directory / source.name, text.encode(), 0o644 if source.stem in MANAGED else 0o640)
     for source in sorted((ROOT / "conf").glob("*.cnf")):
         write_new(directory / source.name, source.read_bytes(), 0o600)
+    for source in sorted((ROOT / "conf").glob("*.example")):
+        write(directory / source.name, source.read_bytes(), 0o444)
     for source in sorted((ROOT / "pam.d").iterdir()):
         write_new(places.real(places.pamdir) / source.name, source.read_bytes(), 0o644)
 

@@ -26,7 +26,10 @@ DIST = [
     "pop3d-ssl",
 ]
 PROGRAMS = {
+    "bin/deliverquota",
     "bin/imapd",
+    "bin/maildirkw",
+    "bin/maildirmake",
     "sbin/authdaemond",
     "sbin/authenumerate",
     "sbin/authinfo",
