@@ -36,6 +36,7 @@ BIN: Mapping[str, tuple[str, ...]] = {
     "deliverquota": ("tools.deliverquota",),
     "maildirkw": ("tools.maildirkw",),
     "maildirmake": ("tools.maildirmake",),
+    "maildiracl": ("tools.maildiracl",),
 }
 SBIN: Mapping[str, tuple[str, ...]] = {
     "imapd": ("imapd.daemon", "imapd"),
@@ -55,6 +56,8 @@ SBIN: Mapping[str, tuple[str, ...]] = {
             "mkimapdcert",
             "mkpop3dcert",
             "pw2userdb",
+            "sharedindexinstall",
+            "sharedindexsplit",
             "sysconftool",
             "userdb",
             "userdbpw",

@@ -14,7 +14,6 @@ from tests.conftest import missing
 from tests.support.maildirs import make_folder, make_maildir
 from tests.support.servers import COURIER, OURS, REAL, ROOT
 
-
 BESIDE = ["ours", pytest.param("courier", marks=pytest.mark.courier)]
 
 
