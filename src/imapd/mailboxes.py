@@ -3,9 +3,9 @@
 Three name spaces, as Courier has them:
 
     INBOX, INBOX.a.b             the account's own maildir
-    #shared.NAME[.a.b]           another account's, by the index of shared accounts; NAME may have
+    #sharable.NAME[.a.b]           another account's, by the index of shared accounts; NAME may have
                                  levels of groups before it
-    shared.NICK.a.b              a folder that file permissions share (`courier.maildir.shared`)
+    shared.NICK.a.b              a folder that file permissions share (`courier.maildir.sharable`)
 
 Every name that a client sends comes through `Mailboxes.find`, and every list of mailboxes from `Mailboxes.listed`:
 there is no other way from a name to a directory, and none that does not come with rights.
@@ -18,7 +18,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from courier.maildir import acl, link_farm, shared, tree
+from courier.maildir import acl, link_farm, sharable, tree
 from courier.maildir.acl import Acl, Identity
 from courier.maildir.acl_files import AclFiles
 from courier.maildir.link_farm import LinkFarm
@@ -183,8 +183,8 @@ class Mailboxes:
         return Mailbox(name, Space.SHARED, None, folder, rights, exists, farm)
 
     def _sharable(self) -> dict[str, str]:
-        own = os.path.join(self._own.path, shared.NAME)
-        return shared.definitions(self._sharable_file, own)
+        own = os.path.join(self._own.path, sharable.NAME)
+        return sharable.definitions(self._sharable_file, own)
 
     def _listed_shared(self) -> Iterator[Mailbox]:
         for nick, path in sorted(self._sharable().items()):

@@ -143,7 +143,8 @@ def test_settings_are_templates(packaged: Path) -> None:
     """The files in use are an administrator's; they come by install-configure alone."""
     etc = packaged / "etc/courier"
 
-    assert files(etc) == {*(f"{name}.dist" for name in DIST), "imapd.cnf", "pop3d.cnf"}
+    others = {"imapd.cnf", "pop3d.cnf", "quotawarnmsg.example"}
+    assert files(etc) == {*(f"{name}.dist" for name in DIST), *others}
     assert {path.name for path in etc.iterdir() if path.is_dir()} == {
         "shared", "shared.tmp", "imapaccess",
     }  # fmt: skip

@@ -1,6 +1,9 @@
 """shared-maildirs: the nicknames of maildirs whose folders are shared by file permissions.
 
 NICK white-space PATH LF        "#" begins a comment
+
+Who has such a line, in his maildir or in the system's maildirshared, sees the folders of the maildir at
+PATH that he may read; see `link_farm` for how he reads them.
 """
 
 from __future__ import annotations
@@ -26,6 +29,22 @@ def is_nick(nick: str) -> bool:
 def is_path(path: str) -> bool:
     """Tell whether a line of the file can hold it."""
     return path.startswith("/") and not re.search(r"[#\n]", path) and path == path.strip()
+
+
+def definitions(*files: str) -> dict[str, str]:
+    """Read which maildirs there are, by nickname; of files and lines the first one counts."""
+    found: dict[str, str] = {}
+    for file in files:
+        try:
+            text, _ = delivery.read_regular(file)
+        except OSError:
+            continue
+        for line in text.split(b"\n"):
+            nick = os.fsdecode(_nick(line))
+            if is_nick(nick):
+                path = line.partition(b"#")[0].split(None, 1)[1].rstrip()
+                found.setdefault(nick, os.fsdecode(path))
+    return found
 
 
 def add(maildir: str, nick: str, path: str) -> None:
