@@ -20,10 +20,9 @@ from dataclasses import dataclass, field
 
 from courier.maildir import delivery, old_names, subscriptions, tree
 from courier.maildir.lock import FolderLock
-from courier.maildir.old_names import NotOld
+from courier.maildir.old_names import STATE, NotOld
 
-STATE = "pycourier-utf8"
-_CONVERTING, _CONVERTED = b"converting\n", b"converted\n"
+_CONVERTING = b"converting\n"
 #: Where rights of names that have no folder are kept: these names are converted as well.
 _RIGHTS = "courierimaphieracl"
 
@@ -53,15 +52,6 @@ class Plan:
     is_done: bool = field(default=False)  # nothing is left to do, for good
 
 
-def is_converted(maildir: str) -> bool:
-    """Tell whether the maildir has no old names, because they were all converted."""
-    try:
-        with open(os.path.join(maildir, STATE), "rb") as file:
-            return file.read(len(_CONVERTED)) == _CONVERTED
-    except OSError:
-        return False
-
-
 def plan(maildir: str) -> Plan:
     """Find out what there is to convert; a conversion broken off has its plan already.
 
@@ -69,7 +59,7 @@ def plan(maildir: str) -> Plan:
         Unconvertible: the text says why.
         OSError: the maildir can't be read.
     """
-    if is_converted(maildir):
+    if old_names.is_converted(maildir):
         return Plan(is_done=True)
     begun = _begun(maildir)
     if begun is not None:
@@ -96,7 +86,7 @@ def carry_out(maildir: str, wanted: Plan) -> None:
     """
     if wanted.is_done:
         return
-    _write(maildir, _CONVERTING + _packed(wanted))
+    delivery.write_atomically(maildir, STATE, _CONVERTING + _packed(wanted), mode=0o600, sync=True)
     for rename in wanted.renames:
         _rename(maildir, rename)
     with FolderLock(maildir):
@@ -109,7 +99,7 @@ def carry_out(maildir: str, wanted: Plan) -> None:
             )
             if os.geteuid() == 0:
                 os.chown(path, found.st_uid, found.st_gid)
-    _write(maildir, _CONVERTED)
+    old_names.note_converted(maildir)
 
 
 def subscriptions_text(maildir: str) -> str:
@@ -227,10 +217,6 @@ def _packed(wanted: Plan) -> bytes:
         "after": wanted.after,
     }
     return json.dumps(values, indent=0).encode() + b"\n"
-
-
-def _write(maildir: str, text: bytes) -> None:
-    delivery.write_atomically(maildir, STATE, text, mode=0o600, sync=True)
 
 
 def _hash(text: str) -> str:

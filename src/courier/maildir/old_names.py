@@ -1,19 +1,48 @@
 """Folder names as Courier wrote them before 5.0: modified UTF-7 (RFC 3501 5.1.3), level by level.
 
-Names are UTF-8 on disk since; whoever upgraded without converting has both.
+Names are UTF-8 on disk since; whoever upgraded without converting has both. A maildir whose names
+have been converted (`conversion`) says so in the file `pycourier-utf8`; there nothing is an old name,
+whatever it looks like.
 """
 
 from __future__ import annotations
 
 import binascii
+import os
 import re
 
+from courier.maildir import delivery
+
+STATE = "pycourier-utf8"
+CONVERTED = b"converted\n"
 _RUN = re.compile("[^\x20-\x7f]+|&")
 _SHIFTED = re.compile(r"&([A-Za-z0-9+,]*)-")
 
 
 class NotOld(ValueError):
     """It is no name in modified UTF-7."""
+
+
+def is_converted(maildir: str) -> bool:
+    """Tell whether the maildir has no old names."""
+    try:
+        with open(os.path.join(maildir, STATE), "rb") as file:
+            return file.read(len(CONVERTED)) == CONVERTED
+    except OSError:
+        return False
+
+
+def note_converted(maildir: str) -> None:
+    """Note that the maildir has no old names, from now on. Others see the old state or this one."""
+    delivery.write_atomically(maildir, STATE, CONVERTED, mode=0o600, sync=True)
+
+
+def looks_old(name: str) -> bool:
+    """Tell whether a directory of this name could be one with an old name."""
+    try:
+        return decode(name) != name
+    except NotOld:
+        return False
 
 
 def encode(name: str) -> str:

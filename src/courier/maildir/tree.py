@@ -2,7 +2,8 @@
 
 A folder's name here is what follows the dot: ``a.b``; the maildir itself, INBOX, is ``""``.
 Names are text in UTF-8, undecodable bytes as surrogates (PEP 383), so that every directory has
-a name. What a protocol makes of them is the protocol's business.
+a name. What a protocol makes of them is the protocol's business. A directory that a Courier before
+5.0 has named (`old_names`) is the folder that it meant, unless there is another of that name.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from courier import log
-from courier.maildir import delivery, uiddb
+from courier.maildir import delivery, old_names, uiddb
 from courier.maildir.lock import FolderLock
 from courier.maildir.uiddb import UidDb
 
@@ -47,7 +48,19 @@ class Tree:
             return self.path
         if not is_name(name):
             raise ValueError(f"no name of a folder: {name!r}")
-        return os.path.join(self.path, "." + name)
+        path = os.path.join(self.path, "." + name)
+        if (name.isascii() and "&" not in name) or os.path.lexists(path):
+            return path
+        return self._old_directory(name) or path
+
+    def _old_directory(self, name: str) -> str | None:
+        """Give the directory that a folder has from a Courier before 5.0, if it has one."""
+        try:
+            path = os.path.join(self.path, "." + old_names.encode(name))
+        except old_names.NotOld:
+            return None
+        is_there = os.path.isdir(os.path.join(path, "cur"))
+        return path if is_there and not old_names.is_converted(self.path) else None
 
     def exists(self, name: str) -> bool:
         """Tell whether ``name`` is a folder: a directory with ``cur/`` in it."""
@@ -61,8 +74,28 @@ class Tree:
         Files and directories with a leading dot that are no folders are left out.
         """
         dotted = (name[1:] for name in os.listdir(self.path) if name.startswith("."))
-        names = [name for name in dotted if is_name(name) and self.exists(name)]
+        names = {self._meant(name) for name in dotted if is_name(name) and self.exists(name)}
         return ["", *sorted(names)]
+
+    def _meant(self, name: str) -> str:
+        """Give the folder's name that a directory's name stands for."""
+        if "&" not in name or not old_names.looks_old(name):
+            return name
+        meant = old_names.decode(name)
+        is_new = os.path.lexists(os.path.join(self.path, "." + meant))
+        return name if is_new or old_names.is_converted(self.path) or not is_name(meant) else meant
+
+    def _reserve(self, name: str) -> None:
+        """See to it that a new folder's name is taken for what it is, and not for an old one.
+
+        Raises:
+            OSError: it can't be told from the old ones that there are.
+        """
+        if not old_names.looks_old(name) or old_names.is_converted(self.path):
+            return
+        if any(old_names.looks_old(one[1:]) for one in os.listdir(self.path) if one[:1] == "."):
+            raise OSError(errno.EINVAL, "convert the old names first (maildirmake)", name)
+        old_names.note_converted(self.path)
 
     def below(self, name: str) -> list[str]:
         """List the folders below ``name``, sorted."""
@@ -80,6 +113,7 @@ class Tree:
         target = self.directory(name)
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+        self._reserve(name)
         built = os.path.join(self.path, "tmp", delivery.unique_name("folder"))
         try:
             for directory in ("", "tmp", "new", "cur"):
@@ -152,6 +186,7 @@ class Tree:
                 raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), target)
             if os.path.lexists(self.directory(target)):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+            self._reserve(target)
         done: list[tuple[str, str]] = []
         try:
             for name, target in moves:

@@ -78,12 +78,12 @@ def convert(path: Path) -> None:
 def test_conversion(tmp_path: Path) -> None:
     """Each name once, also where a new one is what another's old one was; again does nothing."""
     path = old_maildir(tmp_path / "M")
-    assert not conversion.is_converted(str(path))
+    assert not old_names.is_converted(str(path))
 
     convert(path)
     assert state(path) == DONE
     assert (path / "courierimapsubscribed").stat().st_mode & 0o777 == 0o640
-    assert conversion.is_converted(str(path))
+    assert old_names.is_converted(str(path))
 
     convert(path)
     assert state(path) == DONE

@@ -403,8 +403,12 @@ def _consistent(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("operation", [_create, _delete, _rename])
-def test_each_call_failing(tmp_path: Path, operation: Callable[[Path], None]) -> None:
+def test_each_call_failing(
+    tmp_path: Path, operation: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An error leaves the folders as they were; without one all is done."""
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)  # the second decides on the watermark's calls
     folders = fresh_maildirs(tmp_path)
     first = _ready(next(folders))
     calls = calls_of(partial(operation, first))
@@ -458,3 +462,46 @@ def test_renumbering_fails(top: Tree, maildir: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(OSError):
         top.rename("a", "b")
     assert top.folders() == ["", "a"]
+
+
+def test_names_from_before_courier_5(maildir: Path) -> None:
+    """A directory in modified UTF-7 is the folder it was meant to be, unless that is there, too."""
+    for name in ("R&AOk-sum&AOk-", "a&-b", "x&bad", "T&AOk-.sub"):
+        make_folder(maildir, f"INBOX.{name}")
+    tree = Tree(str(maildir))
+
+    assert tree.folders() == ["", "Résumé", "Té.sub", "a&b", "x&bad"]
+    assert tree.directory("Résumé") == str(maildir / ".R&AOk-sum&AOk-")
+    assert tree.exists("a&b") and tree.exists("Té.sub") and not tree.exists("Té")
+    with pytest.raises(FileExistsError):
+        tree.create("Résumé")
+
+    make_folder(maildir, "INBOX.Résumé")
+
+    assert tree.folders() == ["", "R&AOk-sum&AOk-", "Résumé", "Té.sub", "a&b", "x&bad"]
+    assert tree.directory("Résumé") == str(maildir / ".Résumé")
+
+
+def test_old_name_is_renamed_to_a_new_one(maildir: Path) -> None:
+    make_folder(maildir, "INBOX.R&AOk-sum&AOk-")
+    tree = Tree(str(maildir))
+
+    tree.rename("Résumé", "Café")
+    tree.delete("Café")
+    tree.create("Résumé")
+
+    assert [path.name for path in maildir.iterdir() if path.name[0] == "."] == [".Résumé"]
+
+
+def test_new_name_that_looks_old(maildir: Path) -> None:
+    """It stays what it is; where there are old names, it can't be told from them."""
+    tree = Tree(str(maildir))
+    tree.create("a&AOk-b")
+    assert tree.folders() == ["", "a&AOk-b"]
+
+    (maildir / "pycourier-utf8").unlink()
+    assert tree.folders() == ["", "aéb"]
+    with pytest.raises(OSError, match="convert the old names first"):
+        tree.create("c&AOk-d")
+    with pytest.raises(OSError, match="convert the old names first"):
+        tree.rename("aéb", "c&AOk-d")
