@@ -39,7 +39,7 @@ from courier.net.tls import Contexts, TlsError, TlsOptions
 from courier.process import activation, privileges
 from courier.process import service as control
 from courier.process.logger import Logger
-from courier.process.login import LoginSteps, PreparedLogin, Stranger
+from courier.process.login_request import LoginSteps, PreparedLogin, Stranger
 from courier.process.master import ConfigurationError, Master
 from courier.process.message import SessionRequest
 from courier.process.plan import Plan

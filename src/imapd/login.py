@@ -1,8 +1,8 @@
 """The not-authenticated state: from the greeting until the client is known (RFC 3501 6.1, 6.2).
 
 CAPABILITY, NOOP, LOGOUT, STARTTLS, LOGIN and AUTHENTICATE. A generator like the session that
-follows it: it yields octets and requests (`courier.process.login`) and is sent their answers. When
-its client is let in it is closed while it waits for the answer; the session says the OK.
+follows it: it yields octets and requests (`courier.process.login_request`) and is sent their
+answers. When its client is let in it is closed while it waits for the answer; the session says the OK.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from courier import log
 from courier.auth import sasl
 from courier.auth.domain import DefaultDomain
 from courier.auth.sasl import Credentials
-from courier.process.login import (
+from courier.process.login_request import (
     Answer,
     Authenticate,
     LoginSteps,

@@ -213,6 +213,8 @@ def test_descriptors_do_not_leak(site: Site) -> None:
         return {pid: len(descriptors(pid)) for pid in (daemon.pid, *daemon.children())}
 
     wait_until(lambda: daemon.log.count("INFO: DISCONNECTED") == 2)
+    logins = daemon.login_processes()  # one may have served before the other had started
+    wait_until(lambda: len({len(descriptors(pid)) for pid in logins}) == 1)
     before = everybody()
     for at in range(1000):
         client = Peer(daemon.raw())

@@ -70,7 +70,7 @@ def test_descriptors_of_a_login_process(imapd: Daemon) -> None:
     imapd.session()
     for pid in imapd.login_processes():
         wait_until(lambda: not [one for one in tcp_of(pid) if one[2] != "0A"])  # noqa: B023
-        assert kinds(pid) == ["anon_inode:[eventpoll]", *["socket:"] * 4]
+        assert kinds(pid) == ["anon_inode:[eventpoll]", "pipe:", "pipe:", "socket:", "socket:"]
         assert len(tcp_of(pid)) == 1
 
 
@@ -123,8 +123,8 @@ def test_descriptors_of_a_worker(site: Site) -> None:
     for worker, client in ((one, first), (other, second)):
         port = client.socket.getsockname()[1]
         assert [remote for _, remote, _ in tcp_of(worker)] == [port]
-        # The channel, asyncio's pair, the client; nothing is selected, so no watch is there.
-        assert kinds(worker) == ["anon_inode:[eventpoll]", *["socket:"] * 4]
+        # The loop, the channel, the client; nothing is selected, so no watch is there.
+        assert kinds(worker) == ["anon_inode:[eventpoll]", "pipe:", "pipe:", "socket:", "socket:"]
     assert len(waiting) == 5
 
 
@@ -141,7 +141,7 @@ def test_worker_forked_while_others_log_in(site: Site) -> None:
     session = daemon.session()
 
     [worker] = daemon.wait_for_workers(1)
-    assert kinds(worker) == ["anon_inode:[eventpoll]", *["socket:"] * 4]
+    assert kinds(worker) == ["anon_inode:[eventpoll]", "pipe:", "pipe:", "socket:", "socket:"]
     session.close()
     site.authdaemond.released.set()
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from courier.log import Peer
-from courier.process.login import Answer, Authenticate, Pause, StartTls, Stranger
+from courier.process.login_request import Answer, Authenticate, Pause, StartTls, Stranger
 from courier.process.message import Kind
 from courier.process.request import Receive, Wake
 from imapd.login import LOGIN_S, Login

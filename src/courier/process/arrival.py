@@ -6,13 +6,14 @@ its last octet and not beyond: what follows is the client's, a TLS handshake per
 
 from __future__ import annotations
 
-import asyncio
+import select
 import socket
 from collections.abc import Callable, Sequence
 from ipaddress import IPv6Address, ip_address
 
 from courier.net import proxy_protocol
 from courier.net.proxy_protocol import Header, ProxyError
+from courier.process.loop import Loop
 from courier.tcpd_options import Proxied
 
 
@@ -35,7 +36,7 @@ class HeaderReader:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        loop: Loop,
         client: socket.socket,
         timeout_s: float,
         done: Callable[[Header | ProxyError], None],
@@ -44,15 +45,15 @@ class HeaderReader:
         self._client = client
         self._done = done
         self._received = b""
-        self._timer = loop.call_later(timeout_s, self._end, ProxyError("haproxy: timeout"))
-        loop.add_reader(client.fileno(), self._read)
+        self._timer = loop.later(timeout_s, lambda: self._end(ProxyError("haproxy: timeout")))
+        loop.watch(client.fileno(), select.EPOLLIN, self._read)
 
     def cancel(self) -> None:
         """Read no more; ``done`` is not called."""
         self._timer.cancel()
-        self._loop.remove_reader(self._client.fileno())
+        self._loop.unwatch(self._client.fileno())
 
-    def _read(self) -> None:
+    def _read(self, events: int) -> None:
         try:
             seen = self._client.recv(proxy_protocol.MAX_V2, socket.MSG_PEEK)
             if not seen:

@@ -1,4 +1,4 @@
-"""The asyncio driver: many sessions in one process, each over its socket.
+"""The asynchronous driver: many sessions in one process, each over its socket.
 
 A connection drives one generator. Its steps run in the event loop until it asks for something; what
 it yields is written, with back-pressure; what may block runs in a thread. Between a session's
@@ -7,15 +7,16 @@ chunks the others get their turn.
 
 from __future__ import annotations
 
-import asyncio
+import select
 import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from courier import log
+from courier.process.loop import Loop, Timer
 from courier.process.request import (
     ClientGone,
     Receive,
@@ -27,6 +28,8 @@ from courier.process.request import (
     WatchSource,
     Work,
 )
+from courier.process.stream import Stream
+from courier.process.threads import Threads
 
 #: Seconds without progress after which a client that does not read is given up.
 _STALLED_S = 60.0
@@ -40,11 +43,11 @@ _SEND_AT_ONCE = 65_536
 
 
 class Driver:
-    """What the connections of one process share: threads, and the watches' sources."""
+    """What the connections of one process share: the loop, threads, and the watches' sources."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, threads: int = 8) -> None:
+    def __init__(self, loop: Loop, threads: int = 8) -> None:
         self.loop = loop
-        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="work")
+        self.threads = Threads(loop, threads)
         self._waiting: dict[WatchSource, dict[Watch, set[Connection]]] = {}
 
     def watch(self, connection: Connection, receive: Receive) -> None:
@@ -54,7 +57,8 @@ class Driver:
         waiting = self._waiting.get(watch.source)
         if waiting is None:
             waiting = self._waiting[watch.source] = {}
-            self.loop.add_reader(watch.source.fileno(), self._changed, watch.source)
+            changed = partial(self._changed, watch.source)
+            self.loop.watch(watch.source.fileno(), select.EPOLLIN, changed)
         waiting.setdefault(watch, set()).add(connection)
 
     def unwatch(self, connection: Connection, receive: Receive) -> None:
@@ -67,87 +71,105 @@ class Driver:
             del waiting[watch]
         if not waiting:
             del self._waiting[watch.source]
-            self.loop.remove_reader(watch.source.fileno())
+            self.loop.unwatch(watch.source.fileno())
 
-    def _changed(self, source: WatchSource) -> None:
+    def _changed(self, source: WatchSource, events: int) -> None:
         for watch in source.collect():
             for connection in list(self._waiting.get(source, {}).get(watch, ())):
                 connection.wake(Wake.CHANGED)
 
 
-class Connection(asyncio.Protocol):
+class Connection:
     """Drives one session over one socket."""
+
+    __slots__ = (
+        "_alarm",
+        "_at_end",
+        "_driver",
+        "_due",
+        "_ended",
+        "_failure",
+        "_input",
+        "_is_between",
+        "_is_busy",
+        "_is_done",
+        "_output",
+        "_output_size",
+        "_receiving",
+        "_session",
+        "_size",
+        "_stalled",
+        "_stream",
+        "_unsent",
+    )
 
     def __init__(self, driver: Driver, session: Steps, ended: Callable[[], None]) -> None:
         """``ended`` is called once, when session and socket are done with."""
         self._driver = driver
         self._session = session
         self._ended = ended
-        self._transport: asyncio.Transport | None = None
-        self._input: deque[bytes] = deque()
+        self._stream: Stream | None = None
+        self._input: deque[bytes] | None = None  # not yet asked for
         self._size = 0
         self._at_end = False
         self._receiving: Receive | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._stalled: asyncio.TimerHandle | None = None
+        self._due = 0.0  # when waiting for input ends, by time.monotonic
+        self._alarm: Timer | None = None  # rings no later; often too early, and is set anew then
+        self._stalled: Timer | None = None
         self._output: list[bytes] = []  # not yet sent
         self._output_size = 0
-        self._is_blocked = False  # the client does not read
         self._is_busy = False  # a thread works, or the session's next step is scheduled
         self._failure: BaseException | None = None
         self._is_between = False  # nothing is thrown in before the first step, or amid a response
         self._is_done = False
         self._unsent = 0  # octets, when progress was looked for last
 
-    async def start(self, connection: socket.socket) -> None:
+    def start(self, connection: socket.socket) -> None:
         """Begin the session. Raises OSError or ValueError if the socket is unusable."""
+        if connection.type != socket.SOCK_STREAM:
+            raise ValueError("a stream socket is needed")
         connection.setblocking(False)
-        await self._driver.loop.connect_accepted_socket(lambda: self, connection)
+        self._stream = Stream(self._driver.loop, self, connection, _HIGH_WATER)
+        self._go_on(None)
 
     def stop(self) -> None:
         """End the session between two of its steps: the server stops."""
         self._fail(ShuttingDown())
 
-    # -- asyncio.Protocol ------------------------------------------------------------------
+    @property
+    def _is_blocked(self) -> bool:
+        """Whether the client does not read."""
+        return self._stream is not None and self._stream.is_blocked
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(high=_HIGH_WATER)
-        self._go_on(None)
+    # -- the stream's owner ----------------------------------------------------------------
 
-    def data_received(self, data: bytes) -> None:
+    def received(self, data: bytes) -> None:
         if self._receiving is not None and not self._input:
             self.wake(data)
             return
+        if self._input is None:
+            self._input = deque()
         self._input.append(data)
         self._size += len(data)
-        if self._size >= _READ_AHEAD and self._transport is not None:
-            self._transport.pause_reading()
+        if self._size >= _READ_AHEAD and self._stream is not None:
+            self._stream.pause()
 
-    def eof_received(self) -> bool:
-        self._at_end = True
+    def ended(self) -> None:
+        self._at_end = True  # what the session has still to say is written
         if self._receiving is not None and not self._input:
             self.wake(b"")
-        return True  # what the session has still to say is written
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def lost(self) -> None:
         self._at_end = True
-        self._is_blocked = False
         self._is_between = True  # no response goes on any more
         self._fail(ClientGone())
+        self._stream = None
         if self._stalled is not None:
             self._stalled.cancel()
-        self._transport = None
         if self._is_done:
             self._ended()
 
-    def pause_writing(self) -> None:
-        self._is_blocked = True
-        self._watch_progress()
-
-    def resume_writing(self) -> None:
-        self._is_blocked = False
+    def drained(self) -> None:
         if self._is_done:
             return  # the rest has to be taken, too
         if self._stalled is not None:
@@ -158,17 +180,17 @@ class Connection(asyncio.Protocol):
 
     def _watch_progress(self) -> None:
         """Give a client up that takes nothing of what is to be written."""
-        if self._transport is not None:
-            self._unsent = self._transport.get_write_buffer_size()
-            self._stalled = self._driver.loop.call_later(_STALLED_S, self._give_up)
+        if self._stream is not None:
+            self._unsent = self._stream.unsent
+            self._stalled = self._driver.loop.later(_STALLED_S, self._give_up)
 
     def _give_up(self) -> None:
-        if self._transport is None:
+        if self._stream is None:
             return
-        if self._transport.get_write_buffer_size() < self._unsent:
+        if self._stream.unsent < self._unsent:
             self._watch_progress()
         else:
-            self._transport.abort()
+            self._stream.abort()
 
     # -- the session -----------------------------------------------------------------------
 
@@ -177,9 +199,6 @@ class Connection(asyncio.Protocol):
         receiving, self._receiving = self._receiving, None
         if receiving is None:
             return
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if receiving.watch is not None:
             self._driver.unwatch(self, receiving)
         self._go_on(answer)
@@ -191,7 +210,7 @@ class Connection(asyncio.Protocol):
         self._failure = self._failure or failure
         if self._receiving is not None:
             self.wake(Wake.TIMEOUT)
-        elif not self._is_busy and not self._is_blocked and self._transport is not None:
+        elif not self._is_busy and not self._is_blocked and self._stream is not None:
             self._go_on(None)
 
     def _go_on(self, answer: Any, failure: BaseException | None = None) -> None:
@@ -227,13 +246,12 @@ class Connection(asyncio.Protocol):
                     return
                 if is_over:
                     self._is_busy = True
-                    self._driver.loop.call_soon(self._go_on, None)
+                    self._driver.loop.soon(partial(self._go_on, None))
                     return
             elif isinstance(step, Work):
                 self._send()
                 self._is_busy = True
-                future = self._driver.loop.run_in_executor(self._driver.pool, step.call)
-                future.add_done_callback(self._worked)
+                self._driver.threads.call(step.call, self._go_on)
                 return
             elif self._input:
                 answer = self._take_input()
@@ -246,42 +264,52 @@ class Connection(asyncio.Protocol):
 
     def _send(self) -> None:
         """Send what the session's steps said, in one piece: each costs both ends a wake-up."""
-        if self._output_size and self._transport is not None:
-            self._transport.write(b"".join(self._output))
+        if self._output_size and self._stream is not None:
+            self._stream.write(b"".join(self._output))
+            if self._stream.is_blocked and self._stalled is None:
+                self._watch_progress()
         self._output.clear()
         self._output_size = 0
 
-    def _worked(self, future: asyncio.Future[object]) -> None:
-        error = future.exception()
-        if error is not None:
-            self._go_on(None, error)
-        else:
-            self._go_on(future.result())
-
     def _wait(self, receive: Receive) -> None:
         self._receiving = receive
-        self._timer = self._driver.loop.call_later(receive.timeout_s, self.wake, Wake.TIMEOUT)
+        self._due = time.monotonic() + receive.timeout_s
+        if self._alarm is None or self._alarm.when > self._due:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm = self._driver.loop.later(receive.timeout_s, self._ring)
         if receive.watch is not None:
             self._driver.watch(self, receive)
 
+    def _ring(self) -> None:
+        """Wake the session if it has waited long enough; its next wait sets a new alarm if not."""
+        self._alarm = None
+        if self._receiving is None:
+            return
+        left_s = self._due - time.monotonic()
+        if left_s > 0:
+            self._alarm = self._driver.loop.later(left_s, self._ring)
+        else:
+            self.wake(Wake.TIMEOUT)
+
     def _take_input(self) -> bytes:
-        data = b"".join(self._input)
-        self._input.clear()
+        data = b"".join(self._input or ())
+        self._input = None
         self._size = 0
-        if self._transport is not None and not self._at_end:
-            self._transport.resume_reading()
+        if self._stream is not None and not self._at_end:
+            self._stream.resume()
         return data
 
     def _finish(self) -> None:
-        """Close the socket once all is written; then, in `connection_lost`, this has ended."""
+        """Close the socket once all is written; then, in `lost`, this has ended."""
         self._send()
         self._is_done = True
-        for timer in (self._timer, self._stalled):
+        for timer in (self._alarm, self._stalled):
             if timer is not None:
                 timer.cancel()
-        if self._transport is None:
+        if self._stream is None:
             self._ended()
             return
-        self._transport.close()
-        if self._transport.get_write_buffer_size():
+        self._stream.close()
+        if self._stream is not None and self._stream.unsent:
             self._watch_progress()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from courier.auth.account import Account
-from courier.process.login import PreparedLogin
+from courier.process.login_request import PreparedLogin
 from courier.process.privileges import Ids
 from courier.process.worker import MakeSession
 

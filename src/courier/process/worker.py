@@ -11,8 +11,8 @@ SECURITY
 
 from __future__ import annotations
 
-import asyncio
 import os
+import select
 import signal
 import socket
 from collections.abc import Callable
@@ -21,6 +21,7 @@ from courier import log
 from courier.process import channel, privileges
 from courier.process.asynchronous import Connection, Driver
 from courier.process.channel import ChannelClosed
+from courier.process.loop import Loop, Timer
 from courier.process.message import Kind, SessionRequest, kind_of
 from courier.process.privileges import Ids
 from courier.process.request import Steps
@@ -46,35 +47,32 @@ def run(control: socket.socket, ids: Ids, umask: int, prepare: Callable[[], Make
     privileges.no_core_dumps()
     os.chdir("/")
     os.umask(umask)
-    asyncio.run(_Worker(control, prepare()).serve())
+    _Worker(control, prepare()).serve()
 
 
 class _Worker:
     def __init__(self, control: socket.socket, make_session: MakeSession) -> None:
         self._control = control
         self._make_session = make_session
+        self._loop = Loop()
+        self._driver = Driver(self._loop)
         self._connections: dict[int, Connection] = {}
-        self._starting: set[asyncio.Task[None]] = set()
-        self._linger: asyncio.TimerHandle | None = None
+        self._linger: Timer | None = None
         self._is_stopping = False
 
-    async def serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._driver = Driver(self._loop)
-        self._gone = self._loop.create_future()
-        self._loop.add_reader(self._control.fileno(), self._receive)
-        self._loop.add_signal_handler(signal.SIGTERM, self._stop)
+    def serve(self) -> None:
+        self._loop.watch(self._control.fileno(), select.EPOLLIN, self._receive)
+        self._loop.on_signal(signal.SIGTERM, self._stop)
         self._rest()
-        await self._gone
-        self._driver.pool.shutdown(wait=False, cancel_futures=True)
+        self._loop.run()
 
-    def _receive(self) -> None:
+    def _receive(self, events: int) -> None:
         """Take what master sends."""
         try:
             while (received := channel.receive(self._control)) is not None:
                 self._take(*received)
         except ChannelClosed:  # without master there is nobody to count sessions
-            self._loop.remove_reader(self._control.fileno())
+            self._loop.unwatch(self._control.fileno())
             self._stop()
 
     def _take(self, fields: list[bytes], descriptor: int | None) -> None:
@@ -82,8 +80,7 @@ class _Worker:
         if kind is Kind.SESSION and descriptor is not None:
             self._begin(SessionRequest.of(fields), descriptor)
         elif kind is Kind.EXIT:
-            if not self._gone.done():
-                self._gone.set_result(None)
+            self._loop.stop()
         elif kind is Kind.STOP:
             self._stop()
 
@@ -105,11 +102,9 @@ class _Worker:
             return
         connection = Connection(self._driver, steps, ended)
         self._connections[number] = connection
-        task = self._loop.create_task(self._start(connection, number, descriptor))
-        self._starting.add(task)
-        task.add_done_callback(self._starting.discard)
+        self._start(connection, number, descriptor)
 
-    async def _start(self, connection: Connection, number: int, descriptor: int) -> None:
+    def _start(self, connection: Connection, number: int, descriptor: int) -> None:
         """Begin a session, if what came with it can carry one; a login process vouches for that."""
         try:
             client = socket.socket(fileno=descriptor)
@@ -119,7 +114,7 @@ class _Worker:
             self._end(number)
             return
         try:
-            await connection.start(client)
+            connection.start(client)
         except (OSError, ValueError) as error:
             client.close()
             log.warn(f"cannot serve a client: {error}")
@@ -134,19 +129,19 @@ class _Worker:
         if self._connections:
             return
         if self._is_stopping:
-            self._leave()
+            self._loop.stop()
         else:
             self._rest()
 
     def _rest(self) -> None:
         """There is no session; ask to be let go if it stays so."""
-        self._linger = self._loop.call_later(LINGER_S, self._tell, Kind.IDLE, 0)
+        self._linger = self._loop.later(LINGER_S, lambda: self._tell(Kind.IDLE, 0))
 
     def _tell(self, kind: Kind, number: int) -> None:
         try:
             channel.send(self._control, [kind.value, b"%d" % number])
         except BlockingIOError:
-            self._loop.call_later(0.05, self._tell, kind, number)
+            self._loop.later(0.05, lambda: self._tell(kind, number))
         except ChannelClosed:
             self._stop()
 
@@ -157,8 +152,4 @@ class _Worker:
         self._is_stopping = True
         for connection in list(self._connections.values()):
             connection.stop()
-        self._loop.call_later(GRACE_S if self._connections else 0.0, self._leave)
-
-    def _leave(self) -> None:
-        if not self._gone.done():
-            self._gone.set_result(None)
+        self._loop.later(GRACE_S if self._connections else 0.0, self._loop.stop)

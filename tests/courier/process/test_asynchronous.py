@@ -1,17 +1,19 @@
-"""courier.process.asynchronous: sessions over sockets in one event loop."""
+"""courier.process.asynchronous: sessions over sockets in one event loop, which has a thread here."""
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
+import queue
 import socket
 import threading
-from collections.abc import Awaitable, Callable
-from typing import ClassVar
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
 from courier.process import asynchronous
 from courier.process.asynchronous import Connection, Driver
+from courier.process.loop import Loop
 from courier.process.request import (
     ClientGone,
     Receive,
@@ -28,53 +30,93 @@ PATIENCE_S = 30.0
 class Run:
     """A session on one end of a socket pair; the test has the other."""
 
-    made: ClassVar[list[Run]] = []
-
-    def __init__(self, steps: Steps) -> None:
-        self.made.append(self)
+    def __init__(self, loop: Loop, driver: Driver, steps: Steps) -> None:
         self.client, self.server = socket.socketpair()
-        self.client.setblocking(False)
-        self.driver = Driver(asyncio.get_running_loop(), threads=2)
+        self.client.settimeout(PATIENCE_S)
+        self._loop = loop
+        self.ended = threading.Event()
         self.endings = 0
-        self.ended = asyncio.Event()
-        self.connection = Connection(self.driver, steps, self._end)
+        self.connection = Connection(driver, steps, self._end)
 
     def _end(self) -> None:
         self.endings += 1
         self.ended.set()
 
-    async def start(self) -> Run:
-        await self.connection.start(self.server)
+    def start(self) -> Run:
+        self.in_loop(partial(self.connection.start, self.server))
         return self
 
-    async def send(self, data: bytes) -> None:
-        await asyncio.get_running_loop().sock_sendall(self.client, data)
+    def stop(self) -> None:
+        self._loop.soon_from_thread(self.connection.stop)
 
-    async def receive(self, size: int) -> bytes:
+    def in_loop(self, call: Callable[[], None]) -> None:
+        """Call in the loop's thread and wait for it; raise what it raises."""
+        outcome: queue.Queue[Exception | None] = queue.Queue()
+
+        def carefully() -> None:
+            try:
+                call()
+            except Exception as error:
+                outcome.put(error)
+            else:
+                outcome.put(None)
+
+        self._loop.soon_from_thread(carefully)
+        error = outcome.get(timeout=PATIENCE_S)
+        if error is not None:
+            raise error
+
+    def receive(self, size: int) -> bytes:
         data = b""
         while len(data) < size:
-            block = await asyncio.get_running_loop().sock_recv(self.client, size - len(data))
+            block = self.client.recv(min(size - len(data), 1 << 20))
             if not block:
                 break
             data += block
         return data
 
-    async def rest(self) -> bytes:
-        return await self.receive(1 << 30)
+    def rest(self) -> bytes:
+        return self.receive(1 << 30)
+
+    def has_ended(self) -> bool:
+        """Wait for the end; tell whether it was told once."""
+        assert self.ended.wait(PATIENCE_S)
+        self.in_loop(lambda: None)
+        return self.endings == 1
 
 
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    async def bounded() -> None:
-        await asyncio.wait_for(test(), PATIENCE_S)
-
-    try:
-        asyncio.run(bounded())
-    finally:
-        while Run.made:
-            Run.made.pop().client.close()
+Begin = Callable[[Steps], Run]
 
 
-def test_session_speaks_hears_and_ends() -> None:
+@pytest.fixture
+def make() -> Iterator[Begin]:
+    """Make sessions that have not begun."""
+    loop = Loop()
+    driver = Driver(loop, threads=2)
+    thread = threading.Thread(target=loop.run)
+    thread.start()
+    made: list[Run] = []
+
+    def make_run(steps: Steps) -> Run:
+        made.append(Run(loop, driver, steps))
+        return made[-1]
+
+    yield make_run
+    loop.soon_from_thread(loop.stop)
+    thread.join(PATIENCE_S)
+    assert not thread.is_alive()
+    loop.close()
+    for one in made:
+        one.client.close()
+        one.server.close()
+
+
+@pytest.fixture
+def begin(make: Begin) -> Begin:
+    return lambda steps: make(steps).start()
+
+
+def test_session_speaks_hears_and_ends(begin: Begin) -> None:
     """Octets go both ways; the socket is closed behind the last one, then the end is told, once."""
 
     def echo() -> Steps:
@@ -82,32 +124,25 @@ def test_session_speaks_hears_and_ends() -> None:
         data = yield Receive(30.0)
         yield data.upper()
 
-    async def test() -> None:
-        one = await Run(echo()).start()
-        await one.send(b"abc\n")
+    one = begin(echo())
+    one.client.sendall(b"abc\n")
 
-        assert await one.rest() == b"hello\nABC\n"
-        await one.ended.wait()
-        assert one.endings == 1
-
-    run(test)
+    assert one.rest() == b"hello\nABC\n"
+    assert one.has_ended()
 
 
-def test_receive_times_out() -> None:
+def test_receive_times_out(begin: Begin) -> None:
     """A session that waits for a client that says nothing is told so."""
 
     def waits() -> Steps:
         woken = yield Receive(0.01)
         yield str(woken).encode()
 
-    async def test() -> None:
-        one = await Run(waits()).start()
-        assert await one.rest() == str(Wake.TIMEOUT).encode()
-
-    run(test)
+    one = begin(waits())
+    assert one.rest() == str(Wake.TIMEOUT).encode()
 
 
-def test_end_of_input_is_not_the_end_of_output() -> None:
+def test_end_of_input_is_not_the_end_of_output(begin: Begin) -> None:
     """A client that has shut its side down gets all that it asked for before."""
 
     def asks() -> Steps:
@@ -116,16 +151,13 @@ def test_end_of_input_is_not_the_end_of_output() -> None:
             heard += data
         yield b"heard " + heard
 
-    async def test() -> None:
-        one = await Run(asks()).start()
-        await one.send(b"all")
-        one.client.shutdown(socket.SHUT_WR)
-        assert await one.rest() == b"heard all"
-
-    run(test)
+    one = begin(asks())
+    one.client.sendall(b"all")
+    one.client.shutdown(socket.SHUT_WR)
+    assert one.rest() == b"heard all"
 
 
-def test_work_runs_in_a_thread_and_its_error_comes_back() -> None:
+def test_work_runs_in_a_thread_and_its_error_comes_back(begin: Begin) -> None:
     """The value is sent, an exception raised where the request was yielded."""
 
     def fails() -> object:
@@ -139,31 +171,26 @@ def test_work_runs_in_a_thread_and_its_error_comes_back() -> None:
         except OSError as error:
             yield str(error).encode()
 
-    async def test() -> None:
-        one = await Run(works()).start()
-        assert await one.rest() == b"work\ndisk"
-
-    run(test)
+    one = begin(works())
+    assert one.rest() == b"work\ndisk"
 
 
-def test_session_that_fails_ends_alone(capfd: pytest.CaptureFixture[str]) -> None:
+def test_session_that_fails_ends_alone(begin: Begin, capfd: pytest.CaptureFixture[str]) -> None:
     """An exception nobody caught is logged; the connection closes and its end is told."""
 
     def broken() -> Steps:
         yield b"x"
         raise ValueError("a bug")
 
-    async def test() -> None:
-        one = await Run(broken()).start()
-        assert await one.rest() == b"x"
-        await one.ended.wait()
-        assert one.endings == 1
-
-    run(test)
+    one = begin(broken())
+    assert one.rest() == b"x"
+    assert one.has_ended()
     assert "ERR: ValueError: a bug" in capfd.readouterr().err
 
 
-def test_client_that_vanishes_amid_a_response(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_that_vanishes_amid_a_response(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A session that is blocked by a client that does not read ends when that client has gone."""
     seen: list[str] = []
 
@@ -174,17 +201,16 @@ def test_client_that_vanishes_amid_a_response(monkeypatch: pytest.MonkeyPatch) -
         except ClientGone:
             seen.append("gone")
 
-    async def test() -> None:
-        one = await Run(endless()).start()
-        await one.receive(100)
-        one.client.close()
-        await one.ended.wait()
-        assert (seen, one.endings) == (["gone"], 1)
-
-    run(test)
+    one = begin(endless())
+    one.receive(100)
+    one.client.close()
+    assert one.has_ended()
+    assert seen == ["gone"]
 
 
-def test_client_that_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_that_does_not_read_is_given_up(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without progress the connection is cut, and the session told."""
     monkeypatch.setattr(asynchronous, "_STALLED_S", 0.05)
     seen: list[str] = []
@@ -196,48 +222,38 @@ def test_client_that_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) 
         except ClientGone:
             seen.append("gone")
 
-    async def test() -> None:
-        one = await Run(endless()).start()
-        await one.ended.wait()
-        assert (seen, one.endings) == (["gone"], 1)
-
-    run(test)
+    one = begin(endless())
+    assert one.has_ended()
+    assert seen == ["gone"]
 
 
-def test_finished_session_whose_client_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finished_session_whose_client_does_not_read(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is left to write doesn't keep a connection for ever."""
     monkeypatch.setattr(asynchronous, "_STALLED_S", 0.05)
 
     def long() -> Steps:
         yield b"x" * (8 << 20)
 
-    async def test() -> None:
-        one = await Run(long()).start()
-        await one.ended.wait()
-        assert one.endings == 1
-
-    run(test)
+    one = begin(long())
+    assert one.has_ended()
 
 
-def test_end_is_told_only_when_all_is_written() -> None:
+def test_end_is_told_only_when_all_is_written(begin: Begin) -> None:
     """The last octets reach a slow client before anybody thinks that the session is over."""
 
     def long() -> Steps:
         yield b"x" * (4 << 20)
 
-    async def test() -> None:
-        one = await Run(long()).start()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        assert one.endings == 0
-        assert len(await one.rest()) == 4 << 20
-        await one.ended.wait()
-        assert one.endings == 1
-
-    run(test)
+    one = begin(long())
+    one.in_loop(lambda: None)
+    assert one.endings == 0
+    assert len(one.rest()) == 4 << 20
+    assert one.has_ended()
 
 
-def test_stop_while_waiting() -> None:
+def test_stop_while_waiting(begin: Begin) -> None:
     """A session that waits says goodbye at once."""
 
     def polite() -> Steps:
@@ -247,16 +263,13 @@ def test_stop_while_waiting() -> None:
         except ShuttingDown:
             yield b"bye\n"
 
-    async def test() -> None:
-        one = await Run(polite()).start()
-        assert await one.receive(6) == b"hello\n"
-        one.connection.stop()
-        assert await one.rest() == b"bye\n"
-
-    run(test)
+    one = begin(polite())
+    assert one.receive(6) == b"hello\n"
+    one.stop()
+    assert one.rest() == b"bye\n"
 
 
-def test_stop_amid_a_response() -> None:
+def test_stop_amid_a_response(begin: Begin) -> None:
     """The response is brought to its end first."""
 
     def polite() -> Steps:
@@ -268,16 +281,13 @@ def test_stop_amid_a_response() -> None:
         except ShuttingDown:
             yield b"bye\n"
 
-    async def test() -> None:
-        one = await Run(polite()).start()
-        await one.receive(1)
-        one.connection.stop()
-        assert await one.rest() == b"x" * (100 * 65536 - 1) + b"end\nbye\n"
-
-    run(test)
+    one = begin(polite())
+    one.receive(1)
+    one.stop()
+    assert one.rest() == b"x" * (100 * 65536 - 1) + b"end\nbye\n"
 
 
-def test_stop_before_the_first_step() -> None:
+def test_stop_before_the_first_step(make: Begin) -> None:
     """A session that was passed on while the server stops greets and says goodbye."""
 
     def polite() -> Steps:
@@ -287,16 +297,13 @@ def test_stop_before_the_first_step() -> None:
         except ShuttingDown:
             yield b"bye\n"
 
-    async def test() -> None:
-        one = Run(polite())
-        one.connection.stop()
-        await one.start()
-        assert await one.rest() == b"hello\nbye\n"
-
-    run(test)
+    one = make(polite())
+    one.in_loop(one.connection.stop)
+    one.start()
+    assert one.rest() == b"hello\nbye\n"
 
 
-def test_stop_while_a_thread_works() -> None:
+def test_stop_while_a_thread_works(begin: Begin) -> None:
     """The work is waited for, then the session says goodbye."""
     may_end = threading.Event()
 
@@ -307,17 +314,14 @@ def test_stop_while_a_thread_works() -> None:
         except ShuttingDown:
             yield b"bye"
 
-    async def test() -> None:
-        one = await Run(works()).start()
-        await one.receive(1)
-        one.connection.stop()
-        may_end.set()
-        assert await one.rest() == b"bye"
-
-    run(test)
+    one = begin(works())
+    one.receive(1)
+    one.stop()
+    may_end.set()
+    assert one.rest() == b"bye"
 
 
-def test_long_work_gives_others_their_turn() -> None:
+def test_long_work_gives_others_their_turn(begin: Begin) -> None:
     """Between the steps of one session that never waits, another is answered."""
 
     def endless() -> Steps:
@@ -327,20 +331,18 @@ def test_long_work_gives_others_their_turn() -> None:
     def echo() -> Steps:
         yield (yield Receive(30.0))
 
-    async def test() -> None:
-        busy = await Run(endless()).start()
-        other = await Run(echo()).start()
-        await other.send(b"hello")
-        assert await other.rest() == b"hello"
-        busy.connection.stop()
-        await busy.ended.wait()
-
-    run(test)
+    busy = begin(endless())
+    other = begin(echo())
+    other.client.sendall(b"hello")
+    assert other.rest() == b"hello"
+    busy.stop()
+    assert busy.has_ended()
 
 
-def test_input_is_not_read_without_end() -> None:
+def test_input_is_not_read_without_end(begin: Begin) -> None:
     """While a session doesn't ask, only so much of what its client sends is taken."""
     may_go_on = threading.Event()
+    whole = 32 << 20
 
     def works() -> Steps:
         yield Work(lambda: may_go_on.wait(PATIENCE_S))
@@ -349,29 +351,30 @@ def test_input_is_not_read_without_end() -> None:
             heard += len(data)
         yield b"%d" % heard
 
-    async def test() -> None:
-        one = await Run(works()).start()
-        sending = asyncio.create_task(one.send(b"x" * (32 << 20)))
-        await asyncio.sleep(0.1)
-        assert not sending.done()
-        may_go_on.set()
-        await sending
-        one.client.shutdown(socket.SHUT_WR)
-        assert await one.rest() == b"%d" % (32 << 20)
+    one = begin(works())
+    one.client.setblocking(False)
+    sent, taken = 0, -1
+    while sent > taken:
+        taken = sent
+        with contextlib.suppress(BlockingIOError):
+            while sent < whole:
+                sent += one.client.send(bytes(65536))
+        one.in_loop(lambda: None)
+        one.in_loop(lambda: None)  # by then it has read what it was woken for
+    assert sent < whole
+    may_go_on.set()
+    one.client.settimeout(PATIENCE_S)
+    one.client.sendall(bytes(whole - sent))
+    one.client.shutdown(socket.SHUT_WR)
+    assert one.rest() == b"%d" % whole
 
-    run(test)
 
-
-def test_socket_that_is_none() -> None:
+def test_socket_that_is_none(make: Begin) -> None:
     """What can't carry a session is refused when it starts."""
 
-    async def test() -> None:
-        one = Run(iter(()))  # type: ignore[arg-type]
-        one.server.close()
-        with (
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
-            pytest.raises((OSError, ValueError)),
-        ):
-            await one.connection.start(datagrams)
-
-    run(test)
+    one = make(iter(()))  # type: ignore[arg-type]
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
+        pytest.raises((OSError, ValueError)),
+    ):
+        one.in_loop(partial(one.connection.start, datagrams))

@@ -415,3 +415,23 @@ def test_unread() -> None:
 def test_tag_of(text: bytes, tag: bytes | None) -> None:
     """Only what may be repeated on the wire is taken for a tag."""
     assert reader.tag_of(text) == tag
+
+
+def test_reader_for_short_commands() -> None:
+    """Where little is expected, little is kept: of a line, and of a command with literals."""
+    for fits, too_long in (
+        (b"a " + b"x" * 96 + b"\r\n", b"a " + b"x" * 97 + b"\r\n"),
+        (
+            b"a x {60+}\r\n" + b"y" * 60 + b" z\r\n",
+            b"a x {60+}\r\n" + b"y" * 60 + b"z" * 40 + b"\r\n",
+        ),
+    ):
+        seen = []
+        for sent in (fits, too_long):
+            cut = Reader(100)
+            cut.feed(sent)
+            event = cut.next()
+            if isinstance(event, Announced) and cut.accept():
+                event = cut.next()
+            seen.append(type(event))
+        assert seen == [Line, Overlong]

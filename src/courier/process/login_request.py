@@ -1,0 +1,83 @@
+"""What a log-in asks of the login process that drives it, and what it is told of its client.
+
+A log-in is a generator, like the session that follows it (`request`): it yields octets, `Receive`
+and the requests below, and is sent their answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from courier.log import Peer
+from courier.net.tls import Contexts, TlsStream
+from courier.process.message import Kind
+from courier.process.request import Receive
+from courier.tcpd_options import Proxied
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticate:
+    """Request of a log-in: is this client who it says? Answered by an `Answer`.
+
+    Nothing is read from the client until the answer is there.
+    """
+
+    service: bytes
+    authtype: bytes
+    first: bytes  # userid, or a challenge
+    second: bytes  # password, or what answers the challenge
+    greeting: bytes  # what the session says first
+    unread: bytes  # what belongs to the session
+    protocol: bytes = b"IMAP"
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Request of a log-in: let some seconds pass."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StartTls:
+    """Request of a log-in: encrypt from here on, in some seconds or never."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Master's word on an `Authenticate`; ``text`` goes with `Kind.DISABLED`."""
+
+    kind: Kind
+    text: str = ""
+
+
+@dataclass(slots=True)
+class Stranger:
+    """What is known of a connection's other end."""
+
+    peer: Peer
+    local_ip: str
+    local_port: int
+    tls: TlsStream | None = None
+    #: What the access file assigns to this client.
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+LoginSteps = Generator["bytes | Receive | Authenticate | Pause | StartTls", Any, None]
+#: Makes the steps of a log-in for a connection.
+MakeLogin = Callable[[Stranger], LoginSteps]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedLogin:
+    """All that log-ins need, loaded."""
+
+    make_login: MakeLogin
+    contexts: Contexts | None  # None: no TLS
+    tls_from_start: bool
+    #: Where connections begin with a PROXY header.
+    proxied: tuple[Proxied, ...] = ()
