@@ -127,6 +127,11 @@ def fetch_failed(what: str, uid: int, filename: str, item: str) -> None:
     _write(f"IMAP FETCH ERROR: {what}, uid={uid}, filename={_safe(filename)}: {_safe(item)}")
 
 
+def index_progress(path: str, done: int, total: int) -> None:
+    """A folder's messages are being read, for the first time or after its index was removed."""
+    _write(f"INFO: index of {_safe(path)}: {done} of {total} messages read")
+
+
 # --- Anything else ------------------------------------------------------------------------------
 
 

@@ -23,8 +23,11 @@ def ready(view: View, wanted: NumberSet | None = None) -> Generator[Step, Any, T
     unknown = missing(table, wanted)
     if unknown:
         reading = Reading(view.folder, unknown)
-        while (yield Work(reading.step)):
-            yield b""
+        try:
+            while (yield Work(reading.step)):
+                yield b""
+        finally:
+            reading.close()
         table = current(view)
     return table
 

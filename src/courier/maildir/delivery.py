@@ -254,6 +254,11 @@ def read_regular(path: str | bytes, dir_fd: int | None = None) -> tuple[bytes, o
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "Not a regular file", path)
+        data = os.read(fd, found.st_size + 1)
+        if len(data) == found.st_size:
+            return data, found
+        # It grows, shrinks or is larger than one call can read.
+        os.lseek(fd, 0, os.SEEK_SET)
         with open(fd, "rb", buffering=0, closefd=False) as file:
             return file.readall(), found
     finally:

@@ -192,6 +192,11 @@ class Items:
         self._table: Table | None = None
         self._complained: set[str] = set()
 
+    def is_shared(self, uidvalidity: int) -> bool:
+        """Tell whether what is added is kept in files, for other processes too."""
+        with self._mutex:
+            return not self._open(uidvalidity).is_private
+
     def table(self, uidvalidity: int, uids: Sequence[int]) -> Table:
         """Give what is known of these messages (``uids`` ascend)."""
         with self._mutex:
