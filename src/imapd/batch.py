@@ -24,7 +24,7 @@ SLICE = 500
 #: Octets that the texts of a slice may have together, unless it is one message.
 _MAX_OCTETS = 4 << 20
 
-Values = Sequence[int] | Sequence[bytes]
+Values = Sequence[int] | Sequence[bytes] | Sequence[bytes | memoryview]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,10 @@ class Rows:
     def pieces(self, name: str) -> list[bytes]:
         assert self.table is not None
         return self.table.pieces(name, self.start, self.stop)
+
+    def views(self, name: str) -> list[bytes | memoryview]:
+        assert self.table is not None
+        return [*self.table.views(name, self.start, self.stop)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +146,14 @@ def _writer(item: FetchItem, utf8: bool) -> Writer | None:
     return None
 
 
-def _forms(rows: Rows, piece: str, utf8: bool) -> list[bytes]:
+def _forms(rows: Rows, piece: str, utf8: bool) -> list[bytes | memoryview]:
     """Give texts, in the form for this client where there are two."""
-    texts = rows.pieces(piece)
+    texts = rows.views(piece)
     flags = rows.numbers("flags")
     if any(map(Flag.UTF8.__and__, flags)):
         for place, flag in enumerate(flags):
             if flag & Flag.UTF8:
-                texts[place] = texts[place].split(b"\0")[utf8]
+                texts[place] = bytes(texts[place]).split(b"\0")[utf8]
     return texts
 
 

@@ -69,7 +69,7 @@ class Folder:
         """Nothing is read before the first `synchronise`."""
         self.options = options or Options()
         self.is_writable = True  # as far as the last reading showed
-        self.items = Items(path)
+        self.items = Items(path, self.options.index_dir)
         self._state = State(path, self.options)
         self._mutex = threading.RLock()
         self._locator = Locator()
@@ -83,7 +83,7 @@ class Folder:
 
     @path.setter
     def path(self, path: str) -> None:
-        self._state.path = path
+        self._state.path = self.items.path = path
 
     @property
     def columns(self) -> Columns:

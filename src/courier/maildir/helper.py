@@ -39,12 +39,11 @@ class _Helper:
     """The near end of one helper."""
 
     def __init__(self, folder: Folder, uidvalidity: int) -> None:
-        assert folder.items.directory is not None
         library = Path(__file__).parents[2]
         start = (
             f"import sys; sys.path[:0] = [{str(library)!r}]; from {__name__} import main; main()"
         )
-        arguments = [folder.path, folder.items.directory, str(uidvalidity)]
+        arguments = [folder.path, folder.items.index_dir or "", str(uidvalidity)]
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", start, *arguments],
             stdin=subprocess.PIPE,
@@ -126,8 +125,8 @@ class Helpers:
 
 def main() -> None:
     """Be a helper."""
-    path, directory, uidvalidity = sys.argv[1:]
-    items = Items(directory)
+    path, index_dir, uidvalidity = sys.argv[1:]
+    items = Items(path, index_dir or None)
     if not items.is_shared(int(uidvalidity)):
         return
     chunk: list[tuple[int, bytes]] = []

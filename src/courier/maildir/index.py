@@ -216,7 +216,7 @@ class Index:
         self.forget()
         generation = random.SystemRandom().getrandbits(63) | 1
         try:
-            self._make_directory()
+            self.make_directory()
             pieces = snapshot.pack(_with_generation(found, generation))
             self._put(INDEX, pieces)
             self._put(LOG, [journal.head(generation)])
@@ -247,7 +247,7 @@ class Index:
             delivery.unlink_quietly(temporary)
             raise
 
-    def _make_directory(self) -> None:
+    def make_directory(self) -> None:
         """Make the place for the files in IMAP_INDEX_DIR. What somebody else put there is not used."""
         if self._directory is None:
             return

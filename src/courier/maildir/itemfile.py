@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import mmap
 import os
 import stat
 import struct
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from itertools import chain
+from typing import Literal, NamedTuple
 from zlib import crc32
+
+from courier.maildir import filesystem
+from courier.maildir.snapshot import Unusable
 
 ITEMS = "pycourier-items"
 CACHE = "pycourier-cache"
@@ -44,10 +47,6 @@ CACHE_START = _CACHE_HEADER.size
 Kind = Literal["I", "i", "Q", "q"]
 
 
-class Unusable(Exception):
-    """The files can't be used; the text says why, and is empty if there are none."""
-
-
 @dataclass(frozen=True, slots=True)
 class Content:
     """What is in the files: a picture that stays true, since what is in it is never altered."""
@@ -55,7 +54,7 @@ class Content:
     rows: memoryview  # octets of all rows with header and heads: row n begins at n * ROW
     sorted_rows: int  # rows 1 to this ascend by UID
     end: int  # rows that are whole and checked, the header counted
-    cache: mmap.mmap
+    cache: memoryview  # octets
 
     def column(self, word: int, kind: Kind = "I") -> memoryview:
         """Give one number of all rows, by its place in words of four octets."""
@@ -63,30 +62,35 @@ class Content:
         return self.rows.cast(kind)[word * 4 // size :: ROW // size]
 
 
+class _Files(NamedTuple):
+    """Descriptors of the two files."""
+
+    items: int
+    cache: int
+
+
 class ItemFile:
-    """The open pair of files of one folder, or of memory where files can't serve."""
+    """The pair of files of one folder, or a pair in memory where files can't serve.
 
-    def __init__(self, items_fd: int, cache_fd: int, generation: int, path: str | None) -> None:
-        self._items_fd = items_fd
-        self._cache_fd = cache_fd
+    No descriptor is kept between calls: a process has many folders open.
+    """
+
+    def __init__(self, files: _Files, generation: int, path: str | None) -> None:
+        """Look at open files, which stay the caller's if they lie in a directory (``path``)."""
         self._generation = generation
-        self._path = path  # of the directory; None: in memory
-        self.content = self._map()
-
-    def close(self) -> None:
-        """Close the descriptors; contents given out stay readable."""
-        fds, self._items_fd, self._cache_fd = (self._items_fd, self._cache_fd), -1, -1
-        for fd in fds:
-            if fd >= 0:
-                os.close(fd)
+        self._path = path
+        self._private = None if path is not None else files
+        self._identity = _identity(files)
+        self.content = self._map(files)
 
     def __del__(self) -> None:
         # Folders come and go with the sessions that look at them, and none says when it goes.
-        self.close()
+        if getattr(self, "_private", None) is not None:
+            _close(self._private)
 
     @property
     def is_private(self) -> bool:
-        return self._path is None
+        return self._private is not None
 
     # -- opening ---------------------------------------------------------------------------
 
@@ -98,68 +102,109 @@ class ItemFile:
             Unusable: they are absent, damaged, of another version, owner or UIDVALIDITY.
             OSError: they can't be opened.
         """
-        with contextlib.ExitStack() as stack:
-            items_fd = _open(os.path.join(path, ITEMS))
-            stack.callback(os.close, items_fd)
-            generation = _read_header(items_fd, uidvalidity)
-            cache_fd = _open(os.path.join(path, CACHE))
-            stack.callback(os.close, cache_fd)
+        with _opened(path) as files:
+            generation = _read_header(files.items, uidvalidity)
             header = _CACHE_HEADER.pack(_CACHE_MAGIC, VERSION, generation)
-            if os.pread(cache_fd, CACHE_START, 0) != header:
+            if os.pread(files.cache, CACHE_START, 0) != header:
                 raise Unusable("cache of other items")
-            stack.pop_all()
-        return cls(items_fd, cache_fd, generation, path)
+            return cls(files, generation, path)
 
     @classmethod
-    def create(cls, path: str | None, uidvalidity: int) -> ItemFile:
+    def create(cls, path: str | None, uidvalidity: int, temporary: str | None = None) -> ItemFile:
         """Make empty files in place of what is there; in memory if ``path`` is None.
 
-        Others see the old pair, then new items with an old cache, which don't belong together
+        Others see the old pair, then an old file beside a new one, which don't belong together
         and are as good as absent, then the new pair.
+
+        Args:
+            temporary: a directory on the same file system for files that are being written.
 
         Raises: OSError.
         """
-        generation = int.from_bytes(os.urandom(8), "big")
+        generation = _new_generation()
         header = _header(uidvalidity, generation, 0, 0)
         cache_header = _CACHE_HEADER.pack(_CACHE_MAGIC, VERSION, generation)
+        return cls.make(path, generation, [header], [cache_header], temporary)
+
+    @classmethod
+    def make(
+        cls,
+        path: str | None,
+        generation: int,
+        items: Sequence[bytes],
+        cache: Iterable[bytes | memoryview],
+        temporary: str | None,
+    ) -> ItemFile:
+        """Make files with this content; see `create`."""
         if path is None:
-            items_fd, cache_fd = os.memfd_create(ITEMS), os.memfd_create(CACHE)
-            _write(items_fd, header, 0)
-            _write(cache_fd, cache_header, 0)
-        else:
-            cache_fd = replace(path, CACHE, [cache_header])
-            try:
-                items_fd = replace(path, ITEMS, [header])
-            except OSError:
-                os.close(cache_fd)
-                raise
-        return cls(items_fd, cache_fd, generation, path)
+            files = _Files(os.memfd_create(ITEMS), os.memfd_create(CACHE))
+            _write_all(files.items, items)
+            _write_all(files.cache, cache)
+            return cls(files, generation, None)
+        cache_fd = items_fd = -1
+        try:
+            cache_fd = replace(path, CACHE, cache, temporary)
+            items_fd = replace(path, ITEMS, items, temporary)
+            return cls(_Files(items_fd, cache_fd), generation, path)
+        finally:
+            _close(_Files(items_fd, cache_fd))
 
     # -- reading ---------------------------------------------------------------------------
 
     def is_current(self) -> bool:
         """Tell whether these are still the files that lie under the names."""
-        if self._path is None:
-            return True
-        return _is_same(self._items_fd, os.path.join(self._path, ITEMS)) and _is_same(
-            self._cache_fd, os.path.join(self._path, CACHE)
-        )
+        return self._sizes() is not None
 
     def refresh(self) -> None:
-        """Take up what others have appended, perhaps over rows that were torn before."""
-        size = os.fstat(self._items_fd).st_size
-        if size != len(self.content.rows) or size != self.content.end * ROW:
-            self.content = self._map(self.content)
+        """Take up what others have appended, perhaps over rows that were torn before.
 
-    def _map(self, before: Content | None = None) -> Content:
-        size = os.fstat(self._items_fd).st_size // ROW * ROW
+        Raises:
+            Unusable: the files lie under the names no more.
+            OSError: they can't be opened.
+        """
+        sizes = self._sizes()
+        if (
+            sizes is None
+            or sizes[0] != len(self.content.rows)
+            or sizes[0] != self.content.end * ROW
+        ):
+            with self._files() as files:
+                self.content = self._map(files, self.content)
+
+    def _sizes(self) -> tuple[int, int] | None:
+        """Give the sizes of the files, None if other ones lie under the names."""
+        try:
+            if self._path is None:
+                assert self._private is not None
+                found = [os.fstat(fd) for fd in self._private]
+            else:
+                found = [
+                    os.stat(os.path.join(self._path, name), follow_symlinks=False)
+                    for name in (ITEMS, CACHE)
+                ]
+        except OSError:
+            return None
+        identity = [(one.st_dev, one.st_ino) for one in found]
+        return (found[0].st_size, found[1].st_size) if identity == self._identity else None
+
+    @contextlib.contextmanager
+    def _files(self) -> Iterator[_Files]:
+        """Open the files again. Raises Unusable (they lie under the names no more), OSError."""
+        if self._path is None:
+            assert self._private is not None
+            yield self._private
+            return
+        with _opened(self._path) as files:
+            if _identity(files) != self._identity:
+                raise Unusable("")
+            yield files
+
+    def _map(self, files: _Files, before: Content | None = None) -> Content:
+        rows = filesystem.map_file(files.items)
+        size = len(rows)
         if size < ROW:
             raise Unusable("truncated")
-        rows = memoryview(mmap.mmap(self._items_fd, size, prot=mmap.PROT_READ))
-        cache_size = os.fstat(self._cache_fd).st_size
-        if cache_size < CACHE_START:
-            raise Unusable("truncated cache")
-        cache = mmap.mmap(self._cache_fd, cache_size, prot=mmap.PROT_READ)
+        cache = filesystem.map_file(files.cache)
         if before is not None:
             end = before.end
             sorted_rows = before.sorted_rows
@@ -168,12 +213,12 @@ class ItemFile:
             end = 1 + sorted_rows
             if end * ROW > size or crc32(rows[ROW : end * ROW]) != checksum:
                 raise Unusable("rows damaged")
-        while end * ROW < size:
+        while (end + 1) * ROW <= size:
             count = self._batch_at(rows, end)
             if not count:
                 break
             end += 1 + count
-        return Content(rows, sorted_rows, end, cache)
+        return Content(rows[: size // ROW * ROW], sorted_rows, end, cache)
 
     def _batch_at(self, rows: memoryview, place: int) -> int:
         """Give the number of rows of the batch with its head at this row; 0 if there is none."""
@@ -187,36 +232,69 @@ class ItemFile:
     # -- writing ---------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Be the only one that appends to these files or replaces them (flock)."""
-        fcntl.flock(self._items_fd, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(self._items_fd, fcntl.LOCK_UN)
+    def locked(self) -> Iterator[Writing]:
+        """Be the only one that appends to these files or replaces them (flock).
+
+        Raises:
+            Unusable: other files lie under the names now.
+            OSError: they can't be opened or locked.
+        """
+        with self._files() as files:
+            fcntl.flock(files.items, fcntl.LOCK_EX)
+            try:
+                if not self.is_current():
+                    raise Unusable("")
+                self.content = self._map(files, self.content)
+                yield Writing(self, files)
+            finally:
+                fcntl.flock(files.items, fcntl.LOCK_UN)
+
+    def remade(
+        self,
+        uidvalidity: int,
+        rows: Sequence[bytes],
+        texts: Iterable[bytes | memoryview],
+        temporary: str | None,
+    ) -> ItemFile:
+        """Make new files, of these rows and texts, in place of these. Under the lock."""
+        generation = _new_generation()
+        body = b"".join(rows)
+        header = _header(uidvalidity, generation, len(rows), crc32(body))
+        cache_header = _CACHE_HEADER.pack(_CACHE_MAGIC, VERSION, generation)
+        cache = chain((cache_header,), texts)
+        return self.make(self._path, generation, [header, body], cache, temporary)
+
+
+class Writing:
+    """The right to change a pair of files; what others appended before is taken up."""
+
+    def __init__(self, file: ItemFile, files: _Files) -> None:
+        self._file = file
+        self._files = files
 
     def cache_end(self) -> int:
-        """Give the offset at which the next text will lie. Under the lock."""
-        return os.fstat(self._cache_fd).st_size + 7 & ~7
+        """Give the offset at which the next text will lie."""
+        return os.fstat(self._files.cache).st_size + 7 & ~7
 
     def append(self, rows: Sequence[bytes], texts: bytes) -> None:
-        """Append texts at `cache_end` and rows behind the last whole batch. Under the lock.
+        """Append texts at `cache_end` and rows behind the last whole batch.
 
         Others see texts that no row points to, then rows whose head does not pass its checksum
         until they are whole. A crash leaves either; the next batch is written over such rows.
 
         Raises: OSError: nothing was appended that counts.
         """
-        _write(self._cache_fd, texts, self.cache_end())
+        _write(self._files.cache, texts, self.cache_end())
         body = b"".join(rows)
-        place = self.content.end
-        fields = (0, _BATCH, place, len(rows), crc32(body), self._generation)
+        file = self._file
+        place = file.content.end
+        fields = (0, _BATCH, place, len(rows), crc32(body), file._generation)
         head = _HEAD.pack(*fields, crc32(_HEAD.pack(*fields, 0)[:_HEAD_OCTETS]))
-        _write(self._items_fd, head.ljust(ROW, b"\0") + body, place * ROW)
-        self.content = self._map(self.content)
+        _write(self._files.items, head.ljust(ROW, b"\0") + body, place * ROW)
+        file.content = file._map(self._files, file.content)
 
-    def rewrite(self, uidvalidity: int, rows: Sequence[bytes]) -> None:
-        """Replace the items by these rows, which ascend by UID; the cache stays. Under the lock.
+    def rewrite(self, uidvalidity: int, rows: Sequence[bytes], temporary: str | None) -> ItemFile:
+        """Replace the items by these rows, which ascend by UID; the cache stays.
 
         Others see the old items or the new ones. Whoever has the old ones open reads on in them, and
         finds out before it appends.
@@ -224,15 +302,47 @@ class ItemFile:
         Raises: OSError: the old items are still there.
         """
         body = b"".join(rows)
-        header = _header(uidvalidity, self._generation, len(rows), crc32(body))
-        if self._path is None:
-            items_fd = os.memfd_create(ITEMS)
-            _write(items_fd, header + body, 0)
-        else:
-            items_fd = replace(self._path, ITEMS, [header, body])
-        old, self._items_fd = self._items_fd, items_fd
-        self.content = self._map()
-        os.close(old)  # gives up the lock, which is on a file without a name now
+        file = self._file
+        header = _header(uidvalidity, file._generation, len(rows), crc32(body))
+        if file._path is None:
+            cache_fd = os.dup(self._files.cache)
+            files = _Files(os.memfd_create(ITEMS), cache_fd)
+            _write_all(files.items, [header, body])
+            return ItemFile(files, file._generation, None)
+        items_fd = replace(file._path, ITEMS, [header, body], temporary)
+        try:
+            return ItemFile(_Files(items_fd, self._files.cache), file._generation, file._path)
+        finally:
+            os.close(items_fd)
+
+
+def _identity(files: _Files) -> list[tuple[int, int]]:
+    return [(found.st_dev, found.st_ino) for found in map(os.fstat, files)]
+
+
+def _close(files: _Files | None) -> None:
+    for fd in files or ():
+        if fd >= 0:
+            os.close(fd)
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[_Files]:
+    """Open the files in a directory. Raises Unusable, OSError."""
+    items_fd = _open(os.path.join(path, ITEMS))
+    try:
+        cache_fd = _open(os.path.join(path, CACHE))
+    except BaseException:
+        os.close(items_fd)
+        raise
+    try:
+        yield _Files(items_fd, cache_fd)
+    finally:
+        _close(_Files(items_fd, cache_fd))
+
+
+def _new_generation() -> int:
+    return int.from_bytes(os.urandom(8), "big")
 
 
 def _header(uidvalidity: int, generation: int, count: int, checksum: int) -> bytes:
@@ -280,38 +390,37 @@ def _open(path: str) -> int:
     raise Unusable(reason)
 
 
-def replace(path: str, name: str, content: Sequence[bytes]) -> int:
+def replace(
+    path: str, name: str, content: Iterable[bytes | memoryview], temporary: str | None = None
+) -> int:
     """Put a file under its name in directory ``path`` and give its open descriptor.
 
-    Others see the old file or the new one; a crash may leave ``NAME.something`` behind.
+    Others see the old file or the new one; a crash may leave ``NAME.something`` behind, in
+    the directory ``temporary`` if it is given.
 
     Raises: OSError.
     """
-    fd, temporary = tempfile.mkstemp(prefix=f"{name}.", dir=path)
+    fd, made = tempfile.mkstemp(prefix=f"{name}.", dir=temporary or path)
     try:
-        at = 0
-        for part in content:
-            _write(fd, part, at)
-            at += len(part)
-        os.rename(temporary, os.path.join(path, name))
+        _write_all(fd, content)
+        os.rename(made, os.path.join(path, name))
     except BaseException:
         os.close(fd)
         with contextlib.suppress(OSError):
-            os.unlink(temporary)
+            os.unlink(made)
         raise
     return fd
 
 
-def _write(fd: int, data: bytes, at: int) -> None:
+def _write_all(fd: int, content: Iterable[bytes | memoryview]) -> None:
+    at = 0
+    for part in content:
+        _write(fd, part, at)
+        at += len(part)
+
+
+def _write(fd: int, data: bytes | memoryview, at: int) -> None:
     view = memoryview(data)
     while view:
         written = os.pwrite(fd, view, at)
         view, at = view[written:], at + written
-
-
-def _is_same(fd: int, path: str) -> bool:
-    try:
-        found = os.stat(path, follow_symlinks=False)
-    except OSError:
-        return False
-    return os.path.samestat(os.fstat(fd), found)

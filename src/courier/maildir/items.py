@@ -10,6 +10,8 @@ then read from `Items.table(uids)`. A message whose file can't be read has no ro
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import struct
 import threading
@@ -21,9 +23,27 @@ from typing import NamedTuple
 from zlib import crc32
 
 from courier import log
-from courier.maildir.itemfile import ROW, WORDS, Content, ItemFile, Kind, Unusable
+from courier.maildir.index import Index
+from courier.maildir.itemfile import (
+    CACHE,
+    CACHE_START,
+    ITEMS,
+    ROW,
+    WORDS,
+    Content,
+    ItemFile,
+    Kind,
+    Writing,
+)
+from courier.maildir.snapshot import Unusable
 from courier.message.facts import PIECES, Facts, Flag
 
+#: Tables kept beside the last one: sessions that see a folder differently take turns.
+_KEPT = 3
+#: Times that other processes may replace the files while we want to append.
+_TRIES = 20
+#: Octets of the cache from which texts of messages that are gone are left out when they are half of it.
+_COMPACT_LEAST = 1 << 20
 #: Octets that items may take in memory where no file can hold them; then they start anew.
 _MAX_PRIVATE = 64 << 20
 #: Rows behind the sorted ones, as a part of them and at least, from which all are sorted again.
@@ -47,6 +67,7 @@ _ROW = struct.Struct(f"=IIQQQqqQiI{len(PIECES)}I{WORDS - _ENDS}I")
 assert _ROW.size == ROW
 _REST = (0,) * (WORDS - _ENDS)
 _CHECK, _OFFSET, _FIRST_END = 1, 2, 16
+_ROW_OFFSET, _ROW_LENGTH = 2, 9 + len(PIECES)  # places in what _ROW unpacks
 
 #: The numbers that `Table.numbers` knows: place in words of four octets, and kind.
 NUMBERS: dict[str, tuple[int, Kind]] = {
@@ -111,6 +132,10 @@ class Table:
         Raises:
             Damaged: see `Items.give_up`.
         """
+        return list(map(bytes, self.views(name, start, stop)))
+
+    def views(self, name: str, start: int = 0, stop: int | None = None) -> list[memoryview]:
+        """Give what `pieces` does, without copying it."""
         rows = self._rows(start, stop)
         self._verify(rows)
         offsets = self._pick(_OFFSET, "Q", rows)
@@ -124,10 +149,10 @@ class Table:
 
     def texts(self, name: str, start: int = 0, stop: int | None = None) -> Texts:
         """Give one of `PIECES` as one text. Raises as `pieces`."""
-        pieces = self.pieces(name, start, stop)
-        starts = list(accumulate(map(add, map(len, pieces), repeat(1)), initial=0))
-        pieces.append(b"")
-        return Texts(b"\0".join(pieces), starts)
+        views = self.views(name, start, stop)
+        starts = list(accumulate(map(add, map(len, views), repeat(1)), initial=0))
+        views.append(memoryview(b""))
+        return Texts(b"\0".join(views), starts)
 
     def octets(self, start: int = 0, stop: int | None = None) -> int:
         """Count the octets of all the texts of these messages."""
@@ -178,19 +203,21 @@ class Items:
     disk) are replaced or done without: that costs time, and a line in the log once.
     """
 
-    def __init__(self, directory: str | None) -> None:
+    def __init__(self, path: str | None, index_dir: str | None = None) -> None:
         """Nothing is read before it is asked for.
 
         Args:
-            directory: where the files lie; None: keep everything in memory.
+            path: of the folder; None: keep everything in memory.
+            index_dir: see `Index`.
         """
-        self.directory = directory
+        self.path = path
+        self.index_dir = index_dir
         self.uidvalidity = 0
         self._mutex = threading.RLock()
         self._file: ItemFile | None = None
         self._verified = bytearray()
-        self._table: Table | None = None
-        self._complained: set[str] = set()
+        self._tables: list[Table] = []
+        self._complained = False
 
     def is_shared(self, uidvalidity: int) -> bool:
         """Tell whether what is added is kept in files, for other processes too."""
@@ -198,18 +225,19 @@ class Items:
             return not self._open(uidvalidity).is_private
 
     def table(self, uidvalidity: int, uids: Sequence[int]) -> Table:
-        """Give what is known of these messages (``uids`` ascend)."""
+        """Give what is known of these messages (``uids`` ascend and are never altered)."""
         with self._mutex:
             file = self._open(uidvalidity)
-            table = self._table
-            if table is not None and table.uids is uids and table.is_complete():
-                return table
-            self._refresh(file)
-            file = self._open(uidvalidity)
-            if table is None or table.uids is not uids or table.content is not file.content:
+            found = next((table for table in self._tables if table.uids is uids), None)
+            if found is not None and found.is_complete():
+                return found
+            file = self._refreshed(file)
+            if found is None or found.content is not file.content:
                 self._verified.extend(bytes(file.content.end - len(self._verified)))
-                self._table = table = Table(uids, file.content, self._verified)
-            return table
+                self._tables = [table for table in self._tables if table is not found][:_KEPT]
+                found = Table(uids, file.content, self._verified)
+                self._tables.insert(0, found)
+            return found
 
     def add(self, uidvalidity: int, stored: Sequence[Stored]) -> None:
         """Add messages, but for those that another process has added meanwhile.
@@ -219,13 +247,15 @@ class Items:
         with self._mutex:
             try:
                 self._append(uidvalidity, stored)
-            except (OSError, Unusable) as error:
-                self._complain("cannot write the index", error)
+            except OSError as error:
+                self._complain(error)
                 self._use(ItemFile.create(None, uidvalidity))
                 self._append(uidvalidity, stored)
 
     def tidy(self, uidvalidity: int, present: Sequence[int]) -> None:
-        """Sort the rows if many are not in order; then those of messages that are gone go too.
+        """Sort the rows if many are not in order, and leave out messages that are gone.
+
+        If more than half of the texts are of such messages, they are left out too.
 
         Args:
             present: the UIDs in the folder, ascending. A row too many taken away is found anew.
@@ -233,100 +263,121 @@ class Items:
         Others see the old rows or the new ones; so does a crash leave it.
         """
         with self._mutex:
-            file = self._open(uidvalidity)
-            if not _wants_sorting(file.content):
+            file = self._refreshed(self._open(uidvalidity))
+            if not _wants_sorting(file.content, len(present)):
                 return
             try:
-                with file.locked():
-                    if not file.is_current():
-                        return
-                    file.refresh()
-                    file.rewrite(uidvalidity, _sorted_rows(file.content, present))
-            except (OSError, Unusable) as error:
-                self._complain("cannot write the index", error)
-            self._table, self._verified = None, bytearray()
+                with file.locked() as writing:
+                    rows = _sorted_rows(file.content, present)
+                    texts = _octets(rows)
+                    if len(file.content.cache) > _COMPACT_LEAST + 2 * texts:
+                        fresh = _compacted(file, uidvalidity, rows, self._place()[1])
+                    else:
+                        fresh = writing.rewrite(uidvalidity, rows, self._place()[1])
+            except Unusable:  # somebody else has just done it
+                return
+            except OSError as error:
+                self._complain(error)
+                return
+            self._use(fresh)
 
     def give_up(self, table: Table) -> None:
         """Throw away what is damaged, all of it."""
         with self._mutex:
-            if self._file is None or self._table is not table:
-                return
-            self._complain("index damaged, built anew", Unusable("texts damaged"))
-            self._use(self._create(self.uidvalidity))
+            if self._file is not None and any(table is one for one in self._tables):
+                self._complain(Unusable("texts damaged"))
+                self._use(self._create(self.uidvalidity))
 
-    def close(self) -> None:
+    def drop(self) -> None:
+        """Remove the files. Raises OSError."""
         with self._mutex:
-            if self._file is not None:
-                self._file.close()
-            self._file = self._table = None
+            self._file, self._tables = None, []
+            directory, _ = self._place()
+            if directory is None:
+                return
+            for name in (ITEMS, CACHE):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(directory, name))
 
     # -- under the mutex -------------------------------------------------------------------
+
+    def _place(self) -> tuple[str | None, str | None]:
+        """Give the directory of the files, and one for files being written; None: memory only.
+
+        Raises: Unusable, OSError.
+        """
+        if self.path is None:
+            return None, None
+        index = Index(self.path, self.index_dir)
+        if not index.may_write():
+            return None, None
+        index.make_directory()
+        temporary = os.path.join(self.path, "tmp") if self.index_dir is None else None
+        return index.path, temporary
 
     def _open(self, uidvalidity: int) -> ItemFile:
         if self._file is not None and self.uidvalidity == uidvalidity:
             return self._file
         self.uidvalidity = uidvalidity
         try:
-            if self.directory is None or os.stat(self.directory).st_uid != os.geteuid():
-                return self._use(ItemFile.create(None, uidvalidity))
-            return self._use(ItemFile.open(self.directory, uidvalidity))
+            directory, _ = self._place()
+            if directory is not None:
+                return self._use(ItemFile.open(directory, uidvalidity))
         except Unusable as fault:
             if str(fault):
-                self._complain("index not usable, built anew", fault)
+                self._complain(fault)
         except OSError as error:
-            self._complain("cannot read the index", error)
+            self._complain(error)
         return self._use(self._create(uidvalidity))
 
     def _create(self, uidvalidity: int) -> ItemFile:
         try:
-            return ItemFile.create(self.directory, uidvalidity)
-        except OSError as error:
-            self._complain("cannot write the index", error)
-            return ItemFile.create(None, uidvalidity)
+            directory, temporary = self._place()
+            if directory is not None:
+                return ItemFile.create(directory, uidvalidity, temporary)
+        except (OSError, Unusable) as error:
+            self._complain(error)
+        return ItemFile.create(None, uidvalidity)
 
     def _use(self, file: ItemFile) -> ItemFile:
-        if self._file is not None:
-            self._file.close()
-        self._file, self._table = file, None
-        self._verified = bytearray()
+        self._file, self._tables, self._verified = file, [], bytearray()
         return file
 
-    def _refresh(self, file: ItemFile) -> None:
+    def _refreshed(self, file: ItemFile) -> ItemFile:
         """Take up what others did: more rows, or other files under the names."""
-        if file.is_current():
+        try:
             file.refresh()
-            return
-        file.close()
-        self._file = self._table = None
-        self._verified = bytearray()
+        except (OSError, Unusable):
+            self._file = None
+            return self._open(self.uidvalidity)
+        return file
 
     def _append(self, uidvalidity: int, stored: Sequence[Stored]) -> None:
         file = self._open(uidvalidity)
-        if file.is_private and file.cache_end() > _MAX_PRIVATE:
+        if file.is_private and len(file.content.cache) > _MAX_PRIVATE:
             file = self._use(ItemFile.create(None, uidvalidity))
         before = file.content.end
-        while True:
-            with file.locked():
-                if file.is_current():
-                    file.refresh()
-                    _append_new(file, stored, before)
+        for _ in range(_TRIES):
+            try:
+                with file.locked() as writing:
+                    _append_new(file, writing, stored, before)
                     return
-            self._refresh(file)
-            file = self._open(uidvalidity)
-            before = 1
+            except Unusable:  # others have replaced the files
+                self._file = None
+                file, before = self._open(uidvalidity), 1
+        raise OSError(errno.EBUSY, "index replaced again and again", self.path)
 
-    def _complain(self, what: str, error: Exception) -> None:
-        """Log that the files are of no use, each kind of trouble once."""
-        if what not in self._complained:
-            self._complained.add(what)
-            failure = error if isinstance(error, OSError) else OSError(0, str(error))
-            log.error(what, self.directory, failure)
+    def _complain(self, error: Exception) -> None:
+        """Log that the files are of no use, once."""
+        if not self._complained and self.path is not None:
+            self._complained = True
+            log.index_unusable(self.path, error)
 
 
-def _append_new(file: ItemFile, stored: Iterable[Stored], before: int) -> None:
-    """Append what is not in the rows from ``before`` on. Under the file's lock."""
+def _append_new(file: ItemFile, writing: Writing, stored: Iterable[Stored], before: int) -> None:
+    """Append what is not in the rows from ``before`` on."""
     known = set(file.content.column(0)[before : file.content.end].tolist())
-    at = file.cache_end()
+    at = writing.cache_end()
     rows, texts = [], []
     for each in stored:
         if each.uid not in known:
@@ -335,7 +386,7 @@ def _append_new(file: ItemFile, stored: Iterable[Stored], before: int) -> None:
             texts.append(text)
             at += len(text)
     if rows:
-        file.append(rows, b"".join(texts))
+        writing.append(rows, b"".join(texts))
 
 
 def _row(stored: Stored, offset: int) -> tuple[bytes, bytes]:
@@ -373,12 +424,36 @@ def _numbers(uids: Sequence[int]) -> memoryview:
     return uids if isinstance(uids, memoryview) else memoryview(array("I", uids))
 
 
-def _wants_sorting(content: Content) -> bool:
-    unsorted = content.end - 1 - content.sorted_rows
-    return unsorted > max(_UNSORTED_LEAST, content.sorted_rows // _UNSORTED_PART)
+def _wants_sorting(content: Content, present: int) -> bool:
+    """Tell whether many rows are out of order, or of messages that are gone."""
+    rows = content.end - 1
+    odd = max(rows - content.sorted_rows, rows - present)
+    return odd > max(_UNSORTED_LEAST, present // _UNSORTED_PART)
 
 
 def _sorted_rows(content: Content, present: Sequence[int]) -> list[bytes]:
     """Give the rows of the messages that there are, ascending."""
     rows = [row for row in _align(present, content) if row]
     return [bytes(content.rows[row * ROW : (row + 1) * ROW]) for row in rows]
+
+
+def _octets(rows: Iterable[bytes]) -> int:
+    """Count the octets of the texts of rows."""
+    return sum(_ROW.unpack(row)[_ROW_LENGTH] for row in rows)
+
+
+def _compacted(
+    file: ItemFile, uidvalidity: int, rows: Iterable[bytes], temporary: str | None
+) -> ItemFile:
+    """Write new files with the texts of these rows alone."""
+    at = CACHE_START
+    moved: list[bytes] = []
+    texts: list[bytes | memoryview] = []
+    for row in rows:
+        numbers = list(_ROW.unpack(row))
+        length = numbers[_ROW_LENGTH]
+        texts.append(file.content.cache[numbers[_ROW_OFFSET] : numbers[_ROW_OFFSET] + length])
+        numbers[_ROW_OFFSET] = at
+        moved.append(_ROW.pack(*numbers))
+        at += length
+    return file.remade(uidvalidity, moved, texts, temporary)

@@ -42,7 +42,7 @@ class Store:
             if folder is None or folder.is_void:
                 folder = make(path, self.options)
                 self._folders[found.st_dev, found.st_ino] = folder
-            folder.path = folder.items.directory = path
+            folder.path = path
             self._recent = [folder, *(other for other in self._recent if other is not folder)]
             del self._recent[self._KEPT :]
         return folder

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from courier import log
 from courier.maildir import itemfile, items
 from courier.maildir.itemfile import CACHE, ITEMS, ROW
 from courier.maildir.items import Damaged, Items, Stored
@@ -41,17 +40,6 @@ def subjects(found: Items, uids: Sequence[int]) -> list[bytes]:
 
 def names(uids: Sequence[int]) -> list[bytes]:
     return [b"number %d" % uid for uid in uids]
-
-
-@pytest.fixture
-def lines(tmp_path: Path) -> Iterator[Callable[[], list[str]]]:
-    """What is logged during a test."""
-    path = tmp_path / "log"
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    log.use(descriptor)
-    yield lambda: path.read_text().splitlines()
-    log.use(2)
-    os.close(descriptor)
 
 
 @pytest.fixture
@@ -128,6 +116,32 @@ def test_tidy_sorts_and_forgets(maildir: Path) -> None:
     assert table.pieces("subject") == names(present)
     assert os.stat(maildir / ITEMS).st_size == ROW * (1 + len(present)) < before
     assert subjects(Items(str(maildir)), present) == names(present)
+
+
+def test_tidy_leaves_out_texts(maildir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When over half of them are of messages that are gone; others notice before they append."""
+    monkeypatch.setattr(items, "_COMPACT_LEAST", 0)
+    found = filled(maildir, range(1, 301))
+    found.tidy(VALIDITY, range(1, 301))
+    other = Items(str(maildir))
+    old = other.table(VALIDITY, range(1, 301))
+    size = os.stat(maildir / CACHE).st_size
+
+    found.tidy(VALIDITY, range(101, 301))  # a third is gone
+    assert os.stat(maildir / CACHE).st_size == size
+    found.tidy(VALIDITY, range(201, 301))
+
+    assert os.stat(maildir / CACHE).st_size < size // 2
+    add(found, [301])
+    add(other, [302])
+    for each in (found, other, Items(str(maildir))):
+        assert subjects(each, range(201, 303)) == names(range(201, 303))
+    assert old.pieces("subject") == names(range(1, 301))
+    assert (
+        sorted(path.name for path in maildir.iterdir())
+        == [*("courierimapuiddb", "cur", "new", CACHE, ITEMS, "tmp")][1:]
+    )
+    assert os.listdir(maildir / "tmp") == []
 
 
 def test_table_stays_true(maildir: Path) -> None:
@@ -248,6 +262,7 @@ def test_any_octet_damaged(
                 assert (table.numbers("size")[place], got[place]) == (sizes[place], texts[place])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [ITEMS, CACHE])
 def test_truncated_anywhere(maildir: Path, name: str, quiet: None) -> None:
     """Rows that are not whole, or whose texts are not, are not known."""
@@ -272,7 +287,6 @@ def test_truncated_anywhere(maildir: Path, name: str, quiet: None) -> None:
             assert subject in (b"", b"number %d" % uid)
         add(found, [uid for uid in uids if not known[uid]])
         assert subjects(Items(str(maildir)), uids) == names(uids)
-    log.use(2)
 
 
 def test_torn_batch_is_written_over(maildir: Path) -> None:
@@ -360,7 +374,7 @@ def test_file_that_is_not_ours(maildir: Path, kind: str) -> None:
 def test_folder_of_another_user(maildir: Path) -> None:
     """Its files are neither believed nor written: what is known stays in memory."""
     filled(maildir, [1])
-    os.chown(maildir, 65534, 65534)
+    os.chown(maildir / "cur", 65534, 65534)
 
     found = filled(maildir, [1, 2])
 
