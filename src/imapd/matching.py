@@ -2,8 +2,9 @@
 
 A view is looked at in runs of rows. For each run a criterion gives bounds, two masks: rows that match
 for certain, and rows that may match. Columns give both for whole runs at a time, without a call per
-message. Only for rows between the bounds a message is looked at, cheap tests first, and its file is
-read at most once. A message that is gone matches nothing.
+message, from what the view has and from what is kept of messages (`courier.maildir.items`). Only for
+rows between the bounds a message is looked at, cheap tests first, and its file is read at most once. A
+message that is gone matches nothing.
 """
 
 from __future__ import annotations
@@ -14,13 +15,17 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import not_
 from typing import Any, Protocol
 
 from courier import log
 from courier.maildir.folder import MessageGone
+from courier.maildir.items import Damaged, Table
+from courier.maildir.numberset import NumberSet
 from courier.maildir.view import View
 from courier.message.message import Message
 from courier.process.request import Work
+from imapd import known
 from imapd.request import Step
 
 #: Rows that are looked at together: a millisecond or two for each criterion.
@@ -38,10 +43,10 @@ Bounds = tuple[Mask, Mask]
 class Cost(enum.IntEnum):
     """What has to be looked at."""
 
-    COLUMNS = 0
-    FILE_TIMES = 1
-    HEADER = 2
-    BODY = 3
+    COLUMNS = 0  # what the view has
+    FILE_TIMES = 1  # what is kept of messages; where nothing is, a file's times
+    HEADER = 2  # what is kept of messages; where nothing is, it will be
+    BODY = 3  # message files
 
 
 class Candidate:
@@ -55,6 +60,11 @@ class Candidate:
         self.uid = rows.view.uids[rows.first + at]
         self._message: Message | None = None
         self._found: os.stat_result | None = None
+
+    @property
+    def row(self) -> int:
+        """Its place in the view, from 0."""
+        return self.rows.first + self.at
 
     @property
     def message(self) -> Message:
@@ -89,12 +99,15 @@ class Criterion(Protocol):
 class Rows:
     """A run of a view's messages."""
 
-    def __init__(self, view: View, first: int, end: int) -> None:
-        """``first`` and ``end`` count from 0, as the view's columns do."""
+    def __init__(self, view: View, first: int, end: int, table: Table | None = None) -> None:
+        """``first`` and ``end`` count from 0, as the view's columns do; ``table`` aligns with them."""
         self.view = view
         self.first = first
         self.end = end
+        self.table = table
         self.every = self.mask(b"\1" * (end - first))
+        self.lacking: Mask = 0  # rows of which something ought to be kept and is not
+        self._missing: Mask | None = None
         self._bounds: dict[Leaf, Bounds] = {}
         self._octets: dict[Leaf, tuple[bytes, bytes]] = {}
 
@@ -123,6 +136,31 @@ class Rows:
     @property
     def unknown(self) -> Bounds:
         return 0, self.every
+
+    @property
+    def missing(self) -> Mask:
+        """The rows of messages of which nothing is kept."""
+        if self._missing is None:
+            if self.table is None:
+                self._missing = self.every
+            elif self.table.is_complete(self.first, self.end):
+                self._missing = 0
+            else:
+                rows = self.table.rows[self.first : self.end]
+                self._missing = self.mask(bytes(map(not_, rows)))
+        return self._missing
+
+    def kept(self, mask: Mask, *, untold: Mask = 0, wanted: bool = True) -> Bounds:
+        """Give the bounds of what is known from kept columns.
+
+        Args:
+            untold: more rows of which they do not tell.
+            wanted: it is worth reading messages of which nothing is kept.
+        """
+        if wanted:
+            self.lacking |= self.missing
+        untold |= self.missing
+        return mask & (untold ^ self.every), mask | untold
 
     def bounds_of(self, leaf: Leaf) -> Bounds:
         """Give the bounds of a leaf, found once: it may stand in several places."""
@@ -225,22 +263,79 @@ class Negated:
         return not self._key.test(candidate)
 
 
+#: Times that damaged files are thrown away before a search does without.
+_TRIES = 3
+
+
+@dataclass(slots=True)
+class _Run:
+    """A run, and what its columns tell."""
+
+    rows: Rows
+    low: Mask
+    high: Mask
+
+    def lacking(self) -> Iterator[int]:
+        """Give the sequence numbers of messages of which more should be kept."""
+        octets = self.rows.octets((self.low ^ self.high) & self.rows.lacking)
+        return (self.rows.first + at + 1 for at in set_rows(octets))
+
+
 def find(criterion: Criterion, view: View) -> Generator[Step, Any, bytes]:
     """Find the messages of a view that match.
 
     Returns: an octet for each message, 1 for those that do.
     """
     found = []
-    for first in range(0, len(view.uids), _RUN):
-        rows = Rows(view, first, min(first + _RUN, len(view.uids)))
-        low, high = yield Work(partial(criterion.bounds, rows))
-        octets = bytearray(rows.octets(low))
-        waiting = set_rows(rows.octets(low ^ high))
-        while (yield Work(partial(_look, criterion, rows, waiting, octets))):
+    for run in (yield from _bounds(criterion, view)):
+        octets = bytearray(run.rows.octets(run.low))
+        waiting = set_rows(run.rows.octets(run.low ^ run.high))
+        while (yield Work(partial(_look, criterion, run.rows, waiting, octets))):
             yield b""
-        yield b""
         found.append(bytes(octets))
     return b"".join(found)
+
+
+def _bounds(criterion: Criterion, view: View) -> Generator[Step, Any, list[_Run]]:
+    """Find what columns tell of all runs; read before what ought to be kept of messages."""
+    table: Table | None = None
+    for _ in range(_TRIES):
+        if criterion.cost > Cost.COLUMNS:
+            table = yield Work(partial(known.current, view))
+        runs = yield from _runs(criterion, view, table)
+        lacking = NumberSet.of(seq for run in runs or () for seq in run.lacking())
+        if lacking:
+            table = yield from known.ready(view, lacking)
+            runs = yield from _runs(criterion, view, table)
+        if runs is not None:
+            return runs
+        assert table is not None
+        known.renew(view, table)
+    runs = yield from _runs(criterion, view, None)
+    assert runs is not None  # nothing is kept that could be damaged
+    return runs
+
+
+def _runs(
+    criterion: Criterion, view: View, table: Table | None
+) -> Generator[Step, Any, list[_Run] | None]:
+    """Find what columns tell of all runs; None if what is kept is damaged."""
+    runs: list[_Run] = []
+    for first in range(0, len(view.uids), _RUN):
+        rows = Rows(view, first, min(first + _RUN, len(view.uids)), table)
+        bounds = yield Work(partial(_unless_damaged, criterion, rows))
+        yield b""
+        if bounds is None:
+            return None
+        runs.append(_Run(rows, *bounds))
+    return runs
+
+
+def _unless_damaged(criterion: Criterion, rows: Rows) -> Bounds | None:
+    try:
+        return criterion.bounds(rows)
+    except Damaged:
+        return None
 
 
 def set_rows(octets: bytes) -> Iterator[int]:

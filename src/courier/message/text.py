@@ -39,11 +39,14 @@ def message_contains(message: Message, needle: Needle) -> bool:
 
 def values(message: Message, name: bytes) -> list[str]:
     """Return the decoded values of a message's fields called ``name``."""
-    is_address = name.lower() in ADDRESS_FIELDS
-    return [
-        addresses(value) if is_address else encoded.decode(value)
-        for value in header.values(message.data, 0, message.body_start, name)
-    ]
+    raw = header.values(message.data, 0, message.body_start, name)
+    return [value(name, one) for one in raw]
+
+
+def value(name: bytes, raw: bytes) -> str:
+    """Return the value of a field called ``name`` as people read it."""
+    unfolded = header.unfold(raw)
+    return addresses(unfolded) if name.lower() in ADDRESS_FIELDS else encoded.decode(unfolded)
 
 
 def addresses(value: bytes) -> str:
@@ -64,10 +67,7 @@ def header_lines(message: Message) -> Iterator[str]:
     """Yield each field as ``name: value``, of the message and of all its parts."""
     for part in _parts(message.root):
         for name, lines in header.fields(message.data, part.header_start, part.body_start):
-            value = header.unfold(lines[len(name) + 1 :])
-            is_address = name.lower() in ADDRESS_FIELDS
-            shown = addresses(value) if is_address else encoded.decode(value)
-            yield f"{charset.guess(name)}: {shown}"
+            yield f"{charset.guess(name)}: {value(name, lines[len(name) + 1 :])}"
 
 
 def bodies(message: Message) -> Iterator[str]:

@@ -1,0 +1,223 @@
+"""What one search key asks: bounds from columns, or a look at a message (RFC 9051 6.4.4)."""
+
+from __future__ import annotations
+
+import datetime
+from bisect import bisect_right
+
+from courier.maildir.filename import Flag
+from courier.maildir.items import Damaged, Texts
+from courier.maildir.numberset import NumberSet
+from courier.message import date as message_date
+from courier.message import facts, text
+from courier.message.collation import Needle
+from imapd.matching import NOTHING, Bounds, Candidate, Cost, Leaf, Mask, Rows, by_column, by_message
+from imapd.wire.parser import SequenceSet
+
+# -- what the view has ---------------------------------------------------------------------------
+
+
+def flag(wanted: Flag, *, is_set: bool) -> Leaf:
+    table = bytes(bool(flags & wanted) == is_set for flags in range(256))
+    return by_column(
+        lambda rows: rows.exactly(
+            rows.mask(rows.view.flags[rows.first : rows.end].translate(table))
+        )
+    )
+
+
+def keyword(word: str) -> Leaf:
+    wanted = word.lower()
+
+    def column(rows: Rows) -> Bounds:
+        sets = rows.view.folder.keyword_sets
+        having = {n for n, words in enumerate(sets) if wanted in map(str.lower, words)}
+        if not having:
+            return rows.exactly(0)
+        return rows.where(map(having.__contains__, rows.view.keywords[rows.first : rows.end]))
+
+    return by_column(column)
+
+
+def uids(which: SequenceSet) -> Leaf:
+    def column(rows: Rows) -> Bounds:
+        uids = rows.view.uids
+        if which.is_saved:
+            return rows.slices(rows.view.saved.slices(uids))
+        last = uids[-1] if len(uids) else 0
+        ranges = ((low or last, high or last) for low, high in which.ranges)
+        return rows.slices(NumberSet(pair for pair in ranges if pair != (0, 0)).slices(uids))
+
+    return by_column(column)
+
+
+def numbers(which: SequenceSet) -> Leaf:
+    if which.is_saved:
+        return uids(which)
+
+    def column(rows: Rows) -> Bounds:
+        last = len(rows.view.uids)
+        pairs = [sorted((low or last, high or last)) for low, high in which.ranges]
+        return rows.slices((low - 1, high) for low, high in pairs)
+
+    return by_column(column)
+
+
+def _recent(rows: Rows) -> Bounds:
+    view = rows.view
+    bounds = rows.slices(view.recent.slices(view.uids))
+    if not view.read_only:
+        return bounds
+    waiting = NumberSet.of(view.folder.unclaimed)
+    return rows.exactly(bounds[0] | rows.slices(waiting.slices(view.uids))[0])
+
+
+RECENT = by_column(_recent)
+
+# -- what is kept of messages --------------------------------------------------------------------
+
+
+def arrived(since: int, until: int) -> Leaf:
+    """INTERNALDATE in seconds since 1970, from ``since`` and before ``until``."""
+
+    def column(rows: Rows) -> Bounds:
+        if rows.table is None:
+            return rows.unknown
+        dates = rows.table.numbers("internal_date", rows.first, rows.end)
+        mask, _ = rows.where([since <= date < until for date in dates])
+        return rows.kept(mask, wanted=False)
+
+    return Leaf(Cost.FILE_TIMES, column, lambda c: since <= c.arrival < until)
+
+
+def sent(since: int, until: int) -> Leaf:
+    """The day in ``Date:`` as written, in days since 1970; the day of arrival if it has none."""
+
+    def column(rows: Rows) -> Bounds:
+        if rows.table is None:
+            return rows.kept(0)
+        days = rows.table.numbers("sent_day", rows.first, rows.end)
+        flags = rows.table.numbers("flags", rows.first, rows.end)
+        for at, flag in enumerate(flags):
+            if flag & facts.Flag.NO_DATE:
+                row = rows.first + at
+                days[at] = _day(rows.table.numbers("internal_date", row, row + 1)[0])
+        mask, _ = rows.where([since <= day < until for day in days])
+        return rows.kept(mask)
+
+    return Leaf(Cost.HEADER, column, lambda c: since <= _day_sent(c) < until)
+
+
+def _day_sent(candidate: Candidate) -> int:
+    value = candidate.message.fields.get(b"date")
+    sent = None if value is None else message_date.parse(value)
+    if sent is None:
+        return _day(candidate.arrival)
+    return sent.day.toordinal() - message_date.EPOCH
+
+
+def _day(seconds: int) -> int:
+    """Give the day of a time in the server's zone, in days since 1970."""
+    try:
+        date = datetime.datetime.fromtimestamp(seconds).date()
+    except (ValueError, OverflowError):  # a time that no calendar has
+        return 0
+    return date.toordinal() - message_date.EPOCH
+
+
+def sized(least: int, below: int) -> Leaf:
+    """RFC822.SIZE, from ``least`` and under ``below``."""
+
+    def column(rows: Rows) -> Bounds:
+        if rows.table is None:
+            return rows.kept(0)
+        sizes = rows.table.numbers("size", rows.first, rows.end)
+        mask, _ = rows.where([least <= size < below for size in sizes])
+        return rows.kept(mask)
+
+    return Leaf(Cost.HEADER, column, lambda c: least <= c.message.size < below)
+
+
+#: Fields whose values are kept as they are searched.
+_FOLDED = frozenset((b"subject", b"from", b"to", b"cc", b"bcc"))
+
+
+def field(name: bytes, needle: Needle | None) -> Leaf:
+    """The message's own fields of this name."""
+    if needle is None:
+        return NOTHING
+    name = name.lower()
+    number = facts.NUMBER.get(name)
+    if number is None:
+        return by_message(Cost.HEADER, lambda c: text.field_contains(c.message, name, needle))
+    octets = needle.text.encode("utf-8", "surrogatepass")
+
+    def column(rows: Rows) -> Bounds:
+        table = rows.table
+        if table is None:
+            return rows.kept(0)
+        flags = table.numbers("flags", rows.first, rows.end)
+        untold, _ = rows.where([flag & facts.Flag.TEXT_IN_FILE != 0 for flag in flags])
+        if not octets or name not in _FOLDED:
+            fields = table.numbers("fields", rows.first, rows.end)
+            mask, _ = rows.where([bits >> number & 1 == 1 for bits in fields])
+            return rows.kept(mask, untold=untold | mask if octets else untold)
+        texts = table.texts(name.decode(), rows.first, rows.end)
+        return rows.kept(_hits(rows, texts, octets), untold=untold)
+
+    return Leaf(Cost.HEADER, column, lambda c: _has_field(c, name, needle))
+
+
+def _hits(rows: Rows, texts: Texts, octets: bytes) -> Mask:
+    """Give the rows in whose text something is."""
+    hits = bytearray(rows.end - rows.first)
+    all_text, starts = texts
+    if b"\0" in octets:  # there is none in a field
+        return 0
+    at = all_text.find(octets)
+    while at >= 0:
+        row = bisect_right(starts, at) - 1
+        hits[row] = 1
+        at = all_text.find(octets, starts[row + 1])
+    return rows.mask(hits)
+
+
+def _has_field(candidate: Candidate, name: bytes, needle: Needle) -> bool:
+    """Look into the header lines that are kept, or into the message if they are not."""
+    values = _kept_values(candidate, name)
+    if values is None:
+        return text.field_contains(candidate.message, name, needle)
+    return any(needle.is_in(text.value(name, value)) for value in values)
+
+
+def _kept_values(candidate: Candidate, name: bytes) -> list[bytes] | None:
+    """Give the raw values of a field from the lines that are kept; None if they are not."""
+    table, row = candidate.rows.table, candidate.row
+    if table is None or not table.rows[row]:
+        return None
+    if table.numbers("flags", row, row + 1)[0] & facts.Flag.HEADER_IN_FILE:
+        return None
+    try:
+        (piece,) = table.pieces("header", row, row + 1)
+    except Damaged:
+        return None
+    named, *lines = piece.split(b"\0")  # see facts.header_piece
+    wanted = facts.NUMBER[name] + 1
+    return [
+        line[len(name) + 1 :] for found, line in zip(named, lines, strict=False) if found == wanted
+    ]
+
+
+# -- what stands in messages ---------------------------------------------------------------------
+
+
+def body(needle: Needle | None) -> Leaf:
+    if needle is None:
+        return NOTHING
+    return by_message(Cost.BODY, lambda c: text.body_contains(c.message, needle))
+
+
+def anywhere(needle: Needle | None) -> Leaf:
+    if needle is None:
+        return NOTHING
+    return by_message(Cost.BODY, lambda c: text.message_contains(c.message, needle))
