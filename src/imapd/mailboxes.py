@@ -134,6 +134,11 @@ class Mailboxes:
         if pattern.may_match_below(wanted, "shared") or pattern.matches(wanted, "shared"):
             yield from self._listed_shared()
 
+    def has_below(self, mailbox: Mailbox) -> bool:
+        """Tell whether there are mailboxes below a name that this account may know of."""
+        top = mailbox.name + pattern.SEPARATOR
+        return any(one.name.startswith(top) for one in self.listed(top + "*"))
+
     def farms(self) -> Iterator[Mailbox]:
         """Give the folders that permissions share and that are subscribed to."""
         for nick, name in link_farm.farms(self._own.path):

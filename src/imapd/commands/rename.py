@@ -26,6 +26,9 @@ def rename(session: Session, arguments: Parser) -> Handling:
         return No("Invalid mailbox name.")
     if old.tree is None:
         return No("Invalid mailbox")
+    is_there = old.exists or session.mailboxes.has_below(old)
+    if not is_there and not old.may("x"):
+        raise names.NotFound  # as of one that he may not know of
     mailbox.require(session, old, "RENAME", "x")
     parent = session.mailboxes.parent(new)
     if new.name != "INBOX" and (parent is None or not parent.may("c")):
@@ -39,7 +42,7 @@ def rename(session: Session, arguments: Parser) -> Handling:
     selected = session.mailbox
     if selected and selected.tree is old.tree and is_within(selected.folder, old.folder):
         return No("Can't RENAME the currently-open folder")
-    if not old.exists and not old.tree.below(old.folder):
+    if not is_there:
         raise names.NotFound  # Courier: OK, though nothing happens
     owner = session.mailboxes.lists(old) or old.tree
     try:
