@@ -53,7 +53,7 @@ def processor_s(roots: Sequence[int]) -> float:
 def running_s(pid: int) -> float:
     """Seconds that a process with its threads and children has run so far, to the nanosecond.
 
-    What a thread or child that has ended ran is not counted.
+    What children ran that have ended counts too, to the tick; what threads ran that ended does not.
     """
     total = 0
     for one in pids([pid]):
@@ -62,7 +62,9 @@ def running_s(pid: int) -> float:
                 total += int(task.read_text().split()[0])
             except (FileNotFoundError, ProcessLookupError):
                 continue
-    return total / 1e9
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    ended = sum(map(int, stat.rpartition(")")[2].split()[13:15]))
+    return total / 1e9 + ended / _TICKS_PER_S
 
 
 def memory(pid: int) -> tuple[int, int]:
