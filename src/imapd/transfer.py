@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 
@@ -13,42 +13,26 @@ from courier.maildir.linked_folder import landing_directory
 from courier.maildir.view import View
 from imapd import acl_letters
 
-#: Another file system, one without links, too many links, a file that is not ours.
+#: Another file system, one without links, too many links, a file that is not ours alone.
 _NO_LINK = (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EACCES)
 
 
 def prepare(
     view: View, uids: Sequence[int], target: Folder, files: ExitStack, rights: str
 ) -> dict[int, Prepared]:
-    """Copy messages into the target's ``tmp/``, by UID; those that are gone are left out.
+    """Put messages into the target's ``tmp/``, by UID; those that are gone are left out.
 
     Content, date, flags and keywords are the message's, as far as these rights on the target
-    permit (RFC 4314 4). What does not land is removed when ``files`` is closed.
+    permit (RFC 4314 4). Nothing is read or written where another link to the message file will do;
+    Courier always writes a file of its own. What does not land is removed when ``files`` is closed.
 
     Raises:
         OSError: a message can't be read, or its copy not written.
     """
-    return _prepared(view, uids, files, rights, partial(_copied, view.folder, target))
-
-
-def prepare_links(
-    view: View, uids: Sequence[int], target: Folder, files: ExitStack, rights: str
-) -> dict[int, Prepared]:
-    """As `prepare`, but without reading or writing content where the file system allows that."""
-    return _prepared(view, uids, files, rights, partial(_linked, view.folder, target))
-
-
-def _prepared(
-    view: View,
-    uids: Sequence[int],
-    files: ExitStack,
-    rights: str,
-    second: Callable[[int], TemporaryFile],
-) -> dict[int, Prepared]:
     prepared = {}
     for uid in uids:
         try:
-            file = files.enter_context(second(uid))
+            file = files.enter_context(_linked(view.folder, target, uid))
         except MessageGone:
             continue
         flags, number = view.folder.current(uid) or (0, 0)

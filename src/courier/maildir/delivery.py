@@ -60,10 +60,12 @@ class TemporaryFile:
     def linked(cls, folder: str, link: Callable[[str], None]) -> Self:
         """Take a file that exists already: ``link`` makes the path it is given a name of it.
 
-        It keeps its content and its date; its time of status change becomes now.
+        It keeps its content, date, owner and mode; its time of status change becomes now. Its
+        content is as safe on disk as it was.
 
         Raises:
-            OSError: as ``link``, or it made no name of a regular file; nothing is left in tmp/.
+            OSError: as ``link``; EINVAL: it is no regular file; EPERM: it belongs to somebody else,
+                or some who can read the folder could not read it. Nothing is left in tmp/.
         """
         made = cls.__new__(cls)
         made._folder, made._sync, made._fd, made._landed = folder, False, -1, False
@@ -72,8 +74,7 @@ class TemporaryFile:
         link(made.path)
         try:
             made._stat = os.lstat(made.path)
-            if not stat.S_ISREG(made._stat.st_mode):
-                raise OSError(errno.EINVAL, "Not a regular file", made.path)
+            _check_shareable(made.path, made._stat, os.stat(os.path.join(folder, "cur")))
         except BaseException:
             unlink_quietly(made.path)
             raise
@@ -149,6 +150,15 @@ class TemporaryFile:
         place = f"V{self._stat.st_dev:016X}I{self._stat.st_ino:016X}"
         place += f"_{self._uniq}" if self._uniq else ""
         return os.fsencode(start + place) + b"." + host_name() + b",S=%d" % self.size
+
+
+def _check_shareable(path: str, found: os.stat_result, directory: os.stat_result) -> None:
+    """Refuse a file that another folder can't have as its own. Raises as `TemporaryFile.linked`."""
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "Not a regular file", path)
+    readers = directory.st_mode & (stat.S_IRGRP | stat.S_IROTH)
+    if found.st_uid != os.geteuid() or readers & ~found.st_mode:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM), path)
 
 
 def create_temporary(folder: str, uniq: str = "", mode: int = 0o644) -> tuple[int, str]:

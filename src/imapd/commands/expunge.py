@@ -104,7 +104,7 @@ def _put_into_trash(session: Session, uids: Sequence[int]) -> dict[int, bytes]:
     for at in range(0, len(uids), _SLICE):
         with ExitStack() as files:
             batch = uids[at : at + _SLICE]
-            prepared = transfer.prepare_links(session.selected, batch, trash, files, acl.ALL)
+            prepared = transfer.prepare(session.selected, batch, trash, files, acl.ALL)
             kept = ~(Flag.DELETED | Flag.DRAFT)
             landing = [replace(m, flags=m.flags & kept) for m in prepared.values()]
             # Courier: no quota keeps anybody from deleting.

@@ -43,6 +43,50 @@ def test_more_than_one_slice(maildir: Path) -> None:
     assert contents(maildir / ".x") == contents(maildir)
 
 
+def test_copy_is_another_link(maildir: Path) -> None:
+    """No content is written again; date and size stay, the name is another one."""
+    driven = filled(maildir, 1)
+    (original,) = (maildir / "cur").iterdir()
+
+    driven.ask("a COPY 1 INBOX.x")
+
+    (copied,) = (maildir / ".x" / "cur").iterdir()
+    assert copied.samefile(original)
+    assert copied.name != original.name
+    assert os.listdir(maildir / ".x" / "tmp") == []
+
+
+@pytest.mark.parametrize("cause", ["readers", "no links", "owner"])
+def test_copy_that_can_be_no_link(
+    maildir: Path, cause: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who can read the folder has to read the copy; the file has to be the account's; links must work."""
+    driven = filled(maildir, 1)
+    (original,) = (maildir / "cur").iterdir()
+    if cause == "readers":
+        original.chmod(0o600)
+        (maildir / ".x" / "cur").chmod(0o755)
+    elif cause == "owner":
+        monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    else:
+        link = os.link
+
+        def refuse(source: str | bytes, *rest: str, **options: bool) -> None:
+            if os.fsdecode(source).endswith(original.name):
+                raise OSError(errno.EMLINK, os.strerror(errno.EMLINK))
+            link(source, *rest, **options)
+
+        monkeypatch.setattr(os, "link", refuse)
+
+    (completion,) = driven.ask("a COPY 1 INBOX.x")
+
+    (copied,) = (maildir / ".x" / "cur").iterdir()
+    assert completion.code.split(" ")[2:] == ["1", "1"]
+    assert not copied.samefile(original)
+    assert copied.read_bytes() == original.read_bytes()
+    assert copied.stat().st_mtime == original.stat().st_mtime
+
+
 def test_message_named_twice(maildir: Path) -> None:
     """It is copied once."""
     driven = filled(maildir, 3)
