@@ -24,12 +24,11 @@ from collections.abc import Mapping, Sequence
 
 from courier import log, version
 from courier.log import Peer
-from courier.maildir.folder import Options
 from courier.maildir.store import Store
 from courier.process import blocking
 from courier.settings import SettingsError
 from imapd import settings as imapd_settings
-from imapd.account import enter
+from imapd.account import enter, folder_options
 from imapd.completion import Farewell
 from imapd.session import Client, Session
 from imapd.settings import Settings
@@ -68,8 +67,7 @@ def serve(
     except Farewell as farewell:
         os.write(sink, f"* BYE {farewell.text}\r\n".encode())
         return 0 if farewell.is_orderly else 1
-    options = Options(settings.use_locks, bool(settings.keywords), settings.fsync)
-    session = Session(settings, entered, Store(options), client)
+    session = Session(settings, entered, Store(folder_options(settings)), client)
     greeting = f"{tag} OK LOGIN Ok.\r\n" if tag is not None else "* PREAUTH Ready.\r\n"
     protocol = environ.get("PROTOCOL") or "IMAP"
     log.login(client.user, client.peer, protocol, client.tls)

@@ -10,6 +10,7 @@ from courier.auth import options as account_options
 from courier.log import Peer
 from courier.maildir import tree
 from courier.maildir.acl import Identity
+from courier.maildir.folder import Options
 from courier.maildir.tree import Tree
 from imapd.completion import Farewell
 from imapd.mailboxes import Mailboxes
@@ -73,6 +74,16 @@ def enter(settings: Settings, user: str, peer: Peer, home: str, maildir: str) ->
     except OSError as error:  # no reason not to serve what can be served
         log.error("cannot remove leftovers", path, error)
     return Tree(path, trash=settings.trash_folder_name, use_locks=settings.use_locks)
+
+
+def folder_options(settings: Settings) -> Options:
+    """Say how folders are worked on."""
+    return Options(
+        use_locks=settings.use_locks,
+        keywords=bool(settings.keywords),
+        fsync=settings.fsync,
+        follow_links=settings.skip_symlink_checks,
+    )
 
 
 def mailboxes(settings: Settings, own: Tree, user: str, options: str | None) -> Mailboxes:

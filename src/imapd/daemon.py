@@ -30,7 +30,6 @@ from courier import log, paths
 from courier.auth import options as account_options
 from courier.auth.account import Account
 from courier.auth.client import SOCKET
-from courier.maildir.folder import Options
 from courier.maildir.store import Store
 from courier.net import access_source, listener, tls
 from courier.net.access_source import SourceError
@@ -284,7 +283,7 @@ def _plan(settings: Settings, one: Service, ids: Ids) -> Plan:
         return PreparedLogin(make_login, contexts, one.is_tls, one.tcpd_options.proxied)
 
     def prepare_session() -> MakeSession:
-        store = Store(Options(settings.use_locks, bool(settings.keywords), settings.fsync))
+        store = Store(account.folder_options(settings))
         return lambda request: _session(for_client(request.environment), store, request)
 
     return Plan(

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from courier.log import Peer
-from courier.maildir.folder import Options
 from courier.maildir.store import Store
 from courier.maildir.tree import Tree
 from courier.process.request import ClientGone, Receive, ShuttingDown, Wake, Work
-from imapd import settings
+from imapd import account, settings
 from imapd.session import Client, Session
 from tests.imapd.responses import Response, read
 
@@ -46,7 +45,7 @@ class Driven:
         self.settings = settings.from_environment(
             {name: value for name, value in together.items() if value is not None}
         )
-        how = Options(self.settings.use_locks, bool(self.settings.keywords), self.settings.fsync)
+        how = account.folder_options(self.settings)
         tree = Tree(str(maildir), trash=self.settings.trash_folder_name)
         client = Client(user, Peer("192.0.2.1", "40000"), options=options)
         self.session = Session(self.settings, tree, Store(how), client)

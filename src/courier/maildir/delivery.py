@@ -252,13 +252,16 @@ def sync_directory(path: str) -> None:
         os.close(fd)
 
 
-def read_regular(path: str | bytes, dir_fd: int | None = None) -> tuple[bytes, os.stat_result]:
+def read_regular(
+    path: str | bytes, dir_fd: int | None = None, *, follow: bool = False
+) -> tuple[bytes, os.stat_result]:
     """Return the content of a regular file, and what it was when opened.
 
     Raises:
-        OSError: ELOOP for a symbolic link, EINVAL for a FIFO, device or directory; all others.
+        OSError: ELOOP for a symbolic link (unless it is to be followed), EINVAL for a FIFO, device
+            or directory; all others.
     """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     fd = os.open(path, flags, dir_fd=dir_fd)
     try:
         found = os.fstat(fd)

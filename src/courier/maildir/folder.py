@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -333,17 +334,26 @@ class Folder:
 
         Raises:
             MessageGone: there is no such message any more.
-            OSError: it cannot be read, or is no regular file (links are not followed).
+            OSError: it cannot be read, or is no regular file (links are only followed if
+                `Options.follow_links` says so: who can make one in somebody's maildir could else
+                read any file of that user).
         """
-        return self._with_file(uid, delivery.read_regular)
+        return self._with_file(
+            uid, partial(delivery.read_regular, follow=self.options.follow_links)
+        )
 
     def link(self, uid: int, target: str) -> None:
-        """Make ``target`` a second name of a message file. Raises as `read`."""
+        """Make ``target`` a second name of a message file. Raises as `read`.
+
+        A symbolic link that may be followed is on another file system (EXDEV), for all we know.
+        """
+        if self.options.follow_links and stat.S_ISLNK(self._with_file(uid, os.lstat).st_mode):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), target)
         self._with_file(uid, lambda path: os.link(path, target, follow_symlinks=False))
 
     def stat(self, uid: int) -> os.stat_result:
         """Look at a message file: ``st_mtime`` is the INTERNALDATE. Raises as `read`."""
-        return self._with_file(uid, os.lstat)
+        return self._with_file(uid, os.stat if self.options.follow_links else os.lstat)
 
     def current(self, uid: int) -> tuple[int, int] | None:
         """Give a message's flags and the number of its keyword set, as last read."""

@@ -35,6 +35,7 @@ class Options:
     keywords: bool = True  # IMAP_KEYWORDS
     fsync: bool = True  # IMAP_FSYNC: what was answered OK survives a power failure
     index_dir: str | None = None  # IMAP_INDEX_DIR
+    follow_links: bool = False  # MAILDIR_SKIP_SYMLINK_CHECKS: messages may be symbolic links
 
 
 @dataclass(slots=True)
