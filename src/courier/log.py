@@ -132,6 +132,58 @@ def index_progress(path: str, done: int, total: int) -> None:
     _write(f"INFO: index of {_safe(path)}: {done} of {total} messages read")
 
 
+# --- POP3 sessions ------------------------------------------------------------------------------
+
+
+def pop3_login(user: str, peer: Peer, tls: bool) -> None:
+    # Courier: `stls=1` since 5.2.6, for connections to port 995 as well.
+    _write(f"INFO: LOGIN, {_who(user, peer)}{_stls(tls)}")
+
+
+def pop3_end(
+    kind: End | None,
+    user: str,
+    peer: Peer,
+    top: int,
+    retr: int,
+    received: int,
+    sent: int,
+    seconds: int,
+    tls: bool,
+) -> None:
+    """``top`` and ``retr`` are octets of messages as files have them; no kind: a file failed."""
+    begin = "INFO: I/O error disconnect" if kind is None else kind.value
+    _write(
+        f"{begin}, {_who(user, peer)}, top={top}, retr={retr}, rcvd={received}, sent={sent}, "
+        f"time={seconds}{_stls(tls)}"
+    )
+
+
+def pop3_end_before_login(peer: Peer) -> None:
+    _write(f"DEBUG: Disconnected, {_where(peer)}")
+
+
+def pop3_logout_before_login(peer: Peer) -> None:
+    _write(f"INFO: LOGOUT, {_where(peer)}")
+
+
+def pop3_deleted(user: str, peer: Peer, name: str) -> None:
+    """``name``: of the file, below the maildir."""
+    _write(f"INFO: DELETED, {_who(user, peer)}, filename={_safe(name)}")
+
+
+def pop3_list_not_saved(user: str) -> None:
+    _write(f"ERR: Error while saving courierpop3dsizelist, user={_safe(user)}")
+
+
+def pop3_io_error(name: str, failure: OSError) -> None:
+    _write(f"ERR: I/O error while reading message file {_safe(name)}: {failure.strerror}")
+
+
+def _stls(tls: bool) -> str:
+    return ", stls=1" if tls else ""
+
+
 # --- Anything else ------------------------------------------------------------------------------
 
 

@@ -5,31 +5,46 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.conftest import Start
 from tests.support.dialog import SERVERS, Conversation, Dialog, all_dialogs
-from tests.support.servers import OURS
+from tests.support.servers import OURS, OURS_POP3, REAL_POP3
 
-IMAPD = list(all_dialogs(Path(__file__).parent / "imapd"))
-HELD = [
-    pytest.param(
-        dialog,
-        server,
-        id=f"{dialog.name}-{server}",
-        marks=[pytest.mark.courier] if server == "courier" else [],
-    )
-    for dialog in IMAPD
-    for server in SERVERS
-    if dialog.is_for(server)
-]
+
+def held(program: str) -> list[ParameterSet]:
+    """Each dialog of a program, with each server that it is for."""
+    return [
+        pytest.param(
+            dialog,
+            server,
+            id=f"{dialog.name}-{server}",
+            marks=[pytest.mark.courier] if server == "courier" else [],
+        )
+        for dialog in all_dialogs(Path(__file__).parent / program)
+        for server in SERVERS
+        if dialog.is_for(server)
+    ]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("dialog", "server"), HELD)
+@pytest.mark.parametrize(("dialog", "server"), held("imapd"))
 def test_dialog(
     dialog: Dialog, server: str, maildir: Path, start: Start, request: pytest.FixtureRequest
 ) -> None:
     """The server says, line by line, what the dialog says."""
     implementation = OURS if server == "ours" else request.getfixturevalue("courier")
+
+    Conversation(dialog, implementation, maildir, start).hold()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dialog", "server"), held("pop3d"))
+def test_pop3_dialog(
+    dialog: Dialog, server: str, maildir: Path, start: Start, request: pytest.FixtureRequest
+) -> None:
+    if server == "courier":
+        request.getfixturevalue("courier")
+    implementation = OURS_POP3 if server == "ours" else REAL_POP3
 
     Conversation(dialog, implementation, maildir, start).hold()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -85,6 +86,12 @@ REAL = Implementation(
         "GAMIN_DEBUG_SERVER": str(COURIER / "usr/libexec/gam_server"),
         "GAM_CLIENT_ID": f"pycourier-{os.getpid()}",
     },
+)
+
+
+OURS_POP3 = dataclasses.replace(OURS, program=(sys.executable, "-m", "pop3d"))
+REAL_POP3 = dataclasses.replace(
+    REAL, program=(str(COURIER / "usr/lib/courier/courier/courierpop3d"),)
 )
 
 

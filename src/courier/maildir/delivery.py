@@ -261,12 +261,8 @@ def read_regular(
         OSError: ELOOP for a symbolic link (unless it is to be followed), EINVAL for a FIFO, device
             or directory; all others.
     """
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
-    fd = os.open(path, flags, dir_fd=dir_fd)
+    fd, found = open_regular(path, dir_fd, follow=follow)
     try:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "Not a regular file", path)
         data = os.read(fd, found.st_size + 1)
         if len(data) == found.st_size:
             return data, found
@@ -276,6 +272,25 @@ def read_regular(
             return file.readall(), found
     finally:
         os.close(fd)
+
+
+def open_regular(
+    path: str | bytes, dir_fd: int | None = None, *, follow: bool = False
+) -> tuple[int, os.stat_result]:
+    """Open a regular file to be read; return its descriptor, and what it is.
+
+    Raises: as `read_regular`.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    fd = os.open(path, flags, dir_fd=dir_fd)
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "Not a regular file", path)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd, found
 
 
 def store_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:

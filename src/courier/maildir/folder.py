@@ -342,6 +342,11 @@ class Folder:
             uid, partial(delivery.read_regular, follow=self.options.follow_links)
         )
 
+    def open(self, uid: int) -> int:
+        """Open a message file to be read; return its descriptor. Raises as `read`."""
+        opened = partial(delivery.open_regular, follow=self.options.follow_links)
+        return self._with_file(uid, opened)[0]
+
     def link(self, uid: int, target: str) -> None:
         """Make ``target`` a second name of a message file. Raises as `read`.
 

@@ -1,0 +1,48 @@
+"""Entering an account: Courier's checks of its home and maildir, and of its options."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from courier import log
+from courier.auth import options as account_options
+from courier.log import Peer
+
+
+class Refused(Exception):
+    """The account can't be served; the text is what its client is told."""
+
+
+def enter(user: str, peer: Peer, home: str, maildir: str) -> str:
+    """Check an account's home directory and maildir, as its user; give the maildir's path.
+
+    Args:
+        maildir: relative to ``home``, or absolute.
+
+    Raises:
+        Refused: the account can't be served now.
+    """
+    try:
+        is_locked = bool(os.stat(home).st_mode & stat.S_ISVTX)
+    except OSError:
+        is_locked = True
+    if is_locked:
+        log.locked(user, peer)
+        raise Refused("Your account is temporarily unavailable (+t bit set on home directory).")
+    path = os.path.abspath(os.path.join(home, maildir))
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    except OSError as error:
+        log.maildir_unreachable(user, maildir, error)
+        # Courier: "chdir PATH failed", which tells a stranger where the mail is.
+        raise Refused("Your mailbox can't be opened.") from error
+    return path
+
+
+def check_options(options: str | None, *, tls: bool) -> None:
+    """Raise Refused if an account's options keep it from using POP3."""
+    if account_options.is_on(options, "disablepop3"):
+        raise Refused("POP3 access disabled for this account.")
+    if account_options.is_on(options, "disableinsecurepop3") and not tls:
+        raise Refused("POP3 access disabled via insecure connection.")
