@@ -132,7 +132,7 @@ class Session:
 
     def leave(self) -> Steps:
         """Unselect the mailbox, with its index left as the next session wants to find it."""
-        if self.view is not None:
+        if self.view is not None and not self.view.folder.is_settled:
             yield Work(self.view.folder.settle)
         self.unselect()
 
@@ -481,7 +481,8 @@ class Session:
         Raises: as `recheck_rights`.
         """
         self.recheck_rights()
-        yield Work(self.selected.refresh)
+        if not self.selected.refresh_at_once():
+            yield Work(self.selected.refresh)
         self._looked = time.monotonic()
 
     def look_again(self) -> None:

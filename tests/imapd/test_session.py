@@ -416,6 +416,7 @@ def test_completion_stands_whatever_comes_of_looking_for_updates(
             return
         raise OSError(errno.EIO, os.strerror(errno.EIO), str(maildir))
 
+    monkeypatch.setattr(driven.session.selected, "refresh_at_once", lambda: False)
     monkeypatch.setattr(driven.session.selected, "refresh", fail)
 
     assert driven.ask(f"a {command}")[-1].name == "OK"

@@ -32,6 +32,7 @@ LOG = "pycourier-log"
 _LEAST_ROWS = 512
 _PART = 16
 _LONGEST_LOG = 32 << 20
+_SMALL = 1 << 18  # octets: some thousand messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,13 @@ class Index:
             if owner != os.geteuid() or not filesystem.is_local(self._folder):
                 return False
             return self._directory is None or filesystem.is_local(self._directory)
+        except OSError:
+            return False
+
+    def is_small(self) -> bool:
+        """Tell whether there is an index, and it is read in a millisecond or two."""
+        try:
+            return os.stat(os.path.join(self.path, INDEX)).st_size <= _SMALL
         except OSError:
             return False
 

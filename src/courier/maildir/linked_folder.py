@@ -23,6 +23,9 @@ class LinkedFolder(Folder):
         super().__init__(path, options)
         self.source = source
 
+    def synchronise_at_once(self, *, take_new: bool) -> bool:
+        return False
+
     def synchronise(self, *, take_new: bool) -> Sequence[int]:
         self.update_links()
         return super().synchronise(take_new=take_new)

@@ -87,6 +87,13 @@ class State:
         if loaded is not None:
             self._take(loaded)
 
+    def is_at_hand(self) -> bool:
+        """Tell whether an index on a local file system is loaded, or quickly will be."""
+        if self._index is not None:
+            return self.is_ours
+        index = Index(self.path, self.options.index_dir)
+        return index.is_small() and index.may_write()
+
     def watch(self) -> None:
         """Begin to account for changes, where that can be trusted."""
         if self.is_ours:

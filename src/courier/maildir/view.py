@@ -52,6 +52,10 @@ class View:
         if fresh:
             self.recent |= NumberSet.of(fresh)
 
+    def refresh_at_once(self) -> bool:
+        """Do what `refresh` does if that needs no thread; tell whether it is done."""
+        return self.folder.synchronise_at_once(take_new=not self.read_only)
+
     def is_recent(self, uid: int) -> bool:
         return uid in self.recent or (self.read_only and uid in self.folder.unclaimed)
 

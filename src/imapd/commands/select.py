@@ -38,7 +38,8 @@ def _open(session: Session, arguments: Parser, *, read_only: bool) -> Handling:
     read_only = read_only or not found.may("ieswt")
     try:
         view = View(mailbox.opened(session, found), read_only=read_only)
-        yield Work(view.refresh)
+        if not view.refresh_at_once():
+            yield Work(view.refresh)
         if view.folder.is_void:  # renumbered since it was last open: this client was told nothing
             view = View(mailbox.opened(session, found), read_only=read_only)
             yield Work(view.refresh)
