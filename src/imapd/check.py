@@ -11,8 +11,10 @@ import os
 import pwd
 import stat
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
+from courier.maildir import shared_index
 from courier.net import access_source, certificate
 from courier.net.access_source import SourceError
 from courier.net.certificate import TlsError
@@ -25,6 +27,8 @@ from imapd.settings import Settings, SettingsError
 Finding = tuple[str, str]  # a setting's name, and what is the matter with it
 Warn = Callable[[str], None]
 
+#: Lines about one file; more of them tell nothing more.
+_MOST = 10
 # courierlogger(1): those of them that the system has.
 _FACILITIES = frozenset(
     [
@@ -107,6 +111,10 @@ def _doubtful(settings: Settings, one: Service) -> Iterator[Finding]:
     is_path = settings.sendmail.startswith("/")
     if settings.outbox and is_path and not os.access(settings.sendmail, os.X_OK):
         yield "SENDMAIL", f"{settings.sendmail} can't be run"
+    index = settings.shared_index_file
+    if index and os.path.lexists(index):  # nobody need have one
+        for line in islice(shared_index.problems(index), _MOST):
+            yield "IMAP_SHAREDINDEXFILE", line
     if one.access and not one.access.exists() and _says_something(settings.access_file):
         yield "IMAPACCESSFILE", f"without {one.access} all may connect; makeimapaccess makes it"
     elif one.access and settings.access_file and _is_newer(settings.access_file, one.access):

@@ -305,6 +305,19 @@ def test_programs_and_directories(etc: Path) -> None:
 # --- The command ----------------------------------------------------------------------------------
 
 
+def test_index_of_shared_accounts(etc: Path) -> None:
+    """Warnings only, and few: the lines that are wrong are passed over. There need be none."""
+    add(etc / "imapd", f"IMAP_SHAREDINDEXFILE={etc}/index")
+    assert found(etc) == ([], [])
+    (etc / "index").write_text("a\t1\t1\t/a\n" + "wrong\n" * 20)
+
+    wrong, warnings = found(etc)
+
+    assert wrong == []
+    assert len(warnings) == 10
+    assert warnings[0] == f"{etc}/imapd:2: IMAP_SHAREDINDEXFILE: {etc}/index(2): syntax error."
+
+
 def test_report(etc: Path) -> None:
     """Exit code 0 or 1; warnings say that they are some."""
     lines: list[str] = []

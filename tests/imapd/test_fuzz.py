@@ -134,6 +134,23 @@ class Words:
         text = self.pick([b"", b"x", PLAIN.replace(b"\n", b"\r\n"), NESTED, b"x" * 20_000])
         return b"{%d%b}\r\n%b" % (len(text), self.pick([b"+", b"+", b"+"]), text)
 
+    def acl(self) -> bytes:
+        who = self.astring(
+            self.pick([b"anyone", b"alice", b"-bob", b"group=x", b"a b", b"\xe9", b""])
+        )
+        rights = self.pick([b"lr", b"+s", b"-l", b"acdilrsw", b'""', b"k", b"z", b"p"])
+        return self.pick(
+            [
+                lambda: b"SETACL " + self.mailbox() + b" " + who + b" " + rights,
+                lambda: b"DELETEACL " + self.mailbox() + b" " + who,
+                lambda: b"LISTRIGHTS " + self.mailbox() + b" " + who,
+                lambda: self.pick([b"GETACL ", b"MYRIGHTS "]) + self.mailbox(),
+                lambda: b"ACL STORE (INBOX.* " + self.mailbox() + b") " + who + b" " + rights,
+                lambda: b"ACL DELETE " + self.mailbox() + b" " + who,
+                lambda: b'LIST (ACL MYRIGHTS POSTADDRESS) "" ' + self.pick([b"*", b"#shared.*"]),
+            ]
+        )()
+
     def command(self) -> bytes:
         by_uid = self.pick([b"", b"UID "])
         return self.pick(
@@ -147,6 +164,7 @@ class Words:
                     + self.mailbox()
                 ),
                 lambda: b"RENAME " + self.mailbox() + b" " + self.mailbox(),
+                self.acl,
                 lambda: (
                     self.pick([b"LIST ", b"LSUB "])
                     + self.pick([b'""', b"INBOX", b"#shared.", b'"x"'])

@@ -11,6 +11,7 @@ lists. What is not understood is passed over, and logged when the file is read.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -94,20 +95,41 @@ def _read(file: str, stamp: _Stamp, munge: bool) -> Mapping[str, Record]:
     except OSError as error:
         log.error("cannot read index of shared folders", file, error)
         return {}
-    return {shown(record.name, munge=munge): record for record in _records(file, text)}
-
-
-def _records(file: str, text: bytes) -> Iterator[Record]:
-    directory = os.path.dirname(file)
-    for number, line in enumerate(text.split(b"\n"), 1):
-        content = line.partition(b"#")[0].decode("utf-8", "surrogateescape")
-        if not content.strip():
-            continue
-        record = _record(content.split("\t"), directory)
+    found = {}
+    for number, record in _records(file, text):
         if record is None:
             log.warn(f"{file}({number}): syntax error.")
         else:
-            yield record
+            found[shown(record.name, munge=munge)] = record
+    return found
+
+
+def problems(file: str, *, depth: int = DEEPEST) -> Iterator[str]:
+    """Say what is wrong with an index, and with the files that it names."""
+    try:
+        text, found = delivery.read_regular(os.path.realpath(file))
+    except OSError as error:
+        yield f"{file}: {error.strerror}"
+        return
+    if not found.st_mode & stat.S_IROTH:
+        yield f"{file}: sessions run as their accounts' users, who may not read it"
+    for number, record in _records(file, text):
+        if record is None:
+            yield f"{file}({number}): syntax error."
+        elif isinstance(record, Group):
+            if not depth:
+                yield f"{file}({number}): too many levels"
+                return
+            yield from problems(record.file, depth=depth - 1)
+
+
+def _records(file: str, text: bytes) -> Iterator[tuple[int, Record | None]]:
+    """Give each line that says something, with its number; None for what is not understood."""
+    directory = os.path.dirname(file)
+    for number, line in enumerate(text.split(b"\n"), 1):
+        content = line.partition(b"#")[0].decode("utf-8", "surrogateescape")
+        if content.strip():
+            yield number, _record(content.split("\t"), directory)
 
 
 def _record(fields: list[str], directory: str) -> Record | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from courier.maildir.shared_index import Account, Group, SharedIndex
+from courier.maildir.shared_index import Account, Group, SharedIndex, problems
 
 
 def index(tmp_path: Path, text: str, *, munge: bool = False) -> SharedIndex:
@@ -107,3 +107,21 @@ def test_no_index(tmp_path: Path) -> None:
     assert SharedIndex(str(tmp_path / "none")).find(["a"]) is None
     os.mkfifo(tmp_path / "fifo")
     assert SharedIndex(str(tmp_path / "fifo")).find(["a"]) is None
+
+
+def test_problems(tmp_path: Path) -> None:
+    """All that is passed over, in all files; a circle ends."""
+    found = index(tmp_path, "a\t1\t1\t/a\nwrong\ng\t*\tother\n# fine\n\n")
+    (tmp_path / "other").write_text("x\t0\t1\t/x\nmissing\t*\tnone\n")
+    (tmp_path / "other").chmod(0o640)
+    top = str(tmp_path / "index")
+    assert list(found.records()) == ["a", "g"]
+
+    assert list(problems(top)) == [
+        f"{top}(2): syntax error.",
+        f"{tmp_path}/other: sessions run as their accounts' users, who may not read it",
+        f"{tmp_path}/other(1): syntax error.",
+        f"{tmp_path}/none: No such file or directory",
+    ]
+    (tmp_path / "other").write_text("again\t*\tindex\n")
+    assert f"{tmp_path}/index(3): too many levels" in list(problems(top))
