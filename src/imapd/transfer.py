@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -10,17 +10,15 @@ from functools import partial
 from courier.maildir.delivery import TemporaryFile
 from courier.maildir.folder import Folder, MessageGone, Prepared
 from courier.maildir.linked_folder import landing_directory
+from courier.maildir.second_link import SecondLink, may_share
 from courier.maildir.view import View
 from imapd import acl_letters
-
-#: Another file system, one without links, too many links, a file that is not ours alone.
-_NO_LINK = (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EACCES)
 
 
 def prepare(
     view: View, uids: Sequence[int], target: Folder, files: ExitStack, rights: str
 ) -> dict[int, Prepared]:
-    """Put messages into the target's ``tmp/``, by UID; those that are gone are left out.
+    """Make messages ready to land in the target, by UID; those that are gone are left out.
 
     Content, date, flags and keywords are the message's, as far as these rights on the target
     permit (RFC 4314 4). Nothing is read or written where another link to the message file will do;
@@ -30,11 +28,13 @@ def prepare(
         OSError: a message can't be read, or its copy not written.
     """
     prepared = {}
+    directory = os.stat(os.path.join(landing_directory(target), "cur"))
     for uid in uids:
         try:
-            file = files.enter_context(_linked(view.folder, target, uid))
+            file = _second(view.folder, target, uid, directory)
         except MessageGone:
             continue
+        files.enter_context(file)
         flags, number = view.folder.current(uid) or (0, 0)
         keywords = view.folder.keyword_sets[number]
         prepared[uid] = Prepared(file, *acl_letters.settable(rights, flags, keywords))
@@ -53,10 +53,11 @@ def _copied(folder: Folder, target: Folder, uid: int) -> TemporaryFile:
     return file
 
 
-def _linked(folder: Folder, target: Folder, uid: int) -> TemporaryFile:
-    try:
-        return TemporaryFile.linked(landing_directory(target), partial(folder.link, uid))
-    except OSError as error:
-        if error.errno not in _NO_LINK:
-            raise
-    return _copied(folder, target, uid)
+def _second(
+    folder: Folder, target: Folder, uid: int, directory: os.stat_result
+) -> TemporaryFile | SecondLink:
+    found = folder.stat(uid)
+    copied = partial(_copied, folder, target, uid)
+    if not may_share(found, directory):
+        return copied()
+    return SecondLink(landing_directory(target), found, partial(folder.link, uid), copied)

@@ -18,7 +18,7 @@ import re
 import socket
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Literal, Self
 
@@ -55,31 +55,6 @@ class TemporaryFile:
         self._landed = False
         self.size = 0
         """Octets written so far."""
-
-    @classmethod
-    def linked(cls, folder: str, link: Callable[[str], None]) -> Self:
-        """Take a file that exists already: ``link`` makes the path it is given a name of it.
-
-        It keeps its content, date, owner and mode; its time of status change becomes now. Its
-        content is as safe on disk as it was.
-
-        Raises:
-            OSError: as ``link``; EINVAL: it is no regular file; EPERM: it belongs to somebody else,
-                or some who can read the folder could not read it. Nothing is left in tmp/.
-        """
-        made = cls.__new__(cls)
-        made._folder, made._sync, made._fd, made._landed = folder, False, -1, False
-        made._uniq = str(next(_messages))
-        made.path = os.path.join(folder, "tmp", unique_name(made._uniq))
-        link(made.path)
-        try:
-            made._stat = os.lstat(made.path)
-            _check_shareable(made.path, made._stat, os.stat(os.path.join(folder, "cur")))
-        except BaseException:
-            unlink_quietly(made.path)
-            raise
-        made.size = made._stat.st_size
-        return made
 
     def write(self, data: bytes) -> None:
         """Append ``data``."""
@@ -147,18 +122,18 @@ class TemporaryFile:
     def _final_name(self) -> bytes:
         seconds, process = os.path.basename(self.path).split(".", 2)[:2]
         start = f"{seconds}.{process.partition('_')[0]}"
-        place = f"V{self._stat.st_dev:016X}I{self._stat.st_ino:016X}"
-        place += f"_{self._uniq}" if self._uniq else ""
-        return os.fsencode(start + place) + b"." + host_name() + b",S=%d" % self.size
+        return _landed_name(start, self._uniq, self._stat, self.size)
 
 
-def _check_shareable(path: str, found: os.stat_result, directory: os.stat_result) -> None:
-    """Refuse a file that another folder can't have as its own. Raises as `TemporaryFile.linked`."""
-    if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, "Not a regular file", path)
-    readers = directory.st_mode & (stat.S_IRGRP | stat.S_IROTH)
-    if found.st_uid != os.geteuid() or readers & ~found.st_mode:
-        raise OSError(errno.EPERM, os.strerror(errno.EPERM), path)
+def new_name(found: os.stat_result) -> bytes:
+    """Return a new name, without flags, for a message whose file exists already."""
+    return _landed_name(_now(), str(next(_messages)), found, found.st_size)
+
+
+def _landed_name(start: str, uniq: str, found: os.stat_result, size: int) -> bytes:
+    place = f"V{found.st_dev:016X}I{found.st_ino:016X}"
+    place += f"_{uniq}" if uniq else ""
+    return os.fsencode(start + place) + b"." + host_name() + b",S=%d" % size
 
 
 def create_temporary(folder: str, uniq: str = "", mode: int = 0o644) -> tuple[int, str]:
@@ -177,13 +152,17 @@ def create_temporary(folder: str, uniq: str = "", mode: int = 0o644) -> tuple[in
 
 def unique_name(uniq: str = "") -> str:
     """Return a new name for a file in tmp/: time, process, ``uniq``, host."""
-    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-    name = f"{seconds}.M{nanoseconds // 1000}P{os.getpid()}"
+    name = _now()
     return (
         f"{name}_{uniq}.{os.fsdecode(host_name())}"
         if uniq
         else f"{name}.{os.fsdecode(host_name())}"
     )
+
+
+def _now() -> str:
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    return f"{seconds}.M{nanoseconds // 1000}P{os.getpid()}"
 
 
 def host_name() -> bytes:

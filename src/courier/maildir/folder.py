@@ -29,6 +29,7 @@ from courier.maildir.locate import Locator, MessageGone
 from courier.maildir.lock import FolderLock
 from courier.maildir.numbering import UidsUsedUp
 from courier.maildir.scan import FolderGone
+from courier.maildir.second_link import SecondLink
 from courier.maildir.state import Options, State
 from courier.maildir.sweep import Sweep
 from courier.maildir.uiddb import UidDb
@@ -56,9 +57,9 @@ _TICK_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A message waiting in ``tmp/``, with what it shall bear once it has landed."""
+    """A message waiting in ``tmp/`` or in another folder, with what it shall bear once it has landed."""
 
-    file: delivery.TemporaryFile
+    file: delivery.TemporaryFile | SecondLink
     flags: int = 0
     keywords: tuple[str, ...] = ()
 
