@@ -13,6 +13,8 @@ _NOT_YET = frozenset(("SMAP1",))
 _OURS = ("LITERAL+", "UNSELECT", "MOVE", "ESEARCH", "SEARCHRES", "WITHIN", "I18NLEVEL=1")
 #: Ours, too, where the administrator's list has SORT.
 _OF_SORT = ("ESORT", "SORT=DISPLAY")
+#: And where it has QUOTA (RFC 9208 3).
+_OF_QUOTA = ("QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE")
 
 
 def listed(settings: Settings, *, tls: bool) -> str:
@@ -52,5 +54,7 @@ def _words(settings: Settings, tls: bool, of_login: Sequence[str]) -> Iterator[s
         yield from _OURS
         if "SORT" in map(str.upper, administrators):
             yield from _OF_SORT
+        if "QUOTA" in map(str.upper, administrators):
+            yield from _OF_QUOTA
     if acl_letters.is_extended(settings):
         yield "RIGHTS=ektx"

@@ -39,6 +39,7 @@ class Driven:
         started: bool = True,
         user: str = "user",
         options: str | None = None,
+        quota: str = "",
     ) -> None:
         """``environ`` is added to `SETTINGS` (None: not set); ``started``: greeted already."""
         together = {**SETTINGS, **(environ or {})}
@@ -47,7 +48,7 @@ class Driven:
         )
         how = account.folder_options(self.settings)
         tree = Tree(str(maildir), trash=self.settings.trash_folder_name)
-        client = Client(user, Peer("192.0.2.1", "40000"), options=options)
+        client = Client(user, Peer("192.0.2.1", "40000"), options=options, quota=quota)
         self.session = Session(self.settings, tree, Store(how), client)
         self.output = b""
         self.written: list[bytes] = []  # the pieces, in the order in which they were yielded

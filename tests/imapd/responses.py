@@ -337,7 +337,7 @@ class _Reader:
 
     def _status_att(self) -> tuple[str, int]:
         name = self.match(_ATOM, "status-att").decode()
-        if name not in ("MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN"):
+        if name not in _STATUS:
             raise self.fail("status-att")
         self.sp()
         return name, self.number()
@@ -552,6 +552,9 @@ class _Reader:
             raise self.fail("pairs of name and value")
 
 
+_STATUS = frozenset(
+    ["MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "DELETED", "DELETED-STORAGE"]
+)
 _PLAIN_CODES = frozenset(
     (
         b"ALERT",

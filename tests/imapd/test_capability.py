@@ -22,6 +22,13 @@ def test_listed() -> None:
     assert {"LITERAL+", "UNSELECT", "MOVE", "ESEARCH", "ESORT"} <= set(words[10:])
 
 
+def test_quota_taken_away() -> None:
+    """The same for QUOTA."""
+    assert "QUOTA=RES-STORAGE" in listed(IMAP_CAPABILITY=SHIPPED)
+    assert not [word for word in listed(IMAP_CAPABILITY="IMAP4rev1") if "QUOTA" in word]
+    assert "QUOTA=RES-STORAGE" not in listed(IMAP_CAPABILITY=SHIPPED, IMAP_EXTENSIONS="0")
+
+
 def test_sort_taken_away() -> None:
     """Who hides SORT hides what belongs to it."""
     words = listed(IMAP_CAPABILITY="IMAP4rev1 IDLE")

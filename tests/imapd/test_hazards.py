@@ -182,7 +182,7 @@ def test_create_of_what_exists_keeps_its_rights(driven: Driven, maildir: Path) -
 
 @pytest.mark.parametrize("command", ["APPEND #shared.bob.pub {19+}", "COPY 1 #shared.bob.pub"])
 def test_who_pays_for_what_is_put_into_a_shared_folder(
-    maildir: Path, tmp_path: Path, drive: Drive, command: str
+    maildir: Path, tmp_path: Path, command: str
 ) -> None:
     """H15: whose folder it is, under limits of his own. Courier charges the copier, or changes them."""
     theirs = make_maildir(tmp_path / "bob" / "Maildir")
@@ -193,7 +193,7 @@ def test_who_pays_for_what_is_put_into_a_shared_folder(
     deliver(maildir, MESSAGE, number=1, flags="")
     for path in (maildir, theirs):
         (path / "maildirsize").write_bytes(b"1000S\n         100            1\n")
-    driven = drive(IMAP_SHAREDINDEXFILE=str(tmp_path / "index"), MAILDIRQUOTA="5000S")
+    driven = Driven(maildir, {"IMAP_SHAREDINDEXFILE": str(tmp_path / "index")}, quota="5000S")
     driven.ask("a SELECT INBOX")
 
     body = b"Subject: x\r\n\r\nBody.\r\n" if command.startswith("APPEND") else b""

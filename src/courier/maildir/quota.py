@@ -141,7 +141,7 @@ class Quota:
         Raises:
             OSError: the file can't be read.
         """
-        state = self._read()
+        state = self._adjusted()
         if state is None or not state.limits:
             return None
         if not state.is_sound:

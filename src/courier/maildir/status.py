@@ -5,9 +5,10 @@ Nothing is moved or written, except that a folder that never had a UIDVALIDITY g
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
-from courier.maildir import filename, scan, uiddb
+from courier.maildir import filename, quota, scan, uiddb
 from courier.maildir.filename import Flag
 from courier.maildir.folder import Folder
 
@@ -19,12 +20,17 @@ class Status:
     uidnext: int
     uidvalidity: int
     unseen: int
+    deleted: int
+    deleted_storage: int = 0  # octets
 
 
-def read(folder: Folder) -> Status:
+def read(folder: Folder, *, sizes: bool = False) -> Status:
     """Count what is in the directories now.
 
     Messages without a UID count towards ``uidnext``, as if they had been given theirs.
+
+    Args:
+        sizes: look up how much room messages marked as deleted take.
 
     Raises:
         FolderGone, OSError: as `Folder.synchronise`.
@@ -37,12 +43,17 @@ def read(folder: Folder) -> Status:
     cur = scan.present(folder.path, known - new.keys())
     unknown = (new.keys() | cur.keys()) - known
     flags = [filename.flags(name) for name in (new | cur).values()]
+    deleted = [name for name in cur.values() if filename.flags(name) & Flag.DELETED]
+    top = os.path.join(os.fsencode(folder.path), b"cur")
+    octets = (quota.octets_of(os.path.join(top, name)) or 0 for name in deleted if sizes)
     return Status(
         messages=len(flags),
         recent=len((new.keys() - cur.keys()) | unknown),
         uidnext=database.uidnext + len(unknown),
         uidvalidity=database.uidvalidity,
         unseen=sum(1 for value in flags if not value & Flag.SEEN),
+        deleted=len(deleted),
+        deleted_storage=sum(octets),
     )
 
 

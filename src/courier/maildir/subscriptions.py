@@ -2,12 +2,12 @@
 
 Full mailbox names in UTF-8, one a line, in the order of subscription, in the account's main
 maildir. Names of mailboxes that don't exist may be in it. Old-style shared folders (``shared.…``)
-never are.
+never are. Names that a Courier before 5.0 has written (`old_names`) are those that it meant.
 """
 
 import os
 
-from courier.maildir import delivery
+from courier.maildir import delivery, old_names
 from courier.maildir.lock import FolderLock
 
 NAME = "courierimapsubscribed"
@@ -23,7 +23,7 @@ def read(maildir: str) -> list[str]:
     Raises:
         OSError: there is a file, but it can't be read.
     """
-    return [line.decode("utf-8", "surrogateescape") for line in _read_lines(maildir)]
+    return [line.decode("utf-8", "surrogateescape") for line, _ in _meant(maildir)]
 
 
 def add(maildir: str, name: str, *, use_locks: bool = True, sync: bool = False) -> bool:
@@ -38,10 +38,10 @@ def add(maildir: str, name: str, *, use_locks: bool = True, sync: bool = False) 
     """
     wanted = _line(name)
     with FolderLock(maildir, enabled=use_locks):
-        lines = _read_lines(maildir)
-        if any(_is_same(line, wanted) for line in lines):
+        lines = _meant(maildir)
+        if any(_is_same(line, wanted) for line, _ in lines):
             return False
-        _write_lines(maildir, [*lines, wanted], sync)
+        _write_lines(maildir, [*(written for _, written in lines), wanted], sync)
     return True
 
 
@@ -49,12 +49,27 @@ def remove(maildir: str, name: str, *, use_locks: bool = True, sync: bool = Fals
     """Unsubscribe from ``name``; False if it was not subscribed. Otherwise as add."""
     wanted = _line(name)
     with FolderLock(maildir, enabled=use_locks):
-        lines = _read_lines(maildir)
-        kept = [line for line in lines if not _is_same(line, wanted)]
+        lines = _meant(maildir)
+        kept = [written for line, written in lines if not _is_same(line, wanted)]
         if len(kept) == len(lines):
             return False
         _write_lines(maildir, kept, sync)
     return True
+
+
+def _meant(maildir: str) -> list[tuple[bytes, bytes]]:
+    """Give each line as it is meant, and as it is written."""
+    lines = _read_lines(maildir)
+    if not any(b"&" in line for line in lines) or old_names.is_converted(maildir):
+        return [(line, line) for line in lines]
+    return [(_decoded(line), line) for line in lines]
+
+
+def _decoded(line: bytes) -> bytes:
+    try:
+        return old_names.decode(line.decode("ascii")).encode()
+    except (UnicodeError, old_names.NotOld):
+        return line
 
 
 def _read_lines(maildir: str) -> list[bytes]:

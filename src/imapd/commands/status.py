@@ -1,4 +1,5 @@
-"""STATUS: numbers of a mailbox that need not be open. RFC 9051 6.3.11, RFC 3501 6.3.10."""
+"""STATUS: numbers of a mailbox that need not be open. RFC 9051 6.3.11, RFC 3501 6.3.10,
+RFC 9208 4.1.4 (DELETED, DELETED-STORAGE)."""
 
 from __future__ import annotations
 
@@ -9,7 +10,6 @@ from courier import log
 from courier.maildir import status as folder_status
 from courier.maildir.filename import Flag
 from courier.maildir.status import Status
-from courier.maildir.view import View
 from courier.process.request import Work
 from imapd import mailbox
 from imapd.completion import No, Ok
@@ -19,8 +19,10 @@ from imapd.wire.parser import Parser
 if TYPE_CHECKING:
     from imapd.session import Session
 
+_STORAGE = "DELETED-STORAGE"
 #: In the order in which they are told, whatever the order asked for.
-_ITEMS = ("MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN")
+_ITEMS = ("MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "DELETED", _STORAGE)
+_KEPT = bytes(flags for flags in range(32) if not flags & Flag.DELETED)
 _SEEN = bytes(flags for flags in range(32) if flags & Flag.SEEN)
 
 
@@ -38,25 +40,36 @@ def status(session: Session, arguments: Parser) -> Handling:
     found = mailbox.existing(session, name, "STATUS", "r")
     if session.is_selected(found):
         yield from session.refresh()
-        numbers = _of_view(session.selected)
+        numbers = _of_view(session, sizes=_STORAGE in wanted)
     else:
         try:
             opened = mailbox.opened(session, found)
-            numbers = yield Work(partial(folder_status.read, opened))
+            numbers = yield Work(partial(folder_status.read, opened, sizes=_STORAGE in wanted))
         except OSError as error:
             log.error("cannot read folder", found.directory, error)
             return No("STATUS failed", "ALERT")
-    told = " ".join(f"{item} {getattr(numbers, item.lower())}" for item in _ITEMS if item in wanted)
+    told = " ".join(f"{item} {_value(numbers, item)}" for item in _ITEMS if item in wanted)
     yield f"* STATUS {mailbox.quoted(session, name)} ({told})\r\n".encode()
     return Ok("STATUS Completed.")
 
 
-def _of_view(view: View) -> Status:
+def _value(numbers: Status, item: str) -> int:
+    value: int = getattr(numbers, item.lower().replace("-", "_"))
+    return value
+
+
+def _of_view(session: Session, *, sizes: bool) -> Status:
     """Count what this session's client has been told, so that it agrees with SELECT's numbers."""
+    view = session.selected
+    marked = enumerate(view.flags) if sizes else ()
+    deleted = [view.uids[row] for row, flags in marked if flags & Flag.DELETED]
+    room = session.charged(view.folder).weigh(deleted)
     return Status(
         messages=len(view.uids),
         recent=view.recents(),
         uidnext=view.folder.uidnext,
         uidvalidity=view.folder.uidvalidity,
         unseen=len(view.flags.translate(None, _SEEN)),
+        deleted=len(view.flags.translate(None, _KEPT)),
+        deleted_storage=room.octets,
     )

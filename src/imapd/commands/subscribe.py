@@ -33,7 +33,7 @@ def subscribe(session: Session, arguments: Parser) -> Handling:
         return (yield from _link(found))
     if not names.is_creatable(name):
         raise names.InvalidName
-    yield Work(partial(subscriptions.add, session.tree.path, name))
+    yield Work(partial(subscriptions.add, session.tree.path, name, **_how(session)))
     return Ok("Folder subscribed.")
 
 
@@ -43,8 +43,12 @@ def unsubscribe(session: Session, arguments: Parser) -> Handling:
         return Ok("Folder directory unsubscribe punted.")
     if found.space is Space.SHARED:
         return (yield from _unlink(session, found))
-    yield Work(partial(subscriptions.remove, session.tree.path, name))
+    yield Work(partial(subscriptions.remove, session.tree.path, name, **_how(session)))
     return Ok("Folder unsubscribed.")
+
+
+def _how(session: Session) -> dict[str, bool]:
+    return {"use_locks": session.settings.use_locks, "sync": session.settings.fsync}
 
 
 def _argument(session: Session, arguments: Parser) -> tuple[str, Mailbox]:

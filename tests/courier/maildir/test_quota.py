@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from courier.maildir import quota
 from courier.maildir.filename import Flag
 from courier.maildir.quota import Limits, OverQuota, Quota, Usage
+from tests.courier.maildir.test_delivery import calls_of, fresh_maildirs, killed
 from tests.imapd.failing import failing_call
 from tests.support.maildirs import make_folder, make_maildir
 
@@ -282,3 +284,47 @@ def test_percentage() -> None:
     assert Limits(0, 10).percentage(Usage(10**9, 1)) == 10
     assert Limits().percentage(Usage(1, 1)) == 0
     assert Limits(3).percentage(Usage(-5, 0)) == 0
+
+
+@pytest.mark.slow
+def test_killed_before_each_call(tmp_path: Path) -> None:
+    """The file is the old one or the new one, with its line or without; the next to come goes on."""
+    folders = fresh_maildirs(tmp_path)
+    old, new = lines((5000, 1), (0, 0)), lines((40, 1))
+
+    def ready() -> Path:
+        path = next(folders)
+        put(path, "1.a,S=40:2,")
+        write(path, old)
+        return path
+
+    calls = calls_of(partial(Quota(str(ready())).add, Usage(1, 1)))
+    assert "rename" in calls
+    for at in range(len(calls)):
+        path = ready()
+        killed(partial(Quota(str(path)).add, Usage(1, 1)), at)
+
+        left = (path / "maildirsize").read_bytes()
+        assert left in (old, new, new + lines((1, 1))[10:]), at
+        Quota(str(path)).add(Usage(2, 1))
+        assert (path / "maildirsize").read_bytes().endswith(lines((2, 1))[10:])
+
+
+def test_many_at_once(maildir: Path) -> None:
+    """Each process appends whole lines: none is lost."""
+    put(maildir, "1.a,S=40:2,")
+    account = Quota(str(maildir))
+    account.set_limits(Limits(10**9, 10**6))
+    children = []
+    for _ in range(4):
+        pid = os.fork()
+        if pid == 0:
+            for _ in range(45):
+                account.note(Usage(3, 1))
+            os._exit(0)
+        children.append(pid)
+
+    assert all(os.waitpid(pid, 0)[1] == 0 for pid in children)
+
+    found = account.read()
+    assert found is not None and found[1] == Usage(40 + 4 * 45 * 3, 1 + 4 * 45)

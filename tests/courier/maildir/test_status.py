@@ -31,7 +31,9 @@ def test_status_counts_and_writes_nothing(maildir: Path) -> None:
 
     found = status.read(Folder(str(maildir)))
 
-    assert found == Status(messages=4, recent=2, uidnext=5, uidvalidity=uidvalidity, unseen=2)
+    assert found == Status(
+        messages=4, recent=2, uidnext=5, uidvalidity=uidvalidity, unseen=2, deleted=0
+    )
     assert contents(maildir) == before
 
 
@@ -57,7 +59,7 @@ def test_status_of_a_folder_never_opened(maildir: Path) -> None:
     found = status.read(Folder(str(maildir)))
 
     assert uid_database(maildir).uids == {}
-    assert found == Status(2, 2, 3, uid_database(maildir).uidvalidity, 1)
+    assert found == Status(2, 2, 3, uid_database(maildir).uidvalidity, 1, 0)
     assert len(os.listdir(maildir / "new")) == 1
 
 

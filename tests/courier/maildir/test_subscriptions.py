@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from courier.maildir import subscriptions
+from courier.maildir import old_names, subscriptions
 from tests.conftest import Start
 from tests.support.servers import Implementation
 
@@ -94,3 +94,18 @@ def test_list_shared_with_courier(maildir: Path, courier: Implementation, start:
     }
     server.client.command("UNSUBSCRIBE INBOX.R&AOk-sum&AOk-")
     assert subscriptions.read(str(maildir)) == ["INBOX.b", "INBOX.c"]
+
+
+def test_names_from_before_courier_5(maildir: Path) -> None:
+    """They are what was meant, once, and stay as they are written; unless the maildir has none."""
+    path = maildir / "courierimapsubscribed"
+    path.write_text("INBOX.R&AOk-\nINBOX.a&b\nINBOX.x&-y\n")
+    top = str(maildir)
+
+    assert subscriptions.read(top) == ["INBOX.Ré", "INBOX.a&b", "INBOX.x&y"]
+    assert not subscriptions.add(top, "INBOX.Ré")
+    assert subscriptions.remove(top, "INBOX.x&y")
+    assert path.read_text() == "INBOX.R&AOk-\nINBOX.a&b\n"
+
+    old_names.note_converted(top)
+    assert subscriptions.read(top) == ["INBOX.R&AOk-", "INBOX.a&b"]

@@ -177,3 +177,26 @@ def test_root_that_cannot_be_quoted(driven: Driven, logged: Log) -> None:
     assert driven.send(b"a GETQUOTA {5}\r\n", b"x\r\ny \r\n") == (
         b"+ OK\r\n* QUOTA {5}\r\nx\r\ny  ()\r\na OK GETQUOTA Ok.\r\n"
     )
+
+
+def test_status_of_what_an_expunge_would_free(driven: Driven, size: Path) -> None:
+    """RFC 9208 4.1.4: how many, and their octets; in the mailbox at hand and in any other."""
+    (size.parent / "cur" / "1.plain:2,T").write_bytes(MESSAGE)
+    deliver(size.parent, MESSAGE, number=7, flags="ST")
+    wanted = "STATUS INBOX (UNSEEN DELETED DELETED-STORAGE)"
+    expected = b'* STATUS "INBOX" (UNSEEN 4 DELETED 2 DELETED-STORAGE 200)\r\n'
+
+    assert driven.ask(f"a {wanted}")[0].raw == expected
+    driven.ask("b SELECT INBOX")
+    assert driven.ask(f"c {wanted}")[0].raw == expected
+
+
+def test_quota_of_the_account_alone(drive: Drive, maildir: Path) -> None:
+    """It is told, though nothing was delivered yet and there is no file."""
+    deliver(maildir, MESSAGE, number=1)
+    driven = Driven(maildir, {}, quota="2048S,5C")
+
+    assert driven.ask("a GETQUOTAROOT INBOX")[1].raw == (
+        b'* QUOTA "ROOT" (STORAGE 1 2 MESSAGE 1 5)\r\n'
+    )
+    assert (maildir / "maildirsize").exists()
