@@ -82,12 +82,20 @@ class Facts(NamedTuple):
     pieces: tuple[bytes, ...]  # in the order of PIECES
 
 
-_NAMES = b"|".join(sorted(FIELDS))
-_INITIALS = bytes(sorted({name[0] for name in FIELDS}))
+def _names() -> bytes:
+    """Write a pattern for all names, by initials: a set of letters is looked at before the rest is."""
+    rests: dict[bytes, list[bytes]] = {}
+    for name in FIELDS:
+        rests.setdefault(name[:1], []).append(name[1:])
+    return b"|".join(
+        b"[%b%b](?i:%b)" % (initial.upper(), initial, b"|".join(names))
+        for initial, names in rests.items()
+    )
+
+
 # A name without a colon is a field too: one that is all name (see `header.fields`).
 _LINES = re.compile(
-    rb"\n(?=[" + _INITIALS + _INITIALS.upper() + rb"])"
-    rb"(((?i:" + _NAMES + rb"))(?::|(?=\r*(?:\n|\Z)))[^\n]*(?:\n[ \t][^\n]*){0,4000})"
+    rb"\n((" + _names() + rb")(?::|(?=\r*(?:\n|\Z)))[^\n]*(?:\n[ \t][^\n]*){0,4000})"
 )
 
 
@@ -96,6 +104,7 @@ def describe(data: bytes) -> Facts:
     message = Message(data)
     root = message.root
     fields = root.fields
+    head = data[: root.body_start]
     known, is_exact = header_lines(data, root.body_start)
 
     flags = 0
@@ -109,7 +118,7 @@ def describe(data: bytes) -> Facts:
     else:
         sent, sent_day = when.timestamp, when.day.toordinal() - date.EPOCH
     if not data.isascii():
-        if not data[: root.body_start].isascii():
+        if not head.isascii():
             flags |= Flag.EIGHT_BIT
         wire, is_twofold = _wire_both(message)
         if is_twofold:
@@ -128,7 +137,7 @@ def describe(data: bytes) -> Facts:
     if not is_exact or sum(map(len, pieces)) > MAX_TEXT:
         flags = (flags | Flag.HEADER_IN_FILE | Flag.TEXT_IN_FILE) & ~Flag.UTF8
         pieces = (*[b""] * 9, *keys, b"")
-    elif any(b"\0" in line for _, line in known):
+    elif 0 in head and any(b"\0" in line for _, line in known):
         flags |= Flag.HEADER_IN_FILE
     return Facts(message.size, sent, sent_day, mask, flags, pieces)
 
@@ -139,9 +148,9 @@ def header_lines(data: bytes, body_start: int) -> tuple[list[tuple[int, bytes]],
     Returns: and whether they are all there is, which is not so in a header above ``MAX_HEADER``.
     """
     if body_start <= _MAX_QUICK_HEADER and data[body_start - 1 : body_start] == b"\n":
-        found = _LINES.findall(b"\n" + data[:body_start])
-        known = [(NUMBER[name.lower()], line) for line, name in found]
-        if CR not in data[:body_start]:
+        head = b"\n" + data[:body_start]
+        known = [(NUMBER[name.lower()], line) for line, name in _LINES.findall(head)]
+        if CR not in head:
             return [(n, line.replace(b"\n", b"\r\n") + b"\r\n") for n, line in known], True
         return [(n, lines.wire(line + b"\n")) for n, line in known], True
 
