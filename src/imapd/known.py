@@ -34,7 +34,8 @@ def ready(view: View, wanted: NumberSet | None = None) -> Generator[Step, Any, T
 
 def current(view: View) -> Table:
     """Give what is known of a view's messages now."""
-    return view.folder.items.table(view.folder.uidvalidity, view.uids)
+    folder = view.folder
+    return folder.items.table(folder.uidvalidity, view.uids, folder.columns)
 
 
 def missing(table: Table, wanted: NumberSet | None) -> list[int]:

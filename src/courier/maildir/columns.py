@@ -94,6 +94,17 @@ class Names:
             names[row] = name
         return names
 
+    def between(self, start: int, stop: int) -> list[bytes]:
+        """Give the names of rows ``start`` to ``stop`` (``start < stop``)."""
+        if not self._is_whole:
+            return [self[row] for row in range(start, stop)]
+        begin, end = self._starts[start], self._starts[stop - 1] + self._lengths[stop - 1]
+        names = bytes(self._text[begin:end]).split(b"\n")
+        if self._renamed:
+            for row in range(start, stop):
+                names[row - start] = self._renamed.get(row, names[row - start])
+        return names
+
     def with_names(self, changes: Mapping[int, bytes]) -> Names:
         """Give the same names but for the rows in ``changes``."""
         other = Names.packed(self._text, self._starts, self._lengths)

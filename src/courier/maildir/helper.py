@@ -150,4 +150,4 @@ def _read(path: bytes, chunk: Iterable[tuple[int, bytes]]) -> Iterable[Stored]:
             data, found = delivery.read_regular(os.path.join(path, b"cur", name))
         except OSError:
             continue
-        yield Stored(uid, len(data), int(found.st_mtime), facts.describe(data))
+        yield Stored(uid, name, len(data), int(found.st_mtime), facts.describe(data))

@@ -15,7 +15,6 @@ import errno
 import os
 import struct
 import threading
-from array import array
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, repeat
 from operator import add
@@ -23,6 +22,8 @@ from typing import NamedTuple
 from zlib import crc32
 
 from courier import log
+from courier.maildir.alignment import align
+from courier.maildir.columns import EMPTY, Columns
 from courier.maildir.index import Index
 from courier.maildir.itemfile import (
     CACHE,
@@ -38,6 +39,8 @@ from courier.maildir.itemfile import (
 from courier.maildir.snapshot import Unusable
 from courier.message.facts import PIECES, Facts, Flag
 
+#: File names that are checked in one go: what this takes in memory.
+_NAMES_AT_ONCE = 10_000
 #: Tables kept beside the last one: sessions that see a folder differently take turns.
 _KEPT = 3
 #: Times that other processes may replace the files while we want to append.
@@ -55,18 +58,21 @@ class Stored(NamedTuple):
     """A message as it is added."""
 
     uid: int
-    file_size: int  # octets of the file
+    name: bytes  # of the file
+    file_size: int  # octets of it
     internal_date: int  # its time of modification, seconds since 1970
     facts: Facts
 
 
 # A row: UID, checksum of the texts, their offset in the cache; numbers; where each piece ends, counted
-# from the offset. The last pieces are to come.
+# from the offset; checksum of the base name of the file, since UIDs can be given anew by a restored
+# courierimapuiddb. The last words are for pieces to come.
 _ENDS = 16 + len(PIECES)
-_ROW = struct.Struct(f"=IIQQQqqQiI{len(PIECES)}I{WORDS - _ENDS}I")
+_ROW = struct.Struct(f"=IIQQQqqQiI{len(PIECES)}II{WORDS - _ENDS - 1}I")
 assert _ROW.size == ROW
-_REST = (0,) * (WORDS - _ENDS)
+_REST = (0,) * (WORDS - _ENDS - 1)
 _CHECK, _OFFSET, _FIRST_END = 1, 2, 16
+_NAME = _ENDS
 _ROW_OFFSET, _ROW_LENGTH = 2, 9 + len(PIECES)  # places in what _ROW unpacks
 
 #: The numbers that `Table.numbers` knows: place in words of four octets, and kind.
@@ -85,7 +91,7 @@ _LENGTH = _END[PIECES[-1]]
 
 
 class Damaged(Exception):
-    """A text does not pass its checksum: what was known is given up, and has to be found anew."""
+    """What was known is of another message or does not pass its checksum: see `Items.give_up`."""
 
 
 class Texts(NamedTuple):
@@ -98,14 +104,32 @@ class Texts(NamedTuple):
     starts: list[int]
 
 
+class _Verified:
+    """Which rows somebody in this process has looked at, and found right."""
+
+    def __init__(self) -> None:
+        self.texts = bytearray()  # by row, 1: the texts have passed their checksum
+        self.names = bytearray()  # and: the file of this UID has the name that it had
+        self.foreign: frozenset[int] = frozenset()  # rows of which that is not so
+
+    def grow(self, rows: int) -> None:
+        self.texts.extend(bytes(rows - len(self.texts)))
+        self.names.extend(bytes(rows - len(self.names)))
+
+
 class Table:
     """What is known of a list of UIDs, at one moment; it stays true whatever others add later."""
 
-    def __init__(self, uids: Sequence[int], content: Content, verified: bytearray) -> None:
+    def __init__(
+        self, uids: Sequence[int], content: Content, verified: _Verified, columns: Columns
+    ) -> None:
+        """``columns``: the folder's, by which the names of the messages are checked."""
         self.uids = uids
         self.content = content
-        self._verified = verified  # by row: its texts have passed their checksum
-        self.rows = _align(uids, content)
+        self._verified = verified
+        self._folder = columns
+        self.rows = align(uids, content, verified.foreign)
+        self.foreign: set[int] = set()  # rows found to be of other messages
         self._columns: dict[tuple[int, Kind], memoryview] = {}
 
     def __len__(self) -> int:
@@ -123,8 +147,14 @@ class Table:
         return [uid for uid, row in zip(self.uids, self.rows, strict=True) if not row]
 
     def numbers(self, name: str, start: int = 0, stop: int | None = None) -> list[int]:
-        """Give one of `NUMBERS` for messages ``start`` to ``stop``; 0 for those not known."""
-        return self._pick(*NUMBERS[name], self._rows(start, stop))
+        """Give one of `NUMBERS` for messages ``start`` to ``stop``; 0 for those not known.
+
+        Raises:
+            Damaged: see `Items.give_up`.
+        """
+        rows = self._rows(start, stop)
+        self._check_names(start, len(rows))
+        return self._pick(*NUMBERS[name], rows)
 
     def pieces(self, name: str, start: int = 0, stop: int | None = None) -> list[bytes]:
         """Give one of `PIECES` for messages ``start`` to ``stop``; empty for those not known.
@@ -137,6 +167,7 @@ class Table:
     def views(self, name: str, start: int = 0, stop: int | None = None) -> list[memoryview]:
         """Give what `pieces` does, without copying it."""
         rows = self._rows(start, stop)
+        self._check_names(start, len(rows))
         self._verify(rows)
         offsets = self._pick(_OFFSET, "Q", rows)
         ends = self._pick(_END[name], "I", rows)
@@ -176,7 +207,7 @@ class Table:
 
     def _verify(self, rows: Sequence[int]) -> None:
         """Check texts that nobody in this process has looked at yet."""
-        verified = self._verified
+        verified = self._verified.texts
         if isinstance(rows, range):
             if verified.count(1, rows.start, rows.stop) == len(rows):
                 return
@@ -194,6 +225,35 @@ class Table:
         else:
             for row in rows:
                 verified[row] = 1
+
+    def _check_names(self, start: int, count: int) -> None:
+        """Check that the messages are still those that were described under their UIDs."""
+        named = self._verified.names
+        for first in range(start, start + count, _NAMES_AT_ONCE):
+            stop = min(first + _NAMES_AT_ONCE, start + count)
+            rows = self.rows[first:stop]
+            if isinstance(rows, range):
+                if named.count(1, rows.start, rows.stop) == len(rows):
+                    continue
+            elif all(map(named.__getitem__, filter(None, rows))):
+                continue
+            column = self._column(_NAME, "I")
+            for row, name in zip(rows, self._names(first, stop), strict=True):
+                if row and name is not None:
+                    if column[row] == crc32(name.partition(b":")[0]):
+                        named[row] = 1
+                    else:
+                        self.foreign.add(row)
+        if self.foreign:
+            raise Damaged
+
+    def _names(self, start: int, stop: int) -> Iterable[bytes | None]:
+        """Give the names of the files; None for messages that are gone."""
+        folder = self._folder
+        if folder.uids is self.uids:
+            return folder.names.between(start, stop)
+        places = (folder.row(self.uids[place]) for place in range(start, stop))
+        return [None if place is None else folder.names[place] for place in places]
 
 
 class Items:
@@ -215,7 +275,7 @@ class Items:
         self.uidvalidity = 0
         self._mutex = threading.RLock()
         self._file: ItemFile | None = None
-        self._verified = bytearray()
+        self._verified = _Verified()
         self._tables: list[Table] = []
         self._complained = False
 
@@ -224,8 +284,12 @@ class Items:
         with self._mutex:
             return not self._open(uidvalidity).is_private
 
-    def table(self, uidvalidity: int, uids: Sequence[int]) -> Table:
-        """Give what is known of these messages (``uids`` ascend and are never altered)."""
+    def table(self, uidvalidity: int, uids: Sequence[int], columns: Columns = EMPTY) -> Table:
+        """Give what is known of these messages (``uids`` ascend and are never altered).
+
+        Args:
+            columns: the folder's. Messages that are not in them are gone.
+        """
         with self._mutex:
             file = self._open(uidvalidity)
             found = next((table for table in self._tables if table.uids is uids), None)
@@ -233,9 +297,9 @@ class Items:
                 return found
             file = self._refreshed(file)
             if found is None or found.content is not file.content:
-                self._verified.extend(bytes(file.content.end - len(self._verified)))
+                self._verified.grow(file.content.end)
                 self._tables = [table for table in self._tables if table is not found][:_KEPT]
-                found = Table(uids, file.content, self._verified)
+                found = Table(uids, file.content, self._verified, columns)
                 self._tables.insert(0, found)
             return found
 
@@ -282,9 +346,14 @@ class Items:
             self._use(fresh)
 
     def give_up(self, table: Table) -> None:
-        """Throw away what is damaged, all of it."""
+        """Throw away what is damaged: what belongs to other messages now, or else all of it."""
         with self._mutex:
-            if self._file is not None and any(table is one for one in self._tables):
+            if self._file is None or not any(table is one for one in self._tables):
+                return
+            if table.foreign:
+                self._verified.foreign |= table.foreign
+                self._tables = []
+            else:
                 self._complain(Unusable("texts damaged"))
                 self._use(self._create(self.uidvalidity))
 
@@ -340,7 +409,7 @@ class Items:
         return ItemFile.create(None, uidvalidity)
 
     def _use(self, file: ItemFile) -> ItemFile:
-        self._file, self._tables, self._verified = file, [], bytearray()
+        self._file, self._tables, self._verified = file, [], _Verified()
         return file
 
     def _refreshed(self, file: ItemFile) -> ItemFile:
@@ -398,6 +467,7 @@ def _row(stored: Stored, offset: int) -> tuple[bytes, bytes]:
         *(stored.uid, crc32(text), offset, facts.size, stored.file_size),
         *(_long(stored.internal_date), _long(sent), facts.fields, facts.sent_day, facts.flags),
         *ends,
+        crc32(stored.name.partition(b":")[0]),
         *_REST,
     )
     return row, text
@@ -405,23 +475,6 @@ def _row(stored: Stored, offset: int) -> tuple[bytes, bytes]:
 
 def _long(number: int) -> int:
     return max(-(1 << 63), min(number, (1 << 63) - 1))
-
-
-def _align(uids: Sequence[int], content: Content) -> Sequence[int]:
-    """Give the row of each UID, 0 where there is none; a range if they are neighbours."""
-    column = content.column(0)
-    if len(uids) == content.sorted_rows and column[1 : 1 + len(uids)] == _numbers(uids):
-        return range(1, 1 + len(uids))
-    row_of = dict(zip(column[1 : content.end].tolist(), range(1, content.end), strict=True))
-    row_of.pop(0, None)  # the heads of batches
-    rows = array("I", map(row_of.get, uids, repeat(0)))
-    if rows and rows[0] and rows == array("I", range(rows[0], rows[0] + len(rows))):
-        return range(rows[0], rows[0] + len(rows))
-    return rows
-
-
-def _numbers(uids: Sequence[int]) -> memoryview:
-    return uids if isinstance(uids, memoryview) else memoryview(array("I", uids))
 
 
 def _wants_sorting(content: Content, present: int) -> bool:
@@ -433,7 +486,7 @@ def _wants_sorting(content: Content, present: int) -> bool:
 
 def _sorted_rows(content: Content, present: Sequence[int]) -> list[bytes]:
     """Give the rows of the messages that there are, ascending."""
-    rows = [row for row in _align(present, content) if row]
+    rows = [row for row in align(present, content) if row]
     return [bytes(content.rows[row * ROW : (row + 1) * ROW]) for row in rows]
 
 

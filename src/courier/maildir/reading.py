@@ -88,7 +88,7 @@ class Reading:
             self._helpers = None
             asked = {uid for uid, _ in helpers.names}
             items, columns = self._folder.items, self._folder.columns
-            table = items.table(self._uidvalidity, columns.uids)
+            table = items.table(self._uidvalidity, columns.uids, columns)
             self._left = [uid for uid in table.missing() if uid in asked]
             if not self._left:
                 items.tidy(self._uidvalidity, columns.uids)
@@ -105,7 +105,9 @@ class Reading:
                 log.error("cannot read message", error.filename, error)
                 continue
             what = facts.describe(data)
-            self._found.append(Stored(uid, len(data), int(found.st_mtime), what))
+            row = self._folder.columns.row(uid)
+            name = b"" if row is None else self._folder.columns.names[row]
+            self._found.append(Stored(uid, name, len(data), int(found.st_mtime), what))
             octets += len(data)
             if octets >= _SLICE_OCTETS:
                 break

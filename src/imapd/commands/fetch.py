@@ -89,8 +89,8 @@ def _from_known(
     is_gone = is_renewed = False
     for start, stop in batch.slices(table, wanted):
         while start < stop:
-            end = planned.end_of_run(table, start, stop)
             try:
+                end = planned.end_of_run(table, start, stop)
                 if end > start:
                     text, headers = planned.write(batch.Rows(view, table, start, end))
             except Damaged:

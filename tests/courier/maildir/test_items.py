@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import struct
+from array import array
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from courier.maildir import itemfile, items
+from courier.maildir.columns import EMPTY, Names
 from courier.maildir.itemfile import CACHE, ITEMS, ROW
 from courier.maildir.items import Damaged, Items, Stored
 from courier.message import facts
@@ -21,7 +24,7 @@ VALIDITY = 1_700_000_000
 def stored(uid: int) -> Stored:
     """A message that says its UID."""
     data = b"Subject: number %d\nFrom: a%d@example.com\n\nbody %d\n" % (uid, uid, uid)
-    return Stored(uid, len(data), 1_000_000 + uid, facts.describe(data))
+    return Stored(uid, b"m%d:2,S" % uid, len(data), 1_000_000 + uid, facts.describe(data))
 
 
 def add(found: Items, uids: Sequence[int]) -> None:
@@ -167,6 +170,30 @@ def test_new_uidvalidity(maildir: Path, lines: Callable[[], list[str]]) -> None:
 
     assert table.missing() == [1, 2]
     assert lines() == []
+
+
+def test_uid_given_to_another_message(maildir: Path) -> None:
+    """As after a restore of courierimapuiddb: what is known of the first one is not taken for it."""
+    uids = array("I", range(1, 101))
+    filled(maildir, uids)
+    columns = replace(
+        EMPTY, uids=uids, names=Names(b"m%d:2," % (uid if uid != 50 else 500) for uid in uids)
+    )
+    found = Items(str(maildir))
+    table = found.table(VALIDITY, uids, columns)
+    assert table.numbers("size", 0, 49) == [stored(uid).facts.size for uid in range(1, 50)]
+
+    with pytest.raises(Damaged):
+        table.numbers("size")
+    found.give_up(table)
+
+    table = found.table(VALIDITY, uids, columns)
+    assert table.missing() == [50]
+    found.add(VALIDITY, [stored(500)._replace(uid=50)])
+    for each in (found, Items(str(maildir))):
+        table = each.table(VALIDITY, uids, columns)
+        assert table.pieces("subject", 48, 51) == names([49, 500, 51])
+        assert len(table.numbers("size")) == 100
 
 
 # --- Several processes --------------------------------------------------------------------------
