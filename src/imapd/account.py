@@ -83,6 +83,7 @@ def folder_options(settings: Settings) -> Options:
         keywords=bool(settings.keywords),
         fsync=settings.fsync,
         follow_links=settings.skip_symlink_checks,
+        fulltext=settings.fulltext,
     )
 
 

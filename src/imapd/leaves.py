@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import functools
 from bisect import bisect_right
+from collections.abc import Callable
 
 from courier.maildir.filename import Flag
+from courier.maildir.folder import Folder
+from courier.maildir.fulltext import Candidates
 from courier.maildir.items import Damaged, Texts
 from courier.maildir.numberset import NumberSet
 from courier.message import date as message_date
@@ -21,7 +25,7 @@ def flag(wanted: Flag, *, is_set: bool) -> Leaf:
     table = bytes(bool(flags & wanted) == is_set for flags in range(256))
     return by_column(
         lambda rows: rows.exactly(
-            rows.mask(rows.view.flags[rows.first : rows.end].translate(table))
+            rows.mask(bytes(rows.view.flags[rows.first : rows.end]).translate(table))
         )
     )
 
@@ -212,12 +216,38 @@ def _kept_values(candidate: Candidate, name: bytes) -> list[bytes] | None:
 
 
 def body(needle: Needle | None) -> Leaf:
+    """The text of the bodies."""
     if needle is None:
         return NOTHING
-    return by_message(Cost.BODY, lambda c: text.body_contains(c.message, needle))
+    column = _by_full_text(needle, in_head=False)
+    return Leaf(Cost.BODY, column, lambda c: text.body_contains(c.message, needle))
 
 
 def anywhere(needle: Needle | None) -> Leaf:
+    """The text of header and bodies."""
     if needle is None:
         return NOTHING
-    return by_message(Cost.BODY, lambda c: text.message_contains(c.message, needle))
+    column = _by_full_text(needle, in_head=True)
+    return Leaf(Cost.BODY, column, lambda c: text.message_contains(c.message, needle))
+
+
+def _by_full_text(needle: Needle, *, in_head: bool) -> Callable[[Rows], Bounds]:
+    """Leave those messages out in which a text can't be, as far as the full-text index tells."""
+
+    @functools.cache  # one search asks once, whatever others add meanwhile
+    def candidates(folder: Folder) -> Candidates | None:
+        index = folder.fulltext
+        if index is None:
+            return None
+        return index.candidates(folder.uidvalidity, needle.text, in_head=in_head)
+
+    def column(rows: Rows) -> Bounds:
+        found = candidates(rows.view.folder)
+        if found is None:
+            return rows.unknown
+        uids = rows.view.uids
+        known, _ = rows.slices(found.known.slices(uids))
+        may_have, _ = rows.slices(found.may_have.slices(uids))
+        return 0, (known ^ rows.every) | may_have
+
+    return column

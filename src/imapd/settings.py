@@ -197,6 +197,7 @@ class Settings:
     extensions: bool = setting("IMAP_EXTENSIONS", read.flag_or_on, unset=True)
     max_append: int = setting("IMAP_MAX_APPEND", read.octets, unset=0)
     fsync: bool = setting("IMAP_FSYNC", read.flag_or_on, unset=True)
+    fulltext: bool = setting("IMAP_FULLTEXT", read.flag, unset=False)
     trash_quota: bool = setting("MAILDIR_TRASHQUOTA", read.flag, unset=False)
     max_per_c: int | None = setting("IMAP_MAXPERC", _limit, unset=None, by_daemon=True)
     by_ipv6_network: bool = setting(

@@ -24,6 +24,7 @@ from courier.maildir import delivery, filename, filesystem, keywords, scan, uidd
 from courier.maildir.change import FlagChange, KeywordChange, rename_flags, unlink
 from courier.maildir.changelog import ChangeLog
 from courier.maildir.columns import EMPTY, Column, Columns, Row
+from courier.maildir.fulltext import FullText
 from courier.maildir.items import Items
 from courier.maildir.locate import Locator, MessageGone
 from courier.maildir.lock import FolderLock
@@ -72,6 +73,7 @@ class Folder:
         self.options = options or Options()
         self.is_writable = True  # as far as the last reading showed
         self.items = Items(path, self.options.index_dir)
+        self._fulltext: FullText | None = None
         self._state = State(path, self.options)
         self._mutex = threading.RLock()
         self._locator = Locator()
@@ -86,6 +88,14 @@ class Folder:
     @path.setter
     def path(self, path: str) -> None:
         self._state.path = self.items.path = path
+        self._fulltext = None
+
+    @property
+    def fulltext(self) -> FullText | None:
+        """The full-text index, if there is to be one."""
+        if self._fulltext is None and self.options.fulltext:
+            self._fulltext = FullText(self.path, self.options.index_dir)
+        return self._fulltext
 
     @property
     def columns(self) -> Columns:

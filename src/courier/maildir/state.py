@@ -36,6 +36,7 @@ class Options:
     fsync: bool = True  # IMAP_FSYNC: what was answered OK survives a power failure
     index_dir: str | None = None  # IMAP_INDEX_DIR
     follow_links: bool = False  # MAILDIR_SKIP_SYMLINK_CHECKS: messages may be symbolic links
+    fulltext: bool = False  # IMAP_FULLTEXT
 
 
 @dataclass(slots=True)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from courier.maildir import fulltext_builder
 from courier.maildir.numberset import NumberSet
+from courier.process.request import Work
 from imapd import criteria, matching, result
 from imapd.completion import CommandFailed, No, Ok
+from imapd.matching import Cost
 from imapd.request import Handling
 from imapd.wire.parser import Parser
 
@@ -35,10 +39,12 @@ def _search(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
 
     found = yield from matching.find(criterion, view)
     numbers = result.numbers(view, found, by_uid=by_uid)
+    if wanted is not None and wanted.saves:
+        result.save(view, wanted, result.numbers(view, found, by_uid=True))
     if wanted is None:
         yield from result.listed(b"SEARCH", numbers)
-        return Ok("SEARCH done.")
-    if wanted.saves:
-        result.save(view, wanted, result.numbers(view, found, by_uid=True))
-    yield from result.extended(session.tag, wanted, numbers, by_uid=by_uid)
+    else:
+        yield from result.extended(session.tag, wanted, numbers, by_uid=by_uid)
+    if criterion.cost is Cost.BODY and view.folder.options.fulltext:
+        yield Work(partial(fulltext_builder.start_if_worth, view.folder))
     return Ok("SEARCH done.")

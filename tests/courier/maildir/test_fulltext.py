@@ -1,0 +1,219 @@
+"""The full-text index: who may hold a text."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from courier.maildir import fulltext, fulltext_builder
+from courier.maildir.folder import Folder
+from courier.maildir.fulltext import FullText, Texts
+from courier.maildir.state import Options
+from courier.message.collation import Needle, fold
+from tests.support.maildirs import deliver
+
+VALIDITY = 1234
+
+
+@pytest.fixture
+def index(maildir: Path) -> FullText:
+    return FullText(str(maildir))
+
+
+def message(*lines: str) -> Texts:
+    found = fulltext.texts("\n".join(lines).encode())
+    assert found is not None
+    return found
+
+
+def may_have(index: FullText, needle: str, *, in_head: bool = False) -> list[int] | None:
+    """The UIDs that the index does not rule out, of those that it knows."""
+    found = index.candidates(VALIDITY, fold(needle), in_head=in_head)
+    if found is None:
+        return None
+    return [uid for low, high in found.may_have.ranges() for uid in range(low, high + 1)]
+
+
+def test_candidates(index: FullText) -> None:
+    """Bodies and header lines are apart; neither case nor blanks count."""
+    index.add(VALIDITY, [(1, message("Subject: Zanzibar", "", "hello\n  world"))])
+    index.add(VALIDITY, [(7, message("Subject: none", "", "ZANZIBAR"))])
+
+    assert may_have(index, "zanzibar") == [7]
+    assert may_have(index, "Zanzibar", in_head=True) == [1, 7]
+    assert may_have(index, "hello world") == [1]
+    assert may_have(index, "subject: zan", in_head=True) == [1]
+    assert may_have(index, "nowhere") == []
+    assert str(index.candidates(VALIDITY, "nowhere", in_head=False).known) == "1,7"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("needle", ["", "ab", " a ", "x\0y", "ab\ud800"])
+def test_needles_that_cannot_be_asked_for(index: FullText, needle: str) -> None:
+    """They have no trigram, or letters that the database can't have."""
+    index.add(VALIDITY, [(1, message("", "abc"))])
+
+    assert may_have(index, needle) is None
+
+
+def test_nothing_is_made_by_asking(index: FullText, maildir: Path) -> None:
+    assert may_have(index, "anything") is None
+    assert index.missing(VALIDITY, [3, 5, 9]) == [(0, 3)]
+    assert not list(maildir.glob("pycourier-fulltext*"))
+
+
+def test_missing(index: FullText) -> None:
+    """What is too long to be indexed has been seen, and is never ruled out."""
+    index.add(VALIDITY, [(3, message("", "abc")), (5, None)])
+
+    found = index.candidates(VALIDITY, "xyz", in_head=False)
+
+    assert index.missing(VALIDITY, [1, 3, 4, 5, 9]) == [(0, 1), (2, 3), (4, 5)]
+    assert found is not None and str(found.known) == "3" and not found.may_have
+
+
+def test_texts_of_a_huge_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fulltext, "_MAX_TEXT", 100)
+
+    assert fulltext.texts(b"\n" + b"x" * 101) is None
+
+
+def test_other_numbering(index: FullText) -> None:
+    """The index of another UIDVALIDITY says nothing, and is replaced."""
+    index.add(VALIDITY - 1, [(1, message("", "before"))])
+
+    assert may_have(index, "before") is None
+    index.add(VALIDITY, [(1, message("", "after"))])
+    assert may_have(index, "before") == []
+    assert may_have(index, "after") == [1]
+
+
+def test_another_unicode(index: FullText, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts folded by other tables are of no use."""
+    index.add(VALIDITY, [(1, message("", "text"))])
+    monkeypatch.setattr("unicodedata.unidata_version", "99.0")
+
+    assert may_have(index, "text") is None
+
+
+@pytest.mark.parametrize("damage", ["cut", "overwritten", "empty", "noise"])
+def test_damaged(index: FullText, maildir: Path, damage: str) -> None:
+    """It says nothing, is thrown away, and can be built anew."""
+    index.add(VALIDITY, [(uid, message("", f"text {uid} " * 50)) for uid in range(1, 200)])
+    path = maildir / fulltext.NAME
+    whole = path.read_bytes()
+    content = {
+        "cut": whole[: len(whole) // 2],
+        "overwritten": whole[:100] + b"\xff" * (len(whole) - 100),
+        "empty": b"",
+        "noise": b"noise" * 1000,
+    }
+    path.write_bytes(content[damage])
+
+    found = may_have(index, "text 7")
+
+    assert found is None or 7 in found
+    index.add(VALIDITY, [(7, message("", "text 7"))])
+    again = may_have(index, "text 7")
+    assert again is None or 7 in again
+
+
+def test_added_twice(index: FullText) -> None:
+    """What two processes add is there once."""
+    for _ in range(2):
+        index.add(VALIDITY, [(1, message("", "text"))])
+
+    database = sqlite3.connect(index._index.path + "/" + fulltext.NAME)
+    assert database.execute("SELECT count(*) FROM body('tex')").fetchone() == (1,)
+    database.close()
+
+
+def test_file_of_others(index: FullText, maildir: Path) -> None:
+    """A file that others can write, or a link, is not used."""
+    index.add(VALIDITY, [(1, message("", "text"))])
+    path = maildir / fulltext.NAME
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.chmod(0o666)
+    assert may_have(index, "text") is None
+    path.chmod(0o600)
+    path.rename(maildir / "elsewhere")
+    path.symlink_to(maildir / "elsewhere")
+    assert may_have(index, "text") is None
+
+
+def test_stale(index: FullText) -> None:
+    """An index of messages that are mostly gone is given up."""
+    index.add(VALIDITY, [(uid, None) for uid in range(1, 2000)])
+    index.drop_if_stale(VALIDITY, 600)
+    assert index.missing(VALIDITY, [5]) == []
+    index.drop_if_stale(VALIDITY, 400)
+    assert index.missing(VALIDITY, [5]) == [(0, 1)]
+
+
+alphabet = st.sampled_from('aAbBä"*\0 \n日\u0301\U0001f600\ufffe')
+
+
+@settings(max_examples=60, suppress_health_check=list(HealthCheck), deadline=None)
+@given(
+    st.lists(st.text(alphabet, max_size=30), max_size=4), st.text(alphabet, max_size=25), st.data()
+)
+def test_nothing_is_ruled_out_that_matches(
+    tmp_path_factory: pytest.TempPathFactory, bodies: list[str], words: str, data: st.DataObject
+) -> None:
+    """Wherever a needle is found by a look, the index says that it may be."""
+    folder = tmp_path_factory.mktemp("folder")
+    (folder / "cur").mkdir()
+    index = FullText(str(folder))
+    index.add(VALIDITY, [(uid, message("", body)) for uid, body in enumerate(bodies, 1)])
+    if bodies and data.draw(st.booleans()):
+        body = data.draw(st.sampled_from(bodies))
+        start = data.draw(st.integers(0, len(body)))
+        words = body[start : start + data.draw(st.integers(0, 25))]
+    needle = Needle(words)
+
+    found = may_have(index, words)
+
+    having = [uid for uid, body in enumerate(bodies, 1) if needle.is_in(body)]
+    assert (found is None) == (len(needle.text) < 3 or "\0" in needle.text)
+    assert found is None or set(having) <= set(found)
+
+
+def test_build(maildir: Path) -> None:
+    """A folder's index is built in batches; then there is nothing left to do."""
+    for number in range(5):
+        deliver(maildir, f"Subject: x\n\nbody {number}\n".encode(), number=number, flags="")
+    folder = Folder(str(maildir), Options(fulltext=True))
+    folder.synchronise(take_new=True)
+    index = folder.fulltext
+    assert index is not None
+
+    assert fulltext_builder.build(folder, index) == 5
+    assert fulltext_builder.build(folder, index) == 0
+    found = index.candidates(folder.uidvalidity, "body 3", in_head=False)
+    assert found is not None and str(found.may_have) == "4" and str(found.known) == "1:5"
+
+
+@pytest.mark.slow
+def test_process(maildir: Path) -> None:
+    """The builder is a process of its own, started once at a time, and only if it is worth it."""
+    for number in range(fulltext_builder._WORTH):
+        deliver(maildir, f"Subject: x\n\nbody {number}\n".encode(), number=number, flags="")
+    folder = Folder(str(maildir), Options(fulltext=True, use_locks=False))
+    folder.synchronise(take_new=True)
+    assert folder.fulltext is not None
+
+    fulltext_builder.start_if_worth(folder)
+    process = fulltext_builder._running[folder.path]
+    fulltext_builder.start_if_worth(folder)
+    assert fulltext_builder._running[folder.path] is process
+    assert process.wait(30) == 0
+    fulltext_builder.start_if_worth(folder)
+
+    assert (
+        folder.path not in fulltext_builder._running
+        or fulltext_builder._running[folder.path] is process
+    )
+    assert folder.fulltext.missing(folder.uidvalidity, folder.columns.uids) == []
