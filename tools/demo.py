@@ -16,6 +16,7 @@ import contextlib
 import ctypes
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -49,7 +50,8 @@ Try, in another window:
 i.select(), i.fetch('1:*', '(FLAGS ENVELOPE)'))"
 
 or a mail program: IMAP server 127.0.0.1, port {port}, STARTTLS or no encryption, or port {ssl_port}
-with SSL/TLS; user name demo, password demo. The certificate is self-signed.
+with SSL/TLS; user name demo, password demo. The certificate, for the name localhost, is its own
+authority: {certificate}
 
 Log lines follow. Ctrl-C stops the servers.
 """
@@ -85,7 +87,14 @@ def main(arguments: Sequence[str]) -> int:
         maildir = fill(state / "home" / "Maildir", user)
         environment = prepare(state, user, port, ssl_port)
         return serve(
-            environment, USAGE.format(port=port, ssl_port=ssl_port, maildir=maildir), state
+            environment,
+            USAGE.format(
+                port=port,
+                ssl_port=ssl_port,
+                maildir=maildir,
+                certificate=state / "etc" / "localhost.crt",
+            ),
+            state,
         )
 
 
@@ -164,7 +173,8 @@ def prepare(state: Path, user: User, port: int, ssl_port: int) -> dict[str, str]
         "PYCOURIER_MAILUSER": user.name,
     }
     (etc / "imapaccess").touch()
-    shutil.copyfile(ROOT / "conf" / "imapd.cnf", etc / "imapd.cnf")
+    request = (ROOT / "conf" / "imapd.cnf").read_text()
+    (etc / "imapd.cnf").write_text(request + '\ndns_name = "localhost"\n')
     certificate = etc / "imapd.pem"
     settings(
         etc / "imapd",
@@ -184,9 +194,16 @@ def prepare(state: Path, user: User, port: int, ssl_port: int) -> dict[str, str]
         TLS_CERTFILE=certificate,
         TLS_DHPARAMS=etc / "dhparams.pem",
     )
-    settings(etc / "authdaemonrc", authmodulelist="authuserdb", daemons=2)
+    settings(
+        etc / "authdaemonrc",
+        authmodulelist="authuserdb",
+        daemons=2,
+        authdaemonvar=run / "authdaemon",
+    )
     if not certificate.exists():
         tool(environment, "mkimapdcert", [])
+    shown = re.findall(r"-----BEGIN CERT.*?-----END CERT[^\n]*\n", certificate.read_text(), re.S)
+    (etc / "localhost.crt").write_text("".join(shown))  # without the key, for clients
     userdb(environment, etc, user, state / "home")
     return environment
 

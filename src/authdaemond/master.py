@@ -28,7 +28,7 @@ from authdaemond.backends.backend import Backend
 from authdaemond.message import Order
 from authdaemond.settings import Settings, SettingsError
 from authdaemond.success_cache import SuccessCache
-from courier.process import activation, channel, privileges
+from courier.process import activation, channel, privileges, title
 from courier.process.channel import ChannelClosed
 from courier.process.logger import Logger
 from courier.process.privileges import Ids
@@ -76,6 +76,7 @@ class Master:
 
     def run(self, first: Settings, ready: Callable[[], None]) -> int:
         """Serve until SIGTERM; ``ready`` is called once clients can come."""
+        title.show("authdaemond: master")
         self._selector.register(self._wakeup, selectors.EVENT_READ, self._on_signals)
         if self._logger:
             self._selector.register(self._logger, selectors.EVENT_READ, self._logger.pass_on)
@@ -226,6 +227,7 @@ class Master:
         generation.pid = self._fork(
             [theirs, listener],
             self._become,
+            "dispatcher",
             lambda: dispatcher.run(listener, theirs, modules, daemons, cache),
         )
         theirs.close()
@@ -274,6 +276,7 @@ class Master:
             pid = self._fork(
                 [theirs],
                 None if backend.NEEDS_ROOT else self._become,
+                f"worker, {name}",
                 lambda: _work(theirs, name, backend, found),
             )
         except OSError as error:
@@ -291,7 +294,7 @@ class Master:
         ours.close()
 
     def _fork(
-        self, keep: list[socket.socket], become: Ids | None, serve: Callable[[], None]
+        self, keep: list[socket.socket], become: Ids | None, what: str, serve: Callable[[], None]
     ) -> int:
         pid = os.fork()
         if pid:
@@ -303,6 +306,7 @@ class Master:
                 privileges.become(become)
                 privileges.no_new_privileges()
             privileges.no_core_dumps()
+            title.show(f"authdaemond: {what}")
             serve()
             code = 0
         except BaseException as failure:

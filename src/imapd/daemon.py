@@ -287,6 +287,7 @@ def _plan(settings: Settings, one: Service, ids: Ids) -> Plan:
         return lambda request: _session(for_client(request.environment), store, request)
 
     return Plan(
+        name=one.daemon,
         max_daemons=one.max_daemons,
         max_per_ip=one.max_per_ip,
         max_per_c=one.max_per_c,

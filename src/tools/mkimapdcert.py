@@ -152,10 +152,10 @@ _SERVER_KEY = x509.KeyUsage(
 
 def dns_names(request: CertificateRequest, host_names: Sequence[str]) -> list[str]:
     """The names for subjectAltName: those asked for, else this machine's; never none."""
-    wanted = [*request.dns_names, request.subject.get("CN", "")]
-    found = [_ascii(name) for name in (*wanted, *host_names)]
-    names = [name for name in dict.fromkeys(found) if name and name != "localhost"]
-    return names or ["localhost"]
+    wanted = [_ascii(name) for name in request.dns_names]
+    found = [_ascii(name) for name in (request.subject.get("CN", ""), *host_names)]
+    names = [*wanted, *(name for name in found if name != "localhost")]
+    return [name for name in dict.fromkeys(names) if name] or ["localhost"]
 
 
 def _ascii(name: str) -> str:

@@ -65,6 +65,21 @@ def test_login_processes(imapd: Daemon) -> None:
         assert re.search(r"^Max core file size +0 +0 ", limits, re.M)
 
 
+def test_what_ps_shows(imapd: Daemon) -> None:
+    """Each process says what it is, and workers of whom."""
+    with imapd.session():
+        [worker] = imapd.wait_for_workers(1)
+        uid = status(worker)["Uid"].split()[0]
+        found = {
+            pid: Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode()
+            for pid in (imapd.pid, *imapd.children())
+        }
+
+    assert found.pop(imapd.pid) == "imapd: master"
+    assert found.pop(worker) == f"imapd: worker, uid {uid}"
+    assert list(found.values()) == ["imapd: login process"] * 2
+
+
 def test_descriptors_of_a_login_process(imapd: Daemon) -> None:
     """The listening socket, its channel, its event loop's three, its clients; no file."""
     imapd.session()

@@ -480,7 +480,8 @@ for client in imaplib.IMAP4("127.0.0.1"), imaplib.IMAP4_SSL("127.0.0.1", ssl_con
 END
 }}
 programs() {{
-    for file in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$file; echo; done | grep ^/usr/bin/python3
+    for file in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$file; echo; done |
+        grep -E '^(imapd|imapd-ssl|authdaemond): '
 }}
 all stop # what the installation has started in here
 rm -rf /run/courier

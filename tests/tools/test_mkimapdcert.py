@@ -205,6 +205,7 @@ def test_bad_number() -> None:
         ("Mail.example.com", [], ["mx.example.com"], ["mail.example.com", "mx.example.com"]),
         ("localhost", ["*.example.com"], ["mx"], ["*.example.com", "mx"]),
         ("localhost", [], ["localhost", "localhost"], ["localhost"]),
+        ("localhost", ["localhost", "x"], ["mx", "localhost"], ["localhost", "x", "mx"]),
         ("Our mail server", [], ["mx"], ["mx"]),
         ("b\u00fccher.example", [], [], ["xn--bcher-kva.example"]),
         ("", [], ["a" * 64 + ".example"], ["localhost"]),

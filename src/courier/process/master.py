@@ -35,7 +35,7 @@ from courier.auth.request import Authenticate, Lookup, Refused, Request
 from courier.log import Peer
 from courier.net.access import AccessFile, Allowed, Denied
 from courier.net.limits import Admitted, Limits
-from courier.process import activation, channel, home, login, privileges, worker
+from courier.process import activation, channel, home, login, privileges, title, worker
 from courier.process.channel import ChannelClosed
 from courier.process.home import Homes
 from courier.process.logger import Logger
@@ -168,6 +168,7 @@ class Master:
 
     def run(self) -> int:
         """Serve until SIGTERM; return an exit code."""
+        title.show(f"{self._plan.name}: master")
         self._wake, wakeup = socket.socketpair()
         self._wake.setblocking(False)
         wakeup.setblocking(False)
@@ -239,6 +240,7 @@ class Master:
             return
         if pid == 0:
             _child(
+                plan.name,
                 lambda: login.run(
                     theirs,
                     listeners,
@@ -261,7 +263,11 @@ class Master:
         umask, prepare = self._plan.umask, self._plan.prepare_session
         ours, theirs, pid = self._fork(())
         if pid == 0:
-            _child(lambda: worker.run(theirs, ids, umask, prepare), "worker")
+            _child(
+                self._plan.name,
+                lambda: worker.run(theirs, ids, umask, prepare),
+                f"worker, uid {ids.uid}",
+            )
         theirs.close()
         started = _Worker(pid, ours, time.monotonic(), key)
         self._workers[pid] = self._by_key[key] = started
@@ -602,7 +608,7 @@ class Master:
             return False  # letting it in says why that can't be
         if pid == 0:
             theirs.close()
-            _child(lambda: home.make(who.home, skeleton, ids), "home")
+            _child(self._plan.name, lambda: home.make(who.home, skeleton, ids), "home")
         ours.close()
         theirs.close()
 
@@ -839,10 +845,11 @@ def _allow_descriptors(connections: int) -> None:
         log.warn(f"MAXDAEMONS: {wanted} open files are needed, the system allows {hard}")
 
 
-def _child(life: Callable[[], None], what: str) -> NoReturn:
+def _child(name: str, life: Callable[[], None], what: str) -> NoReturn:
     """Be a child process until its life ends; nothing of master's goes on in it."""
     code = 1
     try:
+        title.show(f"{name}: {what}")
         life()
         code = 0
     except Exception as error:

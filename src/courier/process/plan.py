@@ -16,6 +16,8 @@ from courier.process.worker import MakeSession
 class Plan:
     """How a daemon runs. Made anew at each reading of the settings."""
 
+    name: str  # the daemon's, as ps shows it
+
     #: Connections in all, of one address, and of one block of addresses.
     max_daemons: int
     max_per_ip: int

@@ -266,6 +266,7 @@ class Stage:
 
 def _plan(settings: Settings, authdaemond: Path) -> Plan:
     return Plan(
+        name="puppets",
         max_daemons=settings.max_daemons,
         max_per_ip=settings.max_per_ip,
         max_per_c=None,
