@@ -78,10 +78,11 @@ def require(session: Session, found: Mailbox, command: str, rights: str) -> None
     raise AccessDenied(session, command, found, rights[-1])
 
 
-def opened(session: Session, found: Mailbox) -> Folder:
+def opened(session: Session, found: Mailbox, *, subscribe: bool = False) -> Folder:
     """Give a mailbox's folder, as all sessions of this process share it.
 
-    Courier: a look at a folder that permissions share subscribes to it.
+    Args:
+        subscribe: to a folder that permissions share. Courier: any look at one does that.
 
     Raises:
         OSError: it can't be opened.
@@ -89,9 +90,10 @@ def opened(session: Session, found: Mailbox) -> Folder:
     farm = found.farm
     if farm is None:
         return session.store.open(found.directory)
-    farm.make()
+    if subscribe:
+        farm.make()
     folder = session.store.open(
-        found.directory, lambda path, options: LinkedFolder(path, farm.source, options)
+        farm.look(), lambda path, options: LinkedFolder(path, farm.source, options)
     )
     assert isinstance(folder, LinkedFolder)
     folder.update_links()

@@ -180,7 +180,7 @@ class Mailboxes:
         if path is None or not folder or not tree.is_name(folder):
             # A level, of which nobody is told that it is there.
             return Mailbox(name, Space.SHARED, None, "", "", exists=False)
-        source = os.path.join(path, "." + folder)
+        source = Tree(path).directory(folder)
         may_write = os.access(os.path.join(source, "new"), os.W_OK)
         rights = "eilrstwx" if may_write else "lrsw"  # Courier: what permissions come to
         exists = os.path.isdir(os.path.join(source, "cur", "."))

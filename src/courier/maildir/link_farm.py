@@ -5,6 +5,9 @@
         shared-timestamp          when cur/ and new/ here were last compared with the source's
         courierimapuiddb, …       as in every folder
 
+There is one exactly if the reader has subscribed to the folder. One that he looked at otherwise, or has left,
+lies in M/shared-folders/.unsubscribed/NICK/NAME.
+
 So UIDs, flags and keywords are each reader's own; the messages are in the source alone. The
 links bear the message's base name and the reader's flags, and lead to the source's cur/.
 
@@ -14,6 +17,7 @@ message file of the source's cur/, which is no link itself.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -25,6 +29,8 @@ from courier.maildir.lock import FolderLock
 from courier.maildir.scan import FolderGone
 
 DIRECTORY = "shared-folders"
+#: Farms that nobody is subscribed to; a name with a dot is none of Courier's.
+_ASIDE = ".unsubscribed"
 _TIMESTAMP = "shared-timestamp"
 _SETTLED_NS = 2_000_000_000
 
@@ -40,44 +46,82 @@ class LinkFarm:
 
     @property
     def directory(self) -> str:
+        """Where it is for a reader who has subscribed to the folder: that is what subscribing is."""
         return os.path.join(self.maildir, DIRECTORY, self.nick, self.name)
 
+    @property
+    def _aside(self) -> str:
+        return os.path.join(self.maildir, DIRECTORY, _ASIDE, self.nick, self.name)
+
     def exists(self) -> bool:
-        return os.path.isdir(os.path.join(self.directory, "cur"))
+        return _is_farm(self.directory)
 
     def make(self) -> None:
-        """Make the farm, without a link yet; nothing happens if it is there.
+        """Have the farm, without a link yet if it is new; nothing happens if it is there.
 
-        It is built in ``tmp/`` and renamed: others see all of it or nothing.
+        It is built in ``tmp/``, or was set aside, and renamed: others see all of it or nothing.
         """
+        if not self.exists():
+            self._place(self.directory, self._aside if self._is_aside() else self._build())
+
+    def look(self) -> str:
+        """Give the directory of a farm without subscribing to the folder."""
         if self.exists():
-            return
+            return self.directory
+        if not self._is_aside():
+            self._place(self._aside, self._build())
+        return self._aside
+
+    def remove(self) -> None:
+        """Set the farm aside. It has the reader's UIDs, flags and keywords, should he come back.
+
+        Courier removes it, and takes one set aside for nothing.
+        """
+        if os.path.lexists(self._aside):
+            self._discard(self._aside)
+        self._place(self._aside, self.directory)
+        with contextlib.suppress(OSError):
+            os.rmdir(os.path.dirname(self.directory))  # unless others are in it
+
+    def _is_aside(self) -> bool:
+        """Tell whether there is a farm set aside, and of this very folder."""
+        try:
+            return _is_farm(self._aside) and os.readlink(f"{self._aside}/shared") == self.source
+        except OSError:
+            return False
+
+    def _build(self) -> str:
         built = os.path.join(self.maildir, "tmp", delivery.unique_name("folder"))
         try:
             for directory in ("", "tmp", "new", "cur"):
                 os.mkdir(os.path.join(built, directory), 0o700)
             os.symlink(self.source, os.path.join(built, "shared"))
-            for parent in (os.path.join(self.maildir, DIRECTORY), os.path.dirname(self.directory)):
-                if not os.path.isdir(parent):
-                    os.mkdir(parent, 0o700)
-            os.rename(built, self.directory)
         except OSError:
             shutil.rmtree(built, ignore_errors=True)
-            if not self.exists():  # another session made it meanwhile
+            raise
+        return built
+
+    def _place(self, target: str, farm: str) -> None:
+        """Rename a farm to where it is to be; what is no farm there makes room."""
+        try:
+            os.makedirs(os.path.dirname(target), 0o700, exist_ok=True)
+            if os.path.lexists(target) and not _is_farm(target):
+                self._discard(target)
+            os.rename(farm, target)
+        except OSError:
+            if farm not in (self.directory, self._aside):
+                shutil.rmtree(farm, ignore_errors=True)
+            if not _is_farm(target):  # another session was first
                 raise
 
-    def remove(self) -> None:
-        """Remove the farm, and with it the reader's UIDs, flags and keywords.
-
-        It is renamed first: a crash leaves it whole or out of sight.
-        """
+    def _discard(self, directory: str) -> None:
         removed = os.path.join(self.maildir, "tmp", delivery.unique_name("deleted"))
-        os.rename(self.directory, removed)
+        os.rename(directory, removed)
         shutil.rmtree(removed, ignore_errors=True)
-        try:
-            os.rmdir(os.path.dirname(self.directory))
-        except OSError:
-            pass  # others are in it
+
+
+def _is_farm(directory: str) -> bool:
+    return os.path.isdir(os.path.join(directory, "cur"))
 
 
 def farms(maildir: str) -> list[tuple[str, str]]:
@@ -86,7 +130,7 @@ def farms(maildir: str) -> list[tuple[str, str]]:
     top = os.path.join(maildir, DIRECTORY)
     for nick in _entries(top):
         for name in _entries(os.path.join(top, nick)):
-            if os.path.isdir(os.path.join(top, nick, name, "cur")):
+            if _is_farm(os.path.join(top, nick, name)):
                 found.append((nick, name))
     return sorted(found)
 

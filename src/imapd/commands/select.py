@@ -37,11 +37,11 @@ def _open(session: Session, arguments: Parser, *, read_only: bool) -> Handling:
     directory = found.directory
     read_only = read_only or not found.may("ieswt")
     try:
-        view = View(mailbox.opened(session, found), read_only=read_only)
+        view = View(mailbox.opened(session, found, subscribe=True), read_only=read_only)
         if not view.refresh_at_once():
             yield Work(view.refresh)
         if view.folder.is_void:  # renumbered since it was last open: this client was told nothing
-            view = View(mailbox.opened(session, found), read_only=read_only)
+            view = View(mailbox.opened(session, found, subscribe=True), read_only=read_only)
             yield Work(view.refresh)
     except OSError as error:
         log.error("cannot open folder", directory, error)

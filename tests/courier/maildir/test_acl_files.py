@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from courier.maildir import acl, delivery
 from courier.maildir.acl import ALL, Identity, InvalidAcl
 from courier.maildir.acl_files import HIERARCHY, NAME, AclFiles
 from courier.maildir.tree import Tree
+from tests.courier.maildir.test_delivery import Faults, calls_of, fresh_maildirs, killed
 from tests.support.maildirs import make_folder
 
 BOB = Identity("bob")
@@ -221,3 +225,56 @@ def test_full_disk(
 
     assert rights(files, "") == rights(files, "a") == "lr"
     assert os.listdir(maildir / "tmp") == []
+
+
+# --- Crashes ------------------------------------------------------------------------------------
+
+
+def filled(maildir: Path) -> AclFiles:
+    """INBOX that bob may read, a folder of the owner's alone with a level and a folder below."""
+    for name in ("INBOX.a", "INBOX.a.v.x", "INBOX.open"):
+        make_folder(maildir, name)
+    for name, more in (("", "user=bob lr\n"), (".a", ""), (".open", "user=bob lr\n")):
+        (maildir / name / NAME).write_text(OWNERS + more)
+    return AclFiles(Tree(str(maildir)))
+
+
+def _widen(files: AclFiles) -> None:
+    give(files, "a", "user=bob", "lr")
+
+
+OPERATIONS: dict[str, Callable[[AclFiles], None]] = {
+    "change": _widen,
+    "create": lambda files: files.create("a.new"),
+    "delete": lambda files: files.delete("a"),
+    "rename": lambda files: files.rename("a", "open.a"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("error", [0, errno.ENOSPC])
+def test_with_each_call_failing_or_killed(tmp_path: Path, operation: str, error: int) -> None:
+    """At no moment may anybody do more than before, or than after it: but the folder itself."""
+    maildirs = fresh_maildirs(tmp_path)
+    calls = calls_of(partial(OPERATIONS[operation], filled(next(maildirs))))
+    assert calls
+    for at in range(len(calls)):
+        maildir = next(maildirs)
+        files = filled(maildir)
+        with contextlib.suppress(OSError):
+            if error:
+                with pytest.MonkeyPatch.context() as patch:
+                    Faults(patch, at, error)
+                    OPERATIONS[operation](files)
+            else:
+                killed(partial(OPERATIONS[operation], files), at)
+        (maildir / "tmp" / "courier.lock").unlink(missing_ok=True)
+
+        rights_now = {name: rights(files, name) for name in files._tree.folders()}
+
+        widened = {"a"} if operation == "change" else set()
+        for name, now in rights_now.items():
+            expected = {"", "lr"} if name in widened else {"lr"} if name in ("", "open") else {""}
+            assert now in expected, (at, calls[at], name)
+        files.change("open", lambda found: found)  # and it can go on

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from courier.maildir.filename import Flag
 from courier.maildir.folder import FlagChange, FolderGone, KeywordChange, MessageGone, Options
 from courier.maildir.link_farm import LinkFarm
 from courier.maildir.linked_folder import LinkedFolder, landing_directory
+from tests.courier.maildir.test_delivery import Faults, calls_of, killed
 from tests.courier.maildir.test_folder import prepared
 from tests.support.maildirs import deliver, make_folder, make_maildir
 
@@ -60,13 +64,61 @@ def test_make(maildir: Path, farm: LinkFarm) -> None:
 
 
 def test_remove(maildir: Path, farm: LinkFarm, folder: LinkedFolder, source: Path) -> None:
-    """The links go, the messages stay."""
+    """The links go out of sight, the messages stay."""
     farm.remove()
 
     assert not farm.exists()
-    assert os.listdir(maildir / "shared-folders") == []
+    assert link_farm.farms(str(maildir)) == []
+    assert os.listdir(maildir / "shared-folders") == [".unsubscribed"]
     assert os.listdir(maildir / "tmp") == []
     assert len(os.listdir(source / "cur")) == 3
+
+
+def test_back_again(farm: LinkFarm, folder: LinkedFolder) -> None:
+    """Who subscribes again finds his UIDs, flags and keywords."""
+    folder.change_flags([2], FlagChange(add=Flag.FLAGGED))
+    uidvalidity = folder.uidvalidity
+    farm.remove()
+    farm.make()
+
+    again = LinkedFolder(farm.directory, farm.source, OPTIONS)
+    again.synchronise(take_new=True)
+
+    assert (again.uidvalidity, list(again.columns.uids)) == (uidvalidity, [1, 2, 3])
+    assert again.columns.flags[1] == Flag.FLAGGED
+
+
+def test_look(maildir: Path, source: Path) -> None:
+    """Looking subscribes to nothing, and what was seen then stays true."""
+    farm = LinkFarm(str(maildir), "pub", "news", str(source))
+    directory = farm.look()
+    seen = LinkedFolder(directory, farm.source, OPTIONS)
+    seen.synchronise(take_new=True)
+
+    assert directory == farm.look() != farm.directory
+    assert not farm.exists()
+    assert link_farm.farms(str(maildir)) == []
+    farm.make()
+    assert farm.look() == farm.directory
+    subscribed = LinkedFolder(farm.directory, farm.source, OPTIONS)
+    subscribed.synchronise(take_new=True)
+    assert subscribed.uidvalidity == seen.uidvalidity
+
+
+def test_another_folder_of_that_name(farm: LinkFarm, folder: LinkedFolder, tmp_path: Path) -> None:
+    """Links set aside are of one folder, and not taken for those of another."""
+    farm.remove()
+    other = make_folder(make_maildir(tmp_path / "other"), "INBOX.news")
+    now = LinkFarm(farm.maildir, "pub", "news", str(other))
+
+    now.make()
+
+    opened = LinkedFolder(now.directory, now.source, OPTIONS)
+    opened.synchronise(take_new=True)
+    assert len(opened.columns) == 0
+    assert os.readlink(Path(now.directory, "shared")) == str(other)
+    now.remove()
+    assert os.readlink(Path(now.look(), "shared")) == str(other)
 
 
 def test_messages_are_read(folder: LinkedFolder) -> None:
@@ -194,3 +246,45 @@ def test_source_is_gone(folder: LinkedFolder, source: Path) -> None:
     os.rename(source.parent / "away", source)
     folder.synchronise(take_new=True)
     assert list(folder.columns.uids) == [1, 2, 3]
+
+
+# --- Crashes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("error", [0, errno.ENOSPC])
+def test_with_each_call_failing_or_killed(tmp_path: Path, source: Path, error: int) -> None:
+    """Wherever making and updating links stops, the next look has all messages and the flags."""
+
+    def use(farm: LinkFarm) -> None:
+        farm.make()
+        folder = LinkedFolder(farm.directory, farm.source, OPTIONS)
+        folder.synchronise(take_new=True)
+        folder.change_flags([2], FlagChange(add=Flag.FLAGGED))
+        farm.remove()
+        farm.make()
+
+    def fresh(number: int) -> LinkFarm:
+        maildir = make_maildir(tmp_path / f"m{number}")
+        return LinkFarm(str(maildir), "pub", "news", str(source))
+
+    calls = calls_of(partial(use, fresh(-1)))
+    for at in range(0, len(calls), 3):
+        farm = fresh(at)
+        with contextlib.suppress(OSError):
+            if error:
+                with pytest.MonkeyPatch.context() as patch:
+                    Faults(patch, at, error)
+                    use(farm)
+            else:
+                killed(partial(use, farm), at)
+        for lock in Path(farm.maildir).rglob("courier.lock"):
+            lock.unlink()
+
+        farm.make()
+        folder = LinkedFolder(farm.directory, farm.source, OPTIONS)
+        folder.synchronise(take_new=True)
+
+        assert list(folder.columns.uids) == [1, 2, 3], (at, calls[at])
+        assert set(folder.columns.flags) <= {0, Flag.FLAGGED}
+        assert [folder.read(uid)[0] for uid in (1, 2, 3)] == [b"one\n", b"two\n", b"three\n"]
