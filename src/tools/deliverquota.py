@@ -117,12 +117,22 @@ def _write(directory: str, account: Quota | None) -> int:
         except OSError as error:
             raise _WriteFailed(error) from error
         if account is None:
-            file.land("new")
+            _land(file, directory)
         else:
             with account.charged(Usage(file.size, 1)):
-                file.land("new")
-        delivery.sync_directory(os.path.join(directory, "new"))
+                _land(file, directory)
     return 0
+
+
+def _land(file: TemporaryFile, directory: str) -> None:
+    """Make the message visible and its name lasting; if it may not last, it is removed again."""
+    new = os.path.join(directory, "new")
+    name = os.fsdecode(file.land("new"))
+    try:
+        delivery.sync_directory(new)
+    except OSError:
+        delivery.unlink_quietly(os.path.join(new, name))
+        raise
 
 
 class _WriteFailed(Exception):

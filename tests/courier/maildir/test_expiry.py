@@ -11,7 +11,8 @@ import pytest
 
 from courier.maildir import expiry, quota
 from courier.maildir.quota import Limits, Quota
-from tests.support.maildirs import make_folder
+from tests.imapd.failing import failing_call
+from tests.support.maildirs import make_folder, make_maildir
 
 NONE = Quota("/nonexistent")
 
@@ -111,3 +112,24 @@ def test_message_changed_at_that_moment(
 
 def test_no_folder(maildir: Path) -> None:
     assert expiry.expire(str(maildir / ".Trash"), 7, NONE, "Trash") == 0
+
+
+def test_each_call_failing(tmp_path: Path, later: Callable[[float], None]) -> None:
+    """Each message is gone or there, nothing is raised, and the next time does the rest."""
+    for number in range(50):
+        maildir = make_maildir(tmp_path / f"M{number}")
+        folder = make_folder(maildir, "INBOX.Sent")
+        for name in ("1.a,S=5:2,S", "2.b:2,"):
+            (folder / "cur" / name).write_bytes(b"x" * 5)
+        (folder / "new" / "3.c").write_bytes(b"x")
+        account = Quota(str(maildir))
+        account.set_limits(Limits(1000))
+        later(8)
+        with failing_call(number) as calls:
+            expiry.expire(str(folder), 7, account, "Sent")
+        later(16)
+        expiry.expire(str(folder), 7, account, "Sent")
+        assert os.listdir(folder / "cur") == os.listdir(folder / "new") == []
+        if calls.failed is None:
+            break
+    assert number > 3
