@@ -24,6 +24,15 @@ def pids(roots: Sequence[int]) -> list[int]:
     return found
 
 
+def is_running(pid: int) -> bool:
+    """Tell whether a process has not ended yet; one that nobody has waited for has."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
 def pss(roots: Sequence[int]) -> dict[int, int]:
     """Proportional set size of each process of the tree, in octets."""
     sizes = {}

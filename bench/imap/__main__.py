@@ -8,8 +8,8 @@ DESCRIPTION
     measures over TCP too and with cold caches; otherwise these parts are left out.
 
     first: what a server does when it has kept nothing yet. second: a new process afterwards. since: new
-    process and NOOP after changes. changes: APPEND, COPY, STORE, EXPUNGE, synced and not. memory. tcp.
-    cold. growth: many APPENDs into a large folder.
+    process and NOOP after changes. changes: APPEND, COPY, STORE, EXPUNGE, synced and not. memory. fulltext:
+    SEARCH BODY with our full-text index. tcp. cold. growth: many APPENDs of ours into a large folder.
 
     A command that takes longer than ``--limit`` seconds is reported so and left out of later rounds;
     one that a server refuses has "no answer".
@@ -37,7 +37,7 @@ from bench.imap.report import report
 from bench.imap.run import Run, say
 from tests.support.servers import ROOT
 
-PARTS = ("first", "second", "since", "changes", "memory", "tcp", "cold", "growth")
+PARTS = ("first", "second", "since", "changes", "memory", "fulltext", "tcp", "cold", "growth")
 _LARGE = 100_000  # from here on there are fewer rounds and fewer rows of the first opening
 _GROWTH_SIZE = 100_000
 _ROUNDS, _ROUNDS_LARGE, _ROUNDS_FIRST, _ROUNDS_CHANGES = 5, 2, 2, 3
@@ -56,9 +56,8 @@ def main() -> int:
             heads[size] = _head(run)
             _measure(run, work, parts, chosen.rounds)
         sizes[size] = run.figures
-    if "growth" in parts:
-        quick = [one for one in names if one != "courier"]
-        with _prepared(_GROWTH_SIZE, quick, chosen.limit) as (run, _):
+    if "growth" in parts and "ours" in names:
+        with _prepared(_GROWTH_SIZE, ["ours"], chosen.limit) as (run, _):
             heads[_GROWTH_SIZE] = _head(run)
             changing.growth(run)
         sizes[_GROWTH_SIZE] = run.figures
@@ -127,6 +126,9 @@ def _measure(run: Run, work: Path, parts: list[str], rounds: int | None) -> None
         _rounds(run, "changes", min(rounds, _ROUNDS_CHANGES), changing_both)
     if "memory" in parts:
         _rounds(run, "memory", 2, lambda number: opening.memory(run, number), warm=False)
+    if "fulltext" in parts and not is_large:
+        opening.build_fulltext(run)
+        _rounds(run, "fulltext", rounds, lambda number: opening.fulltext(run, number))
     if "tcp" in parts and root:
         tcp.measure(run, work, rounds)
     if "cold" in parts and root and run.size >= maildirs.DISTINCT:

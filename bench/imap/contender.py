@@ -38,7 +38,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Contender:
-    """A server, its maildir, and what starts it: as it is shipped, or ``unsynced``."""
+    """A server, its maildir, and what starts it: as shipped, syncing nothing, with a full-text index."""
 
     name: str
     version: str
@@ -46,7 +46,8 @@ class Contender:
     owner: Owner
     shipped: Start
     unsynced: Start
-    promises: str  # what it syncs in each of the two, for the report
+    promises: str  # what it syncs in each of these two, for the report
+    fulltext: Start | None = None
 
     @property
     def can_sync(self) -> bool:
@@ -57,6 +58,10 @@ class Contender:
 
     def open_unsynced(self) -> Session:
         return self._open(self.unsynced)
+
+    def open_with_fulltext(self) -> Session:
+        """As shipped where there is no such setting."""
+        return self._open(self.fulltext or self.shipped)
 
     def _open(self, start: Start) -> Session:
         ids = (self.owner.uid, self.owner.gid)
@@ -94,6 +99,7 @@ def _ours(work: Path, place: Path) -> Contender:
         Start(command, shipped),
         Start(command, {**shipped, "IMAP_FSYNC": "0"}),
         "IMAP_FSYNC=1 (its default: a message and its directory before the OK of APPEND and COPY) or 0",
+        Start(command, {**shipped, "IMAP_FULLTEXT": "1"}),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from bench import process_tree
 from bench.imap import rows
 from bench.imap.contender import Contender
@@ -9,6 +11,7 @@ from bench.imap.maildirs import drop_page_cache, forget
 from bench.imap.run import Opener, Run, say, settle
 from bench.imap.session import Session
 
+_LOOK_S = 0.05
 _BUILD_PATIENCE = 4  # the first build may take so many times as long as other commands
 
 
@@ -67,6 +70,42 @@ def status(run: Run, number: int) -> None:
     for contender in run.in_turn(number):
         with run.session(contender) as session:
             run.command(rows.SECOND, rows.STATUS, contender, session, rows.STATUS_COMMAND)
+
+
+def build_fulltext(run: Run) -> None:
+    """Have the full-text index built, where there is one: the first search starts a process for it."""
+    for contender in run.contenders:
+        if contender.fulltext is None:
+            continue
+        with run.session(contender, Contender.open_with_fulltext) as session:
+            run.prepare(session)
+            began = time.monotonic()
+            session.timed(rows.READING[rows.SEARCH_BODY], run.limit_s)
+            while _has_children(session):
+                if time.monotonic() - began > run.limit_s * _BUILD_PATIENCE:
+                    outcome = f"not within {run.limit_s * _BUILD_PATIENCE:g} s"
+                    run.figures.give_up(rows.FULLTEXT, rows.FULLTEXT_BUILD, contender.name, outcome)
+                    return
+                time.sleep(_LOOK_S)
+            took = time.monotonic() - began
+            run.figures.add_value(rows.FULLTEXT, rows.FULLTEXT_BUILD, contender.name, took)
+
+
+def fulltext(run: Run, number: int) -> None:
+    """SEARCH BODY in a new process, of all servers."""
+    for contender in run.in_turn(number):
+        with run.session(contender, Contender.open_with_fulltext) as session:
+            run.prepare(session)
+            _read(run, session, contender, rows.FULLTEXT, rows.SEARCH_BODY)
+
+
+def _has_children(session: Session) -> bool:
+    assert session.pid is not None
+    return any(
+        process_tree.is_running(pid)
+        for pid in process_tree.pids([session.pid])
+        if pid != session.pid
+    )
 
 
 def memory(run: Run, number: int) -> None:

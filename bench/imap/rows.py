@@ -10,6 +10,7 @@ SECOND = "Second opening: one new process; the first opening was earlier, nothin
 SINCE = "New process after a change, and NOOP of an open session after one"
 CHANGED = "Changes, with what each server syncs as shipped; Courier never does"
 UNSYNCED = "The same changes, nothing synced"
+FULLTEXT = "SEARCH BODY in a new process, ours with IMAP_FULLTEXT=1 and its index built"
 TCP = "Over TCP, from the daemons"
 COLD = "Cold: the kernel's caches were emptied before each row"
 MEMORY = "Memory of the session's process, MB"
@@ -21,6 +22,7 @@ SHORT = {
     SINCE: "after a change",
     CHANGED: "changes, synced",
     UNSYNCED: "changes, not synced",
+    FULLTEXT: "full-text index",
     TCP: "TCP",
     COLD: "cold",
     MEMORY: "memory",
@@ -54,6 +56,7 @@ READING = {
     "SEARCH BODY": f'SEARCH BODY "{BODY_WORD}"',
 }
 SEARCH_BODY = "SEARCH BODY"
+FULLTEXT_BUILD = "until the index is built, beside other sessions"
 BUILD_COMMAND = "FETCH 1:* (ENVELOPE BODYSTRUCTURE)"
 
 #: Rows of the first opening, each after everything kept was removed; a large folder has the last alone.
