@@ -20,8 +20,10 @@ INPUT_OUTPUT = (*NETWORK, "fcntl", "mmap", "os", "pathlib", "shutil", "subproces
 # Modules (with all below them), and what they may not import. A later rule adds to an earlier one.
 FORBIDDEN: Mapping[str, tuple[str, ...]] = {
     "courier": PROGRAMS,
-    "courier.maildir": ("courier.net", "courier.auth", "asyncio"),
-    "courier.message": ("courier.net", "courier.auth", *NETWORK),
+    "courier.maildir": ("courier.net", "courier.auth", "courier.daemon", "asyncio"),
+    "courier.message": ("courier.net", "courier.auth", "courier.daemon", *NETWORK),
+    "courier.net": ("courier.daemon",),
+    "courier.process": ("courier.daemon",),
     "imapd": ("pop3d", "authdaemond", "tools"),
     "imapd.wire": INPUT_OUTPUT,
     "imapd.commands": NETWORK,

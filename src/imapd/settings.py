@@ -2,27 +2,26 @@
 
 Each is explained in imapd(8). The files are Courier's, `/etc/courier/imapd` and `imapd-ssl`. Both
 daemons, imapd and imapd-ssl, read both files, each its own one last. The TLS_* settings are in
-`courier.tls_settings`; what it all comes to for one of the daemons, in `imapd.service`.
+`courier.tls_settings`; what it all comes to for one of the daemons, in `courier.daemon.service`.
 """
 
 # ruff: noqa: RUF009  a call per field is how this table is written
 
-import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from courier import log, paths, shell, tcpd_options
+from courier import log, paths, tcpd_options
 from courier import setting_reader as read
+from courier.daemon import settings as daemon_settings
 from courier.setting_reader import Address, Expected, Port
-from courier.settings import SettingsError, family, notices, setting, table, values, values_of
-from courier.shell import Assignment, Origin
+from courier.settings import SettingsError, family, setting
+from courier.shell import Origin
 from courier.tcpd_options import TcpdOptions
-from courier.tls_settings import OLD_PROTOCOLS, TlsSettings
+from courier.tls_settings import TlsSettings
 
-__all__ = ["ForClient", "Purge", "Settings", "SettingsError", "from_environment", "load"]
+__all__ = ["Purge", "Settings", "SettingsError", "from_environment", "load"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,124 +218,11 @@ class Settings:
     origins: Mapping[str, Origin] = field(default_factory=dict, repr=False)
 
 
-# Settings that stand in the same files and that another part of the server reads.
-_OTHERS = frozenset(
-    {"DEBUG_LOGIN", "TIMEOUT_SOCK", "TIMEOUT_READ", "TIMEOUT_WRITE", "TLS_INTCACHESIZE"}
-)
-
-_OBSOLETE = {
-    "AUTHMODULES": "the modules stand in authdaemonrc, as authmodulelist",
-    "AUTHMODULES_ORIG": "the modules stand in authdaemonrc, as authmodulelistorig",
-    "MAILDIR": "use MAILDIRPATH",
-    "TLS_DHCERTFILE": "use TLS_DHPARAMS, and TLS_CERTFILE for a DSA certificate",
-    "TLS_PEERCERTS": "use TLS_TRUSTCERTS",
-    "TLS_PEERCERTDIR": "use TLS_TRUSTCERTS",
-    "TLS_OURCACERT": "use TLS_TRUSTCERTS",
-    "TLS_ALLOWSELFSIGNEDCERTS": "it has no successor; see TLS_VERIFYPEER",
-}
-
-
 def load(files: Sequence[Path], warn: Callable[[str], None] = log.warn) -> Settings:
-    """Read settings files in order, later assignments winning.
-
-    That is imapd-ssl, then imapd for the daemon imapd, and the reverse for imapd-ssl. Unknown and
-    obsolete names are told to ``warn``; they are passed on to programs that are run.
-
-    Raises:
-        SettingsError: with a line for each value, or for the file, that can't be used.
-    """
-    try:
-        assignments = shell.read(files, paths.SHELL_VARIABLES)
-    except shell.ShellError as error:
-        raise SettingsError([str(error)]) from error
-    except OSError as error:
-        raise SettingsError([f"{error.filename}: {error.strerror}"]) from error
-    found, tls = values_of((Settings, TlsSettings), assignments, for_daemon=True)
-    of_tls = {one.name for one in table(TlsSettings).values()}
-    for line in notices(Settings, assignments, _OTHERS | of_tls, _OBSOLETE):
-        warn(line)
-    settings = Settings(
-        **found,
-        tls=TlsSettings(**tls),
-        environment=paths.SHELL_VARIABLES | {name: one.value for name, one in assignments.items()},
-        origins={name: one.origin for name, one in assignments.items()},
-    )
-    for name, text in _without_effect(settings):
-        warn(f"{settings.origins[name]}: {name}: {text}")
-    return settings
-
-
-class ForClient:
-    """Settings with what the access file assigns to a client, which Courier puts into the
-    environment of the login program and so of the session.
-
-    What concerns the daemon as a whole (ports, limits, certificates) can't be assigned there. A
-    value that can't be meant is told to ``warn`` and changes nothing.
-    """
-
-    #: Settings of the daemon that a log-in reads.
-    _OF_LOGIN = frozenset({"auth_service", "starttls", "tls_required"})
-
-    def __init__(self, settings: Settings, warn: Callable[[str], None]) -> None:
-        self._settings = settings
-        self._warn = warn
-        self._made: dict[tuple[tuple[str, str], ...], Settings] = {}  # one for each record
-
-    def __call__(self, environment: Mapping[str, str]) -> Settings:
-        if not environment:
-            return self._settings
-        key = tuple(sorted(environment.items()))
-        if key not in self._made:
-            self._made[key] = self._with(environment)
-        return self._made[key]
-
-    def _with(self, environment: Mapping[str, str]) -> Settings:
-        found: dict[str, Any] = {}  # Any: each field's own type
-        declared = table(Settings)
-        origin = Origin("access file")
-        for name, value in environment.items():
-            # Courier's start script hands this one on under another name.
-            known = "IMAPDSTARTTLS" if name == "IMAP_STARTTLS" else name
-            try:
-                read = values(Settings, {known: Assignment(value, origin)}, for_daemon=True)
-            except SettingsError as error:
-                self._warn(str(error))
-                continue
-            found |= {
-                field: value
-                for field, value in read.items()
-                if field in self._OF_LOGIN or not declared[field].by_daemon
-            }
-        if "auth_service" in found:
-            found["auth_service"] = {**self._settings.auth_service, **found["auth_service"]}
-        all_variables = {**self._settings.environment, **environment}
-        return dataclasses.replace(self._settings, **found, environment=all_variables)
-
-
-def _without_effect(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Yield what is set, is understood, and changes nothing."""
-    for option in settings.tcpd_options.ignored:
-        yield "TCPDOPTS", f"{option} is obsolete and ignored"
-    if settings.tls.priority:
-        yield "TLS_PRIORITY", "is GnuTLS's; see TLS_PROTOCOL and TLS_CIPHER_LIST"
-    if settings.tls.min_dh_bits:
-        yield "TLS_MIN_DH_BITS", "is GnuTLS's; OpenSSL refuses parameters that are too short"
-    for name in ("TLS_PROTOCOL", "TLS_STARTTLS_PROTOCOL"):
-        if (value := settings.environment.get(name, "").strip()) in OLD_PROTOCOLS:
-            yield name, f"{value} is obsolete and taken for unset"
+    """Read settings files in order; see `daemon_settings.load`."""
+    return daemon_settings.load(Settings, files, warn)
 
 
 def from_environment(environ: Mapping[str, str]) -> Settings:
-    """Read the settings of a session that was started by a shell or by Courier's own login.
-
-    No file is read. What isn't there means what it means to Courier's imapd, which differs from
-    the value that the file is shipped with; settings of the daemon alone are left at that, because
-    `PORT` may be anything to a user's shell.
-
-    Raises:
-        SettingsError: with a line for each value that can't be used.
-    """
-    origin = Origin("environment")
-    assignments = {name: Assignment(value, origin) for name, value in environ.items()}
-    found = values(Settings, assignments, for_daemon=False)
-    return Settings(**found, environment=dict(environ))
+    """Read the settings of a session from a shell; see `daemon_settings.from_environment`."""
+    return daemon_settings.from_environment(Settings, environ)

@@ -14,6 +14,20 @@ class Refused(Exception):
     """The account can't be served; the text is what its client is told."""
 
 
+def reach_home(user: str, home: str) -> None:
+    """See that a home directory can be entered, which Courier's log-in program does as its user.
+
+    Raises:
+        Refused: it can't, now.
+    """
+    try:
+        os.stat(os.path.join(home, os.curdir) if home else home)
+    except OSError as error:
+        log.home_unreachable(user, home, error)
+        log.authentication_error(error.errno or 0)
+        raise Refused("Temporary problem, please try again later") from error
+
+
 def enter(user: str, peer: Peer, home: str, maildir: str) -> str:
     """Check an account's home directory and maildir, as its user; give the maildir's path.
 

@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from courier import log, paths, shell, tcpd_options
+from courier import log, paths, tcpd_options
 from courier import setting_reader as read
+from courier.daemon import settings as daemon_settings
 from courier.setting_reader import Address, Expected, Port
-from courier.settings import SettingsError, family, notices, setting, table, values, values_of
-from courier.shell import Assignment, Origin
+from courier.settings import SettingsError, family, setting
+from courier.shell import Origin
 from courier.tcpd_options import TcpdOptions
 from courier.tls_settings import TlsSettings
 
@@ -116,55 +117,19 @@ class Settings:
     trash_quota: bool = setting("MAILDIR_TRASHQUOTA", read.flag, unset=False)
     index_dir: str | None = setting("IMAP_INDEX_DIR", read.text_or_none, unset=None)
 
+    #: POP3 has no access file of its own, and no umask.
+    access_file: Path | None = None
+    umask: int = 0o022
     tls: TlsSettings = field(default_factory=TlsSettings)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     origins: Mapping[str, Origin] = field(default_factory=dict, repr=False)
 
 
-# Settings that stand in the same files and that another part of the server reads.
-_OTHERS = frozenset(
-    {"DEBUG_LOGIN", "TIMEOUT_SOCK", "TIMEOUT_READ", "TIMEOUT_WRITE", "TLS_INTCACHESIZE"}
-)
-
-_OBSOLETE = {
-    "AUTHMODULES": "the modules stand in authdaemonrc, as authmodulelist",
-    "AUTHMODULES_ORIG": "the modules stand in authdaemonrc, as authmodulelistorig",
-    "MAILDIR": "use MAILDIRPATH",
-    "TLS_DHCERTFILE": "use TLS_DHPARAMS, and TLS_CERTFILE for a DSA certificate",
-}
-
-
 def load(files: Sequence[Path], warn: Callable[[str], None] = log.warn) -> Settings:
-    """Read settings files in order, later assignments winning.
-
-    Raises:
-        SettingsError: with a line for each value, or for the file, that can't be used.
-    """
-    try:
-        assignments = shell.read(files, paths.SHELL_VARIABLES)
-    except shell.ShellError as error:
-        raise SettingsError([str(error)]) from error
-    except OSError as error:
-        raise SettingsError([f"{error.filename}: {error.strerror}"]) from error
-    found, tls = values_of((Settings, TlsSettings), assignments, for_daemon=True)
-    of_tls = {one.name for one in table(TlsSettings).values()}
-    for line in notices(Settings, assignments, _OTHERS | of_tls, _OBSOLETE):
-        warn(line)
-    return Settings(
-        **found,
-        tls=TlsSettings(**tls),
-        environment=paths.SHELL_VARIABLES | {name: one.value for name, one in assignments.items()},
-        origins={name: one.origin for name, one in assignments.items()},
-    )
+    """Read settings files in order; see `daemon_settings.load`."""
+    return daemon_settings.load(Settings, files, warn)
 
 
 def from_environment(environ: Mapping[str, str]) -> Settings:
-    """Read the settings of a session that was started by a shell or by Courier's own log-in.
-
-    Raises:
-        SettingsError: with a line for each value that can't be used.
-    """
-    origin = Origin("environment")
-    assignments = {name: Assignment(value, origin) for name, value in environ.items()}
-    found = values(Settings, assignments, for_daemon=False)
-    return Settings(**found, environment=dict(environ))
+    """Read the settings of a session from a shell; see `daemon_settings.from_environment`."""
+    return daemon_settings.from_environment(Settings, environ)

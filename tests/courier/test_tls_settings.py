@@ -107,6 +107,6 @@ def test_protocol_of_starttls(
 
 def test_reading_settings_loads_no_openssl() -> None:
     """A session from a shell neither needs it nor waits for it."""
-    code = "import imapd.service, sys; sys.exit('OpenSSL' in sys.modules)"
+    code = "import courier.daemon.service, sys; sys.exit('OpenSSL' in sys.modules)"
 
     subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}, check=True)

@@ -11,9 +11,10 @@ import pytest
 
 pytest.importorskip("OpenSSL")
 
-from imapd import check as checker
-from imapd.check import check
-from imapd.service import Daemon, files
+from courier.daemon import check as checker
+from courier.daemon.check import check
+from courier.daemon.service import files
+from imapd.daemon import SUBJECT
 from tests.courier.net.authority import Signed, authority
 
 
@@ -42,14 +43,14 @@ def add(file: Path, *lines: str) -> None:
     file.write_text(file.read_text() + "".join(line + "\n" for line in lines))
 
 
-def found(etc: Path, daemon: Daemon = "imapd") -> tuple[list[str], list[str]]:
+def found(etc: Path, daemon: str = "imapd") -> tuple[list[str], list[str]]:
     """What is wrong, and what is doubtful."""
     warnings: list[str] = []
-    return check(files(daemon, etc), daemon, warnings.append), warnings
+    return check(SUBJECT, files(daemon, etc), daemon, warnings.append), warnings
 
 
 @pytest.mark.parametrize("daemon", ["imapd", "imapd-ssl"])
-def test_nothing_is_wrong(etc: Path, daemon: Daemon) -> None:
+def test_nothing_is_wrong(etc: Path, daemon: str) -> None:
     assert found(etc, daemon) == ([], [])
 
 
@@ -323,9 +324,9 @@ def test_report(etc: Path) -> None:
     lines: list[str] = []
     add(etc / "imapd", "IMAP_UMAKS=022")
 
-    assert checker.report("imapd", etc, lines.append) == 0
+    assert checker.report(SUBJECT, "imapd", etc, lines.append) == 0
     add(etc / "imapd", "IMAP_ACL=x")
-    assert checker.report("imapd", etc, lines.append) == 1
+    assert checker.report(SUBJECT, "imapd", etc, lines.append) == 1
 
     assert lines == [
         f"warning: {etc}/imapd:2: IMAP_UMAKS: no setting of ours, passed on unread",

@@ -1,7 +1,7 @@
-"""What the settings come to for one of the two daemons, imapd and imapd-ssl.
+"""What the settings come to for one of a server's two daemons, as imapd and imapd-ssl.
 
 imapd serves port 143, where TLS begins by STARTTLS; imapd-ssl serves port 993, where it begins at
-once. Each reads both settings files, its own one last.
+once. Each reads both settings files, its own one last. pop3d and pop3d-ssl are the same.
 """
 
 from __future__ import annotations
@@ -10,33 +10,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from courier import paths
+from courier.daemon.settings import DaemonSettings
 from courier.setting_reader import Address, Port
 from courier.tcpd_options import TcpdOptions
-from imapd.settings import Settings
 
 if TYPE_CHECKING:
     from courier.net.tls_context import TlsOptions
 
-Daemon = Literal["imapd", "imapd-ssl"]
-DAEMONS: tuple[Daemon, ...] = ("imapd", "imapd-ssl")
+_SSL = "-ssl"
 
 _ALL_ADDRESSES = {IPv4Address(0), IPv6Address(0)}
 
 
-def files(daemon: Daemon, directory: Path = paths.SYSCONFDIR) -> tuple[Path, Path]:
+def daemons(program: str) -> tuple[str, str]:
+    """Name the two daemons of a program."""
+    return program, program + _SSL
+
+
+def files(daemon: str, directory: Path = paths.SYSCONFDIR) -> tuple[Path, Path]:
     """Return the settings files in the order in which ``daemon`` reads them."""
-    plain, ssl = directory / "imapd", directory / "imapd-ssl"
-    return (ssl, plain) if daemon == "imapd" else (plain, ssl)
+    program = daemon.removesuffix(_SSL)
+    plain, ssl = directory / program, directory / (program + _SSL)
+    return (ssl, plain) if daemon == program else (plain, ssl)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """One daemon's settings, TCPDOPTS put in their place."""
 
-    daemon: Daemon
+    daemon: str
     #: Where to listen, an address of None meaning all, and the setting that says so.
     listen: tuple[tuple[Address | None, int], ...]
     listen_setting: str
@@ -59,9 +64,9 @@ class Service:
     tls: TlsOptions | None
 
 
-def service(settings: Settings, daemon: Daemon) -> Service:
+def service(settings: DaemonSettings, daemon: str) -> Service:
     """Return what ``settings`` mean to ``daemon``. They were read in its order, see `files`."""
-    is_ssl = daemon == "imapd-ssl"
+    is_ssl = daemon.endswith(_SSL)
     tcpd = settings.tcpd_options
     address = tcpd.address or (settings.ssl_address if is_ssl else settings.address)
     max_daemons = tcpd.max_daemons or settings.max_daemons
@@ -103,7 +108,7 @@ def _database(source: Path | None) -> Path | None:
     return source and source.with_name(source.name + ".dat")
 
 
-def _log(options: tuple[str, ...], daemon: Daemon) -> tuple[str, str]:
+def _log(options: tuple[str, ...], daemon: str) -> tuple[str, str]:
     """courierlogger's options: the last of each wins."""
     given: Mapping[str, str] = dict(
         option.split("=", 1) for option in options if option.startswith("-") and "=" in option

@@ -1,4 +1,4 @@
-"""imapd -n: would the server start with these settings, and does everything that they name exist?
+"""`imapd -n`, `pop3d -n`: would the server start with these settings, and does everything that they name exist?
 
 Says what loading the settings says, then loads certificates, keys and what else they name, as the
 server would. It listens nowhere and changes nothing. Run it as root: others may not read the key.
@@ -11,24 +11,33 @@ import os
 import pwd
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic
 
-from courier.maildir import shared_index
+from courier.daemon.service import Service, files, service
+from courier.daemon.settings import DaemonSettings, S, Warn
 from courier.net import access_source, certificate
 from courier.net.access_source import SourceError
 from courier.net.certificate import TlsError
 from courier.net.tls import Contexts
 from courier.net.tls_context import TlsOptions
-from imapd import settings as imapd_settings
-from imapd.service import Daemon, Service, files, service
-from imapd.settings import Settings, SettingsError
+from courier.settings import SettingsError
 
 Finding = tuple[str, str]  # a setting's name, and what is the matter with it
-Warn = Callable[[str], None]
 
-#: Lines about one file; more of them tell nothing more.
-_MOST = 10
+
+@dataclass(frozen=True, slots=True)
+class Subject(Generic[S]):
+    """What is checked: how a program's settings are read, and what some of them are called."""
+
+    load: Callable[[Sequence[Path], Warn], S]
+    tls_required: str
+    starttls: str
+    #: What is doubtful in settings that no other program has.
+    doubtful: Callable[[S], Iterator[Finding]]
+
+
 # courierlogger(1): those of them that the system has.
 _FACILITIES = frozenset(
     [
@@ -49,15 +58,16 @@ _FACILITIES = frozenset(
 ) | {f"local{number}" for number in range(8)}
 
 
-def report(daemon: Daemon, directory: Path, write: Warn = print) -> int:
+def report(subject: Subject[S], daemon: str, directory: Path, write: Warn = print) -> int:
     """Check the settings files in ``directory``; return an exit code, 1 if something is wrong."""
-    wrong = check(files(daemon, directory), daemon, lambda line: write(f"warning: {line}"))
+    paths = files(daemon, directory)
+    wrong = check(subject, paths, daemon, lambda line: write(f"warning: {line}"))
     for line in wrong:
         write(line)
     return 1 if wrong else 0
 
 
-def check(paths: Sequence[Path], daemon: Daemon, warn: Warn) -> list[str]:
+def check(subject: Subject[S], paths: Sequence[Path], daemon: str, warn: Warn) -> list[str]:
     """Check the settings in ``paths``, given in the order in which ``daemon`` reads them.
 
     Returns:
@@ -67,7 +77,7 @@ def check(paths: Sequence[Path], daemon: Daemon, warn: Warn) -> list[str]:
     for line in _open_files(paths):
         warn(line)
     try:
-        settings = imapd_settings.load(paths, warn)
+        settings = subject.load(paths, warn)
     except SettingsError as error:
         return list(error.lines)
 
@@ -77,7 +87,7 @@ def check(paths: Sequence[Path], daemon: Daemon, warn: Warn) -> list[str]:
         return f"{origin}: {name}: {text}" if origin else f"{name}: {text}"
 
     one = service(settings, daemon)
-    for finding in _doubtful(settings, one):
+    for finding in (*_doubtful(subject, settings, one), *subject.doubtful(settings)):
         warn(placed(finding))
     return [
         placed(finding)
@@ -101,20 +111,13 @@ def _open_files(paths: Sequence[Path]) -> Iterator[str]:
             yield f"{path}: others than root may write it, and with it run programs as root"
 
 
-def _doubtful(settings: Settings, one: Service) -> Iterator[Finding]:
+def _doubtful(subject: Subject[S], settings: S, one: Service) -> Iterator[Finding]:
     if settings.tls_required and not one.is_tls and not one.starttls:
-        yield "IMAP_TLS_REQUIRED", "nobody can log in, because IMAPDSTARTTLS isn't YES"
+        yield subject.tls_required, f"nobody can log in, because {subject.starttls} isn't YES"
     if settings.tls.external and one.tls and one.tls.verify == "none":
         yield "TLS_EXTERNAL", "has no effect, because TLS_VERIFYPEER is NONE"
     if settings.home_skeleton and not settings.home_skeleton.is_dir():
         yield "AUTH_MKHOMEDIR_SKEL", f"{settings.home_skeleton} is no directory"
-    is_path = settings.sendmail.startswith("/")
-    if settings.outbox and is_path and not os.access(settings.sendmail, os.X_OK):
-        yield "SENDMAIL", f"{settings.sendmail} can't be run"
-    index = settings.shared_index_file
-    if index and os.path.lexists(index):  # nobody need have one
-        for line in islice(shared_index.problems(index), _MOST):
-            yield "IMAP_SHAREDINDEXFILE", line
     if one.access and not one.access.exists() and _says_something(settings.access_file):
         yield "IMAPACCESSFILE", f"without {one.access} all may connect; makeimapaccess makes it"
     elif one.access and settings.access_file and _is_newer(settings.access_file, one.access):
@@ -143,7 +146,7 @@ def _is_newer(source: Path, made: Path) -> bool:
         return False
 
 
-def _key_files(settings: Settings) -> Iterator[tuple[str, Path]]:
+def _key_files(settings: DaemonSettings) -> Iterator[tuple[str, Path]]:
     tls = settings.tls
     if tls.private_key:
         yield "TLS_PRIVATE_KEYFILE", tls.private_key
@@ -151,7 +154,7 @@ def _key_files(settings: Settings) -> Iterator[tuple[str, Path]]:
         yield "TLS_CERTFILE", tls.certificate
 
 
-def _login_user(settings: Settings) -> Iterator[Finding]:
+def _login_user(settings: DaemonSettings) -> Iterator[Finding]:
     try:
         user = pwd.getpwnam(settings.login_user)
     except KeyError:
@@ -167,7 +170,7 @@ def _log(one: Service) -> Iterator[Finding]:
         yield name, f"expected a facility of syslog, found {one.log_facility!r}"
 
 
-def _access(settings: Settings, one: Service) -> Iterator[Finding]:
+def _access(settings: DaemonSettings, one: Service) -> Iterator[Finding]:
     if one.access is None:
         return
     name = "TCPDOPTS" if one.tcpd_options.access else "IMAPACCESSFILE"
@@ -192,7 +195,7 @@ def _access(settings: Settings, one: Service) -> Iterator[Finding]:
 # --- TLS ----------------------------------------------------------------------------------------
 
 
-def _tls(settings: Settings, one: Service, warn: Warn) -> Iterator[Finding]:
+def _tls(settings: DaemonSettings, one: Service, warn: Warn) -> Iterator[Finding]:
     if one.tls is None:
         if one.is_tls or one.starttls:
             yield "TLS_CERTFILE", "expected a file with a certificate, found nothing"
@@ -225,7 +228,7 @@ def _failures(options: TlsOptions) -> Iterator[str]:
             yield str(error)
 
 
-def _attributed(settings: Settings, text: str) -> Finding:
+def _attributed(settings: DaemonSettings, text: str) -> Finding:
     """Find the setting that a message about TLS is about: it begins with its name or its file."""
     name, colon, rest = text.partition(": ")
     if colon and name in settings.origins:

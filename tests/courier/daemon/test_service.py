@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from imapd.service import DAEMONS, Daemon, Service, files, service
+from courier.daemon.service import Service, daemons, files, service
 from imapd.settings import load
 
 pytest.importorskip("OpenSSL")
 
-CONF = Path(__file__).parents[2] / "conf"
+CONF = Path(__file__).parents[3] / "conf"
+
+DAEMONS = daemons("imapd")
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def found(directory: Path, daemon: Daemon) -> Service:
+def found(directory: Path, daemon: str) -> Service:
     return service(load(files(daemon, directory), lambda line: None), daemon)
 
 

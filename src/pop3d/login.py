@@ -1,0 +1,244 @@
+"""The authorization state: from the greeting until the client is known (RFC 1939 4, RFC 5034, RFC 2595).
+
+USER and PASS, AUTH, STLS, CAPA, LANG, UTF8, QUIT. A generator like the session that follows it: it yields
+octets and requests (`courier.process.login_request`) and is sent their answers. When its client is let in it
+is closed while it waits for the answer; the session says the OK.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from typing import Any
+
+from courier import log
+from courier.auth import sasl
+from courier.auth.domain import DefaultDomain
+from courier.auth.sasl import Credentials
+from courier.process.login_request import (
+    Answer,
+    Authenticate,
+    LoginSteps,
+    Pause,
+    StartTls,
+    Stranger,
+)
+from courier.process.message import Kind
+from courier.process.request import ClientGone, Receive, ShuttingDown, Wake
+from pop3d import capability
+from pop3d.session import INVALID
+from pop3d.settings import Settings
+from pop3d.wire import Line, Reader
+
+#: Seconds from the connection to the completed log-in.
+LOGIN_S = 60.0
+#: Seconds before a failed log-in is answered.
+FAILURE_S = 5.0
+#: How master is told what the session needs to know: whether the client said UTF8.
+PROTOCOL, PROTOCOL_UTF8 = b"POP3", b"POP3UTF8"
+
+_GREETING = "+OK Hello there."
+_NEEDS_TLS = "-ERR TLS required to log in."
+_TEMPORARY = "-ERR Temporary problem, please try again later"
+
+_Handling = Generator[Any, Any, None]
+
+
+class _Over(Exception):
+    """The connection ends; what there is to say has been said."""
+
+
+class Login:
+    """One connection before log-in."""
+
+    def __init__(self, settings: Settings, stranger: Stranger, *, has_tls: bool) -> None:
+        """``has_tls``: certificates are loaded, so that STLS can be offered."""
+        self._settings = settings
+        self._stranger = stranger
+        self._has_tls = has_tls
+        self._reader = Reader()
+        self._began = time.monotonic()
+        self._userid = b""
+        self._utf8 = False
+        self._domain = DefaultDomain(settings.default_domain, settings.domain_separators)
+
+    @property
+    def _is_encrypted(self) -> bool:
+        return self._stranger.tls is not None
+
+    @property
+    def _offers_tls(self) -> bool:
+        return self._settings.starttls and self._has_tls and not self._is_encrypted
+
+    @property
+    def _needs_tls(self) -> bool:
+        return self._settings.tls_required and not self._is_encrypted
+
+    def run(self) -> LoginSteps:
+        """Talk to the client until it is let in, or has gone."""
+        peer = self._stranger.peer
+        log.connection(peer)
+        try:
+            yield _line(_GREETING)
+            while True:
+                line = yield from self._next()
+                yield from self._handle(line)
+        except TimeoutError:
+            yield _line("-ERR Disconnected for inactivity.")
+        except (ClientGone, ShuttingDown, EOFError, _Over):
+            pass
+        log.pop3_end_before_login(peer)
+
+    def _handle(self, line: Line) -> _Handling:
+        match line.word:
+            case "USER":
+                yield self._user(line)
+            case "PASS":
+                yield from self._pass(line)
+            case "AUTH":
+                yield from self._auth(line)
+            case "STLS":
+                yield from self._start_tls()
+            case "CAPA":
+                yield capability.listing(
+                    self._settings, tls=self._is_encrypted, offers_tls=self._offers_tls
+                )
+            case "LANG":
+                yield capability.language(line)
+            case "UTF8":
+                self._utf8 = True
+                yield _line("+OK UTF8 enabled")
+            case "QUIT":
+                yield _line("+OK Better luck next time.")
+                log.pop3_logout_before_login(self._stranger.peer)
+                raise _Over
+            case _:
+                yield INVALID
+
+    # -- commands --------------------------------------------------------------------------
+
+    def _user(self, line: Line) -> bytes:
+        """Take any userid: whether there is such an account is not told."""
+        if not line.rest:
+            return INVALID
+        if self._needs_tls:
+            return _line(_NEEDS_TLS)
+        self._userid = line.rest
+        return _line("+OK Password required.")
+
+    def _pass(self, line: Line) -> _Handling:
+        if not self._userid or not line.rest:
+            yield _line("-ERR USER/PASS required.")
+            return
+        try:
+            credentials = sasl.password(self._userid, line.rest, self._domain)
+        except sasl.Refused:
+            log.login_failed(self._userid, self._stranger.peer)
+            yield from self._refuse("-ERR Login failed.")
+            return
+        yield from self._ask(credentials, None)
+
+    def _auth(self, line: Line) -> _Handling:
+        """RFC 5034, with or without an initial response."""
+        if self._needs_tls:
+            yield _line(_NEEDS_TLS)
+            return
+        words = line.words()
+        if not words:
+            yield INVALID
+            return
+        mechanism = words[0].decode("ascii", "replace").upper()
+        initial = words[1] if len(words) > 1 else None
+        try:
+            steps = sasl.start(mechanism, initial, self._domain)
+            credentials = yield from self._exchange(steps)
+        except (sasl.Cancelled, sasl.Malformed):
+            log.method_failed(mechanism, self._stranger.peer)
+            yield _line("-ERR Authentication aborted.")
+            return
+        except sasl.Failed:
+            log.method_failed(mechanism, self._stranger.peer)
+            yield from self._refuse("-ERR Authentication failed.")
+            return
+        yield from self._ask(credentials, mechanism)
+
+    def _exchange(self, steps: sasl.Steps) -> Generator[Any, Any, Credentials]:
+        response: bytes | None = None
+        while True:
+            try:
+                challenge = next(steps) if response is None else steps.send(response)
+            except StopIteration as stop:
+                credentials: Credentials = stop.value
+                return credentials
+            yield _line(f"+ {challenge.decode('ascii')}")
+            response = (yield from self._text()).strip(b" \t\r")
+
+    def _ask(self, credentials: Credentials, mechanism: str | None) -> _Handling:
+        """Have the credentials checked; who is let in never comes back here."""
+        service = self._settings.auth_service.get(self._stranger.local_port, "pop3")
+        answer: Answer = yield Authenticate(
+            service.encode(),
+            credentials.authtype,
+            credentials.first,
+            credentials.second.reveal(),
+            b"",
+            self._reader.unread(),
+            PROTOCOL_UTF8 if self._utf8 else PROTOCOL,
+        )
+        if answer.kind is Kind.DISABLED:
+            yield _line(f"-ERR {answer.text}")
+            raise _Over
+        if answer.kind is Kind.TEMPORARY:
+            yield _line(_TEMPORARY)
+            raise _Over
+        if mechanism is None:
+            log.login_failed(self._userid, self._stranger.peer)
+            yield from self._refuse("-ERR Login failed.")
+        else:
+            log.method_failed(mechanism, self._stranger.peer)
+            yield from self._refuse("-ERR Authentication failed.")
+
+    def _refuse(self, text: str) -> _Handling:
+        yield Pause(min(FAILURE_S, self._left_s()))
+        yield _line(text)
+
+    def _start_tls(self) -> _Handling:
+        """RFC 2595 4: what was known of the client, and what it sent before, counts no more."""
+        if not self._offers_tls:
+            yield _line("-ERR TLS support not available.")
+            return
+        yield _line("+OK Begin SSL/TLS negotiation now.")
+        self._reader = Reader()
+        self._userid, self._utf8 = b"", False
+        yield StartTls(self._left_s())
+
+    # -- input -----------------------------------------------------------------------------
+
+    def _left_s(self) -> float:
+        return max(0.0, self._began + LOGIN_S - time.monotonic())
+
+    def _next(self) -> Generator[Any, Any, Line]:
+        while True:
+            line = self._reader.next()
+            if line is not None:
+                return line
+            yield from self._receive()
+
+    def _text(self) -> Generator[Any, Any, bytes]:
+        while True:
+            text = self._reader.next_text()
+            if text is not None:
+                return text
+            yield from self._receive()
+
+    def _receive(self) -> _Handling:
+        data = yield Receive(self._left_s())
+        if isinstance(data, Wake):
+            raise TimeoutError
+        if not data:
+            raise EOFError
+        self._reader.feed(data)
+
+
+def _line(text: str) -> bytes:
+    return text.encode() + b"\r\n"
