@@ -60,8 +60,12 @@ class Names:
 
     def parts(self) -> tuple[bytes | memoryview, Column, Column]:
         """Give text, starts and lengths, for storing."""
-        whole = self if self._is_whole and not self._renamed else Names(self.listed())
+        whole = self.whole()
         return whole._text, whole._starts, whole._lengths
+
+    def whole(self) -> Names:
+        """Give the same names in one text."""
+        return self if self._is_whole and not self._renamed else Names(self.listed())
 
     def __len__(self) -> int:
         return len(self._starts)

@@ -12,6 +12,7 @@ message to it. So do we, but write the base to courierimapuiddb as it is compare
 import enum
 import functools
 import re
+from collections.abc import Iterable
 
 
 class Flag(enum.IntFlag):
@@ -26,6 +27,9 @@ class Flag(enum.IntFlag):
 
 LETTERS = b"DFRST"
 ALL_FLAGS = 0x1F
+
+#: Digits of the seconds since 1970, from 2001 to 2286.
+_TIME_DIGITS = 10
 
 _SIZE = re.compile(rb",S=([0-9]+)")
 _LEADING_NUMBER = re.compile(rb"[ \t\r\f\v]*([+-]?[0-9]+)")
@@ -68,6 +72,31 @@ def arrival(name: bytes) -> tuple[int, bytes]:
     """
     number = _LEADING_NUMBER.match(name)
     return (int(number[1]) if number else 0, name.partition(b":")[0])
+
+
+def in_order_of_arrival(bases: Iterable[bytes]) -> list[bytes]:
+    """Sort base names as `arrival` would, at once if all begin with a time of today's length."""
+    listed = list(bases)
+    starts = {base[_TIME_DIGITS : _TIME_DIGITS + 1] for base in listed}
+    if starts == {b"."} and b"".join([base[:_TIME_DIGITS] for base in listed]).isdigit():
+        return sorted(listed)
+    return sorted(listed, key=arrival)
+
+
+def flags_of(names: Iterable[bytes]) -> bytes:
+    """Give the flags of many names, one octet each."""
+    known: dict[bytes, int] = {}
+    result = bytearray()
+    for name in names:
+        _, colon, info = name.rpartition(b":")
+        if not colon:
+            result.append(0)
+            continue
+        value = known.get(info)
+        if value is None:
+            value = known[info] = _flags_of(info)
+        result.append(value)
+    return bytes(result)
 
 
 def acceptable(name: bytes) -> bool:

@@ -253,6 +253,10 @@ def _match(
 
     Returns: rows without a file in it; whether two files in it have one base name.
     """
+    if not known:
+        bases = [name.partition(b":")[0] for name in strange]
+        found.unknown.update(zip(bases, strange, strict=True))
+        return set(), len(found.unknown) < len(strange)
     rows = {filename.base(known[row]): row for row in lacking}
     unfound = set(lacking)
     for row in [row for row in found.renamed if row not in unfound]:
@@ -271,9 +275,9 @@ def _match(
             unmatched.append((base, name))
         own.add(base)
     if unmatched:
-        bases = set(map(filename.base, known)) if known else set()
+        present = {name.partition(b":")[0] for name in known}
         for base, name in unmatched:
-            if base in bases:
+            if base in present:
                 collided = True
             else:
                 found.unknown[base] = name

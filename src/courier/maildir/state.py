@@ -204,6 +204,17 @@ class State:
 
     # -- changes ---------------------------------------------------------------------------
 
+    def begin(self, columns: Columns, stamp: Stamp, *, may_write: bool) -> None:
+        """Take a folder that was not known before as it was found."""
+        modseq = self.log.next(_youngest_us(stamp))
+        modseqs = array("Q", [modseq]) * len(columns)
+        self.columns = replace(columns, modseqs=modseqs, highest=modseq)
+        self.log.begin(modseq)
+        self.stamp, self.is_begun = stamp, True
+        if self.is_ours and self._index is not None and may_write:
+            self._stamped = self._stated()
+            self._write_anew()
+
     def note(
         self,
         rows: Sequence[Row],
@@ -225,21 +236,15 @@ class State:
         changed = [row for row in rows if old.message(row.uid) != row]
         silent = frozenset(row.uid for row in changed if _is_same(old.message(row.uid), row))
         told = [row.uid for row in changed if row.uid not in silent]
-        is_first = not self.is_begun
-        self.is_begun = True
         self.stamp = stamp
-        modseq = old.highest
-        if told or gone or is_first:
-            modseq = self.log.next(_youngest_us(stamp) if is_first else 0)
+        modseq = self.log.next() if told or gone else old.highest
         self.witness.expect(self._happenings(changed, gone, landed))
         self.columns = old.with_changes(changed, gone, modseq, silent=silent)
-        if is_first:
-            self.log.begin(modseq)
-        elif told or gone:
+        if told or gone:
             self.log.record(told, gone, modseq)
         if not may_write and self._index is not None:
             self._index.forget()
-        elif changed or gone or is_first:
+        elif changed or gone:
             self._write(changed, gone, modseq, silent, landed)
 
     def _write(
@@ -281,6 +286,7 @@ class State:
         assert self._index is not None
         gone = self.log.vanished(self.log.floor)
         assert gone is not None
+        self.columns = replace(self.columns, names=self.columns.names.whole())
         found = Snapshot(
             0,
             self.numbering.numbers,

@@ -6,14 +6,17 @@ it is compared is in `scan`; what follows from it - UIDs, keywords, what is `\\R
 
 from __future__ import annotations
 
+import gc
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from courier import log
 from courier.maildir import filename, keywords, scan
-from courier.maildir.columns import Bases, Columns, Row
+from courier.maildir.columns import Bases, Columns, Names, Row
 from courier.maildir.numbering import UidsUsedUp
 from courier.maildir.scan import Stamp
 from courier.maildir.state import Current, State
@@ -33,7 +36,7 @@ class Found:
     renamed: dict[int, Entry] = field(default_factory=dict)  # UID: what it is now
     gone: set[int] = field(default_factory=set)  # UIDs
     came: dict[int, Entry] = field(default_factory=dict)  # UIDs that others gave, or we just now
-    unknown: list[Entry] = field(default_factory=list)  # in the order of arrival
+    unknown: dict[bytes, Entry] = field(default_factory=dict)  # by base: they have no UID
     arrived: dict[bytes, bytes] = field(default_factory=dict)  # base: name; moved to cur/ just now
 
 
@@ -59,8 +62,16 @@ class Sweep:
         Returns: UIDs that are ``\\Recent`` for who takes what is new; see `Folder.synchronise`.
         """
         began = time.monotonic()
+        is_first = not self._state.is_begun
+        with _without_collector():
+            claimed = self._run()
+        messages = len(self._state.columns)
+        if is_first and messages >= _BIG:
+            log.index_built(self._state.path, messages, time.monotonic() - began)
+        return claimed
+
+    def _run(self) -> Sequence[int]:
         state = self._state
-        is_first = not state.is_begun
         state.witness.judge()
         before = scan.stamp(state.path)  # what others change from now on shows against it
         current = state.current(before)
@@ -68,8 +79,6 @@ class Sweep:
         found = self._find(known, current, database)
         self._number(found, database)
         self._note(found, before, current)
-        if is_first and len(state.columns) >= _BIG:
-            log.index_built(state.path, len(state.columns), time.monotonic() - began)
         return self._claim(found) if self._take_new else ()
 
     # -- what is there ---------------------------------------------------------------------
@@ -93,7 +102,6 @@ class Sweep:
         self._match_new(known, found, waiting, in_cur)
         if database is not None:
             self._obey(known, found, database)
-        found.unknown.sort(key=lambda entry: filename.arrival(entry[0]))
         return found
 
     def _look_into_new(
@@ -189,11 +197,11 @@ class Sweep:
             found.gone.discard(lost[base])
             found.renamed[lost[base]] = (strange.pop(base), True)
         bases = Bases(known.names.listed()) if strange else None
-        found.unknown = [(name, False) for name in in_cur.values()]
+        found.unknown = {base: (name, False) for base, name in in_cur.items()}
         for base, name in strange.items():
             assert bases is not None
             if base not in bases:  # else it lies in cur/ as well
-                found.unknown.append((name, True))
+                found.unknown[base] = name, True
 
     def _obey(self, known: Columns, found: Found, database: UidDb) -> None:
         """Have the UIDs be those that courierimapuiddb says, also for messages known before."""
@@ -209,20 +217,14 @@ class Sweep:
                 if says is not None:
                     found.came[says] = entry
                 elif uid in given:
-                    found.unknown.append(entry)  # another message has its UID
+                    found.unknown[filename.base(entry[0])] = entry  # another has its UID
                 else:
                     numbering.is_wrong = True  # the file lacks it
                     continue
                 found.renamed.pop(uid, None)
                 found.gone.add(uid)
-        unknown = found.unknown
-        found.unknown = []
-        for entry in unknown:
-            says = uid_of.get(filename.base(entry[0]))
-            if says is None:
-                found.unknown.append(entry)
-            else:
-                found.came[says] = entry
+        for base in found.unknown.keys() & uid_of.keys():
+            found.came[uid_of[base]] = found.unknown.pop(base)
         found.gone -= found.came.keys()
         live = len(known) - len(found.gone) + len(found.came)
         numbering.dead = max(len(uid_of) - live, 0)
@@ -235,14 +237,14 @@ class Sweep:
         When that can't be put on disk, messages that only happened to be there stay unknown.
         """
         state = self._state
-        new, found.unknown = found.unknown, []
+        bases = filename.in_order_of_arrival(found.unknown)
+        new = [found.unknown[base] for base in bases]
         if database is None:
             state.numbering.dead += len(found.gone)
         try:
             if self._refusal is not None:
                 raise self._refusal
             given = self._give(found, len(new))
-            bases = [filename.base(name) for name, _ in new]
             state.numbering.write(
                 state.path, lambda: _listed(state, found), given, bases, sync=False
             )
@@ -288,18 +290,37 @@ class Sweep:
     def _note(self, found: Found, before: Stamp, current: Current) -> None:
         """Make the columns say what was found."""
         state = self._state
+        stamp = replace(before, uiddb=state.numbering.stamp)
+        if not len(state.columns) and not state.is_begun:
+            state.begin(self._first(found), self._settled(stamp), may_write=self._refusal is None)
+            return
         rows = [
             Row(uid, name, in_new, filename.flags(name), self._keywords_of(uid))
             for uid, (name, in_new) in (found.renamed | found.came).items()
         ]
         if self._wants_keywords(found, current):
             rows = self._with_keywords(rows, found)
-        stamp = replace(before, uiddb=state.numbering.stamp)
-        if not self._is_complete:
-            stamp = replace(stamp, new_settled=False, cur_settled=False, keywords_settled=False)
-        state.note(rows, found.gone, stamp, may_write=self._refusal is None)
-        if not self._is_complete:
-            state.witness.forget()
+        state.note(rows, found.gone, self._settled(stamp), may_write=self._refusal is None)
+
+    def _settled(self, stamp: Stamp) -> Stamp:
+        """Give a stamp that vouches for nothing if something could not be read or written."""
+        if self._is_complete:
+            return stamp
+        self._state.witness.forget()
+        return replace(stamp, new_settled=False, cur_settled=False, keywords_settled=False)
+
+    def _first(self, found: Found) -> Columns:
+        """Make the columns of a folder that was not known before."""
+        uids = array("I", sorted(found.came))
+        entries = [found.came[uid] for uid in uids]
+        names = [name for name, _ in entries]
+        numbers = array("I", bytes(4 * len(uids)))
+        for at, number in (self._load_keywords(names) or {}).items():
+            numbers[at] = number
+        in_new = frozenset(uid for uid, (_, waits) in found.came.items() if waits)
+        flags = filename.flags_of(names)
+        modseqs = array("Q", bytes(8 * len(uids)))
+        return Columns(uids, Names(names), flags, numbers, modseqs, in_new, 0)
 
     def _keywords_of(self, uid: int) -> int:
         row = self._state.columns.row(uid)
@@ -358,10 +379,23 @@ class Sweep:
         """Give the UIDs that are ``\\Recent`` for this caller, and for no later one."""
         state = self._state
         claimed, state.unclaimed = set(state.unclaimed), frozenset()
-        for uid, (name, _) in (found.renamed | found.came).items():
-            if filename.base(name) in found.arrived:
-                claimed.add(uid)
-        return sorted(uid for uid in claimed if state.columns.row(uid) is not None)
+        if found.arrived:
+            for uid, (name, _) in (found.renamed | found.came).items():
+                if filename.base(name) in found.arrived:
+                    claimed.add(uid)
+        return sorted(claimed.intersection(state.columns.uids)) if claimed else ()
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Let Python not look for garbage among a million names again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _present(columns: Columns, found: Found) -> Iterable[tuple[int, Entry]]:
@@ -376,6 +410,6 @@ def _present(columns: Columns, found: Found) -> Iterable[tuple[int, Entry]]:
 def _listed(state: State, found: Found) -> Iterable[tuple[int, bytes]]:
     """Give UIDs and bases of all messages that have a UID, ascending."""
     if not found.gone and not found.came:
-        return state.listed()
+        return state.listed() if len(state.columns) else ()
     entries = ((uid, filename.base(name)) for uid, (name, _) in _present(state.columns, found))
     return sorted(entries)

@@ -1,6 +1,7 @@
 """courier.maildir.delivery: files appear whole or not at all, whatever fails."""
 
 import errno
+import gc
 import os
 import re
 import socket
@@ -24,6 +25,7 @@ class Faults:
     """Counts the system calls of an operation; lets one of them fail, or the process die before it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int = -1, error: int = 0) -> None:
+        gc.collect()  # what others left open is closed now, and not in between
         self.calls: list[str] = []
         self._at = at
         self._error = error
