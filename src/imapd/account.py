@@ -82,6 +82,7 @@ def folder_options(settings: Settings) -> Options:
         use_locks=settings.use_locks,
         keywords=bool(settings.keywords),
         fsync=settings.fsync,
+        index_dir=None if settings.index_dir is None else str(settings.index_dir),
         follow_links=settings.skip_symlink_checks,
         fulltext=settings.fulltext,
     )

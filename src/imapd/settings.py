@@ -198,6 +198,7 @@ class Settings:
     fsync: bool = setting("IMAP_FSYNC", read.flag_or_on, unset=True)
     fulltext: bool = setting("IMAP_FULLTEXT", read.flag, unset=False)
     trash_quota: bool = setting("MAILDIR_TRASHQUOTA", read.flag, unset=False)
+    index_dir: Path | None = setting("IMAP_INDEX_DIR", read.absolute_path_or_none, unset=None)
     max_per_c: int | None = setting("IMAP_MAXPERC", _limit, unset=None, by_daemon=True)
     by_ipv6_network: bool = setting(
         "IMAP_LIMIT_IPV6_NETWORKS", read.flag, unset=False, by_daemon=True

@@ -221,6 +221,22 @@ class Folder:
         sweep = Sweep(self._state, self._stuck, take_new=take_new, refusal=refusal)
         return sweep.run()
 
+    def known(self) -> tuple[Columns, bool] | None:
+        """Give the messages, if that is known without listing ``cur/``.
+
+        Returns: with them, whether they also say what is in ``new/``; None if ``cur/`` has changed.
+
+        Raises: FolderGone, OSError.
+        """
+        with self._mutex:
+            state = self._state
+            state.load()
+            state.witness.judge()
+            current = state.current(scan.stamp(self.path)) if state.is_begun else None
+            if current is None or not current.cur or not current.uiddb or state.is_void:
+                return None
+            return None if state.lacks_messages else (state.columns, current.new)
+
     def begin(self) -> UidDb:
         """Give a folder that was never opened its UIDVALIDITY; its messages get no UIDs yet.
 

@@ -71,6 +71,7 @@ class State:
         self.is_void = False  # its UIDs were told under another UIDVALIDITY: open it anew
         self.is_begun = False  # the columns are what was once there
         self.is_told = False  # somebody knows UIDs from them
+        self.lacks_messages = False  # there are some that could not be given UIDs
         self.is_ours = False  # we keep the index
         self._index: Index | None = None
         self._stamped: Stamp | None = None  # the last one that the index has

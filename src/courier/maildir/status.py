@@ -6,6 +6,7 @@ Nothing is moved or written, except that a folder that never had a UIDVALIDITY g
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from courier.maildir import filename, quota, scan, uiddb
@@ -24,10 +25,15 @@ class Status:
     deleted_storage: int = 0  # octets
 
 
+_SEEN = bytes(flags for flags in range(32) if flags & Flag.SEEN)
+_DELETED = bytes(flags for flags in range(32) if not flags & Flag.DELETED)
+
+
 def read(folder: Folder, *, sizes: bool = False) -> Status:
     """Count what is in the directories now.
 
-    Messages without a UID count towards ``uidnext``, as if they had been given theirs.
+    Messages without a UID count towards ``uidnext``, as if they had been given theirs. ``cur/`` is
+    not listed if the folder's index says what is in it.
 
     Args:
         sizes: look up how much room messages marked as deleted take.
@@ -35,6 +41,47 @@ def read(folder: Folder, *, sizes: bool = False) -> Status:
     Raises:
         FolderGone, OSError: as `Folder.synchronise`.
     """
+    return _from_index(folder, sizes) or _listed(folder, sizes)
+
+
+def _from_index(folder: Folder, sizes: bool) -> Status | None:
+    """Count with the help of the index; None if it does not say what is in ``cur/``."""
+    known = folder.known()
+    if known is None:
+        return None
+    columns, is_new_known = known
+    names: list[bytes] = []
+    if not is_new_known:
+        waiting = {filename.base(name): name for name in scan.listing(folder.path, "new")}
+        for uid in columns.in_new:
+            message = columns.message(uid)
+            if message is None or waiting.pop(filename.base(message.name), None) is None:
+                return None  # on its way to cur/, or removed
+        names = list(waiting.values())
+        if names and folder.known() is None:
+            return None  # cur/ has changed meanwhile
+    unseen = sum(1 for name in names if not filename.flags(name) & Flag.SEEN)
+    deleted = (
+        columns.names[row] for row, flags in enumerate(columns.flags) if flags & Flag.DELETED
+    )
+    return Status(
+        messages=len(columns) + len(names),
+        recent=len(columns.in_new) + len(names),
+        uidnext=folder.uidnext + len(names),
+        uidvalidity=folder.uidvalidity,
+        unseen=len(columns.flags.translate(None, _SEEN)) + unseen,
+        deleted=len(columns.flags.translate(None, _DELETED)),
+        deleted_storage=_octets(folder, deleted) if sizes else 0,
+    )
+
+
+def _octets(folder: Folder, names: Iterable[bytes]) -> int:
+    """Give the room that messages in ``cur/`` take, as far as they are there."""
+    top = os.path.join(os.fsencode(folder.path), b"cur")
+    return sum(quota.octets_of(os.path.join(top, name)) or 0 for name in names)
+
+
+def _listed(folder: Folder, sizes: bool) -> Status:
     database = uiddb.read(folder.path)
     if database is None:
         database = folder.begin()
@@ -44,8 +91,6 @@ def read(folder: Folder, *, sizes: bool = False) -> Status:
     unknown = (new.keys() | cur.keys()) - known
     flags = [filename.flags(name) for name in (new | cur).values()]
     deleted = [name for name in cur.values() if filename.flags(name) & Flag.DELETED]
-    top = os.path.join(os.fsencode(folder.path), b"cur")
-    octets = (quota.octets_of(os.path.join(top, name)) or 0 for name in deleted if sizes)
     return Status(
         messages=len(flags),
         recent=len((new.keys() - cur.keys()) | unknown),
@@ -53,7 +98,7 @@ def read(folder: Folder, *, sizes: bool = False) -> Status:
         uidvalidity=database.uidvalidity,
         unseen=sum(1 for value in flags if not value & Flag.SEEN),
         deleted=len(deleted),
-        deleted_storage=sum(octets),
+        deleted_storage=_octets(folder, deleted) if sizes else 0,
     )
 
 

@@ -239,6 +239,7 @@ class Sweep:
         state = self._state
         bases = filename.in_order_of_arrival(found.unknown)
         new = [found.unknown[base] for base in bases]
+        state.lacks_messages = bool(new)
         if database is None:
             state.numbering.dead += len(found.gone)
         try:
@@ -255,6 +256,7 @@ class Sweep:
                 log.error("cannot write courierimapuiddb", state.path, error)
                 self._is_complete = False
             return
+        state.lacks_messages = False
         found.came |= dict(zip(given, new, strict=True))
         fresh = {uid for uid, (_, in_new) in zip(given, new, strict=True) if not in_new}
         state.unclaimed |= fresh
