@@ -269,17 +269,6 @@ class Index:
             raise Unusable(f"{top} is not a directory of the folder's owner alone")
         os.makedirs(self.path, mode=0o700, exist_ok=True)
 
-    def make_directory(self) -> bool:
-        """Make the place for the files, and tell whether that worked."""
-        try:
-            if not self.may_write():
-                return False
-            self._make_directory()
-        except (OSError, Unusable) as error:
-            self.complain(error)
-            return False
-        return True
-
     def _mode(self) -> int:
         """Who may list the messages may read the index."""
         return 0o600 | os.stat(os.path.join(self._folder, "cur")).st_mode & 0o044
