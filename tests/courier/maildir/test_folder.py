@@ -25,7 +25,7 @@ from courier.maildir.folder import (
     Options,
     Prepared,
 )
-from tests.courier.maildir.test_delivery import calls_of, failed, fresh_maildirs
+from tests.courier.maildir.test_delivery import calls_of, failed, fresh_maildirs, open_files
 from tests.support.maildirs import deliver, message_files, uid_database
 
 SEEN = FlagChange(add=Flag.SEEN)
@@ -1153,14 +1153,3 @@ def _no_descriptor_is_left() -> Iterator[None]:
     before = open_files()
     yield
     assert open_files() == before
-
-
-def open_files() -> int:
-    """Count descriptors; the inotify instance lives as long as any folder, also one in a traceback."""
-    kinds = []
-    for descriptor in os.listdir("/proc/self/fd"):
-        try:
-            kinds.append(os.readlink(f"/proc/self/fd/{descriptor}"))
-        except FileNotFoundError:
-            continue  # the one of this very listing
-    return sum("inotify" not in kind for kind in kinds)
