@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from courier.maildir.items import Table
+from courier.maildir.items import Damaged, Table
 from courier.maildir.numberset import NumberSet
 from courier.maildir.reading import Reading
 from courier.maildir.view import View
@@ -48,6 +48,16 @@ def missing(table: Table, wanted: NumberSet | None) -> list[int]:
         for row, known in enumerate(table.rows[low - 1 : high], low - 1)
         if not known
     ]
+
+
+def parts(view: View, seq: int) -> bytes:
+    """Give the places of a large message's parts (`courier.message.parted`), if they are known."""
+    table = current(view)
+    try:
+        return table.pieces("parts", seq - 1, seq)[0]
+    except Damaged:
+        renew(view, table)
+        return b""
 
 
 def renew(view: View, table: Table) -> None:

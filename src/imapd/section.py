@@ -5,6 +5,7 @@ from __future__ import annotations
 from courier.message import header, lines
 from courier.message.message import Message
 from courier.message.mime import Part
+from courier.message.parted import PartedMessage
 from imapd.wire.section import Section, SectionText
 
 
@@ -22,37 +23,29 @@ def echo(section: Section) -> bytes:
     return text
 
 
-def extract(message: Message, section: Section) -> bytes:
+def extract(message: Message | PartedMessage, section: Section) -> bytes:
     """Return the section's octets in wire form; none if there is no such part (Courier: OK, empty)."""
     found = _find(message, section)
     if isinstance(found, bytes):
         return found
-    return lines.wire(message.data, *found)
+    return message.wire(*found)
 
 
-def extract_slice(message: Message, section: Section, offset: int, count: int) -> bytes:
+def extract_slice(
+    message: Message | PartedMessage, section: Section, offset: int, count: int
+) -> bytes:
     """Return ``extract(message, section)[offset : offset + count]`` at the cost of what is returned."""
     found = _find(message, section)
     if isinstance(found, bytes):
         return found[offset : offset + count]
-    return lines.wire_slice(message.data, *found, offset, count)
+    return message.wire_slice(*found, offset, count)
 
 
-def size(message: Message, section: Section) -> int:
-    """Return ``len(extract(message, section))`` without building it."""
-    found = _find(message, section)
-    if isinstance(found, bytes):
-        return len(found)
-    if found == (0, len(message.data)):
-        return message.size
-    return lines.wire_size(message.data, *found)
-
-
-def _find(message: Message, section: Section) -> tuple[int, int] | bytes:
-    """Return a range of the message's data, or octets where the section is no range of it."""
-    data, text = message.data, section.text
+def _find(message: Message | PartedMessage, section: Section) -> tuple[int, int] | bytes:
+    """Return a range of the message's file, or octets where the section is no range of it."""
+    text = section.text
     if not section.part:  # what asks for the header or the whole needs no structure
-        start, body_start, end = 0, message.body_start, len(data)
+        start, body_start, end = 0, message.body_start, message.size_on_disk
         if text is None:
             return start, end
     else:
@@ -71,11 +64,11 @@ def _find(message: Message, section: Section) -> tuple[int, int] | bytes:
         case SectionText.HEADER:
             return start, body_start
         case SectionText.MIME:
-            return _mime(data, start, body_start)
+            return _mime(message.octets(start, body_start))
         case SectionText.HEADER_FIELDS | SectionText.HEADER_FIELDS_NOT:
             names = frozenset(name.lower() for name in section.fields)
             is_wanted = text is SectionText.HEADER_FIELDS
-            return _fields(data, start, body_start, names, is_wanted)
+            return _fields(message.octets(start, body_start), names, is_wanted)
 
 
 def _part(root: Part, numbers: tuple[int, ...]) -> Part | None:
@@ -99,20 +92,20 @@ def _part(root: Part, numbers: tuple[int, ...]) -> Part | None:
     return part
 
 
-def _mime(data: bytes, start: int, end: int) -> bytes:
+def _mime(data: bytes) -> bytes:
     """Courier: of a part's header only what belongs to MIME, though RFC 9051 asks for all of it."""
     kept = [
         field
-        for name, field in header.fields(data, start, end)
+        for name, field in header.fields(data, 0, len(data))
         if name.lower().startswith(b"content-") or name.lower() == b"mime-version"
     ]
     return _header(kept)
 
 
-def _fields(data: bytes, start: int, end: int, names: frozenset[bytes], is_wanted: bool) -> bytes:
+def _fields(data: bytes, names: frozenset[bytes], is_wanted: bool) -> bytes:
     kept = [
         field
-        for name, field in header.fields(data, start, end)
+        for name, field in header.fields(data, 0, len(data))
         if (name.lower() in names) == is_wanted
     ]
     return _header(kept)

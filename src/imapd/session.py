@@ -25,6 +25,7 @@ from courier.maildir.store import Store
 from courier.maildir.tree import Tree
 from courier.maildir.view import FolderReset, View
 from courier.message.message import Message
+from courier.message.parted import PartedMessage
 from courier.process.request import (
     ClientGone,
     Receive,
@@ -86,7 +87,7 @@ class Opened:
 
     uidvalidity: int
     uid: int
-    message: Message
+    message: Message | PartedMessage
     found: os.stat_result
 
 
@@ -141,10 +142,10 @@ class Session:
         if self.state is State.SELECTED:
             self.state = State.AUTHENTICATED
 
-    def keep(self, uid: int, message: Message, found: os.stat_result) -> None:
+    def keep(self, uid: int, message: Message | PartedMessage, found: os.stat_result) -> None:
         """Remember the message read last, unless it is too large to be worth its memory."""
         uidvalidity = self.selected.folder.uidvalidity
-        is_large = len(message.data) > _KEPT_OCTETS
+        is_large = isinstance(message, Message) and len(message.data) > _KEPT_OCTETS
         self.opened = None if is_large else Opened(uidvalidity, uid, message, found)
 
     def log_out(self) -> None:

@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from courier.message import date, encoded, header, lines, ordering, structure, text
+from courier.message import date, encoded, header, lines, ordering, parted, structure, text
 from courier.message.collation import fold
 from courier.message.lines import CR
 from courier.message.message import Message
@@ -51,7 +51,7 @@ PIECES = (
     "from_name",
     "to_name",
     "ids",  # Message-ID (may be empty), then what it refers to, the oldest first, with \\n between
-    "parts",  # reserved
+    "parts",  # of a large message: see `parted`
 )
 
 MAX_TEXT = 256 << 10  # octets of all pieces together; above it only sort keys and ids are kept
@@ -133,10 +133,11 @@ def describe(data: bytes) -> Facts:
     if is_reply:
         flags |= Flag.REPLY
     keys = (_utf8(base), *_address_keys(fields), _ids(fields, known))
-    pieces = (*wire, header_piece(known), *_texts(known), *keys, b"")
+    parts = parted.structure(root)
+    pieces = (*wire, header_piece(known), *_texts(known), *keys, parts)
     if not is_exact or sum(map(len, pieces)) > MAX_TEXT:
         flags = (flags | Flag.HEADER_IN_FILE | Flag.TEXT_IN_FILE) & ~Flag.UTF8
-        pieces = (*[b""] * 9, *keys, b"")
+        pieces = (*[b""] * 9, *keys, parts)
     elif 0 in head and any(b"\0" in line for _, line in known):
         flags |= Flag.HEADER_IN_FILE
     return Facts(message.size, sent, sent_day, mask, flags, pieces)

@@ -16,6 +16,22 @@ class Message:
         self._fields: dict[bytes, bytes] | None = None
         self._body_start = -1
 
+    def octets(self, start: int, end: int) -> bytes:
+        """Give a range of the file."""
+        return self.data[start:end]
+
+    def wire(self, start: int, end: int) -> bytes:
+        """Give a range in wire form."""
+        return lines.wire(self.data, start, end)
+
+    def wire_slice(self, start: int, end: int, offset: int, count: int) -> bytes:
+        """Give ``wire(start, end)[offset : offset + count]``."""
+        return lines.wire_slice(self.data, start, end, offset, count)
+
+    @property
+    def size_on_disk(self) -> int:
+        return len(self.data)
+
     @property
     def root(self) -> mime.Part:
         """The structure. Needs all of the message."""

@@ -14,8 +14,9 @@ from courier.maildir.items import Damaged, Table
 from courier.maildir.numberset import NumberSet
 from courier.message import structure
 from courier.message.message import Message
+from courier.message.parted import PartedMessage
 from courier.process.request import Unfinished, Work
-from imapd import batch, known, mailbox, section, updates
+from imapd import batch, known, large, mailbox, section, updates
 from imapd.commands.store import mark_seen
 from imapd.completion import Completion, Ok
 from imapd.request import Handling, Step
@@ -33,6 +34,9 @@ _UNICODE_ALERT = (
     "Unicode support. Please use an E-mail reader that supports IMAP with UTF-8 "
     "(see https://datatracker.ietf.org/doc/html/rfc6855)\r\n"
 )
+_OF_SECTIONS = frozenset(
+    ("UID", "FLAGS", "INTERNALDATE", "BODY[]", "RFC822", "RFC822.HEADER", "RFC822.TEXT")
+)
 _SECTIONS = {
     "RFC822": Section(),
     "RFC822.HEADER": Section(text=SectionText.HEADER),
@@ -48,6 +52,7 @@ class _Plan:
     by_uid: bool
     needs_date: bool
     sets_seen: bool
+    is_sections: bool  # nothing of the message but sections of it
 
 
 def fetch(session: Session, arguments: Parser) -> Handling:
@@ -143,6 +148,7 @@ def _plan(items: Sequence[FetchItem], by_uid: bool, *, may_see: bool) -> _Plan:
         by_uid=by_uid,
         needs_date=any(item.name == "INTERNALDATE" for item in items),
         sets_seen=may_see and any(_sets_seen(item) for item in items),
+        is_sections=all(item.name in _OF_SECTIONS for item in items),
     )
 
 
@@ -150,12 +156,22 @@ def _sets_seen(item: FetchItem) -> bool:
     return item.name in ("RFC822", "RFC822.TEXT") or (item.name == "BODY[]" and not item.peek)
 
 
-def _open(session: Session, uid: int, plan: _Plan) -> tuple[Message, os.stat_result]:
+def _open(
+    session: Session, uid: int, plan: _Plan
+) -> tuple[Message | PartedMessage, os.stat_result]:
     """Read a message, unless it is the one read last: clients fetch big ones in pieces."""
     folder = session.selected.folder
     kept = session.opened
-    if kept is not None and kept.uid == uid and kept.uidvalidity == folder.uidvalidity:
+    if (
+        kept is not None
+        and kept.uid == uid
+        and kept.uidvalidity == folder.uidvalidity
+        and (plan.is_sections or isinstance(kept.message, Message))
+    ):
         return kept.message, folder.stat(uid) if plan.needs_date else kept.found
+    if plan.is_sections and (opened := large.opened(session.selected, uid)) is not None:
+        session.keep(uid, *opened)
+        return opened
     data, found = folder.read(uid)
     message = Message(data)
     session.keep(uid, message, found)
@@ -166,7 +182,7 @@ def _pieces(
     session: Session,
     plan: _Plan,
     seq: int,
-    message: Message,
+    message: Message | PartedMessage,
     found: os.stat_result,
 ) -> Iterator[bytes]:
     """Write one response; a large one in pieces, for a client may ask for a message 100 times."""
@@ -186,7 +202,7 @@ def _item(
     session: Session,
     item: FetchItem,
     seq: int,
-    message: Message,
+    message: Message | PartedMessage,
     found: os.stat_result,
 ) -> bytes:
     """Write one item with its name."""
@@ -197,17 +213,23 @@ def _item(
         return b"FLAGS " + updates.flag_list(view, seq)
     if item.name == "INTERNALDATE":
         return b"INTERNALDATE " + writer.date_time(found.st_mtime)
+    if item.name not in _OF_SECTIONS:
+        assert isinstance(message, Message)
+        return _described(session, item, message)
+    return _body(session, item, message)
+
+
+def _described(session: Session, item: FetchItem, message: Message) -> bytes:
+    """Write an item that says something of a message, as it is found in the file."""
     if item.name == "RFC822.SIZE":
         return b"RFC822.SIZE %d" % message.size
     if item.name == "ENVELOPE":
         return b"ENVELOPE " + structure.envelope(message, session.utf8)
-    if item.name in ("BODY", "BODYSTRUCTURE"):
-        extended = item.name == "BODYSTRUCTURE"
-        return item.name.encode() + b" " + structure.body(message, session.utf8, extended)
-    return _body(session, item, message)
+    extended = item.name == "BODYSTRUCTURE"
+    return item.name.encode() + b" " + structure.body(message, session.utf8, extended)
 
 
-def _body(session: Session, item: FetchItem, message: Message) -> bytes:
+def _body(session: Session, item: FetchItem, message: Message | PartedMessage) -> bytes:
     """Write a body section, always as a literal."""
     wanted = item.section or _SECTIONS[item.name]
     name = item.name.encode()
@@ -227,9 +249,9 @@ def _body(session: Session, item: FetchItem, message: Message) -> bytes:
     return name + b" " + writer.literal(data)
 
 
-def _seen(session: Session, seq: int, message: Message, *, by_uid: bool) -> bytes:
+def _seen(session: Session, seq: int, message: Message | PartedMessage, *, by_uid: bool) -> bytes:
     """Tell that a message now is ``\\Seen``; Courier: and that a client ought to know UTF-8."""
     told = updates.fetch_flags(session.selected, seq, with_uid=by_uid)
-    if session.utf8 or message.data[: message.body_start].isascii():
+    if session.utf8 or message.octets(0, message.body_start).isascii():
         return told
     return _UNICODE_ALERT.format(seq).encode() + told

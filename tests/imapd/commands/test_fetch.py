@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from courier.maildir.folder import Folder
 from tests.imapd.driver import Driven
 from tests.support.maildirs import deliver
 
@@ -99,6 +100,62 @@ def test_seen_is_told_with_the_message(selected: Driven) -> None:
         "a OK FETCH completed.",
     ]
     assert len(selected.ask("b UID FETCH 2 BODY[TEXT]")) == 2
+
+
+def _large() -> bytes:
+    """Text, an embedded message with two parts, and a large attachment with odd line ends."""
+    inner = (
+        b"Subject: inner\nContent-Type: multipart/mixed; boundary=in\n\n"
+        b"--in\n\none\n--in\nContent-Type: text/html\n\ntwo\r\n--in--\n"
+    )
+    return (
+        b"Subject: outer\nFrom: a@b\nContent-Type: multipart/mixed; boundary=out\n\npreamble\n"
+        b"--out\nContent-Description: text\n\nhello\n--out\nContent-Type: message/rfc822\n\n"
+        + inner
+        + b"--out\nContent-Type: application/x\n\n"
+        + b"abc\r\ndef\n\rghi" * 20_000
+        + b"\n--out--\nepilogue\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        *("BODY.PEEK[1]", "BODY.PEEK[1.MIME]", "BODY.PEEK[2]", "BODY.PEEK[2.HEADER]"),
+        *("BODY.PEEK[2.2]", "BODY.PEEK[2.TEXT]", "BODY.PEEK[2.2.MIME]", "BODY.PEEK[3]"),
+        *("BODY.PEEK[3]<0.10>", "BODY.PEEK[3]<123456.7890>", "BODY.PEEK[3]<9999999.1>"),
+        *("BODY.PEEK[4]", "BODY.PEEK[3.1]", "BODY.PEEK[HEADER]", "BODY.PEEK[TEXT]<100.5000>"),
+        *("BODY.PEEK[]", "BODY.PEEK[]<200000.70000>", "RFC822.HEADER", "BODY.PEEK[1.HEADER]"),
+        *("BODY.PEEK[2.HEADER.FIELDS (subject)]", "BODY.PEEK[HEADER.FIELDS.NOT (subject)]"),
+        *("(UID INTERNALDATE BODY.PEEK[1])", "(BODY.PEEK[1] ENVELOPE)", "(BODY.PEEK[2] FLAGS)"),
+    ],
+)
+def test_part_of_large_message(
+    maildir: Path, driven: Driven, item: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once its structure is known, nothing else of it is read, and the answer is the same."""
+    deliver(maildir, _large(), number=1)
+    line = f"a FETCH 1 {item}\r\n".encode()
+    expected = driven.send(b"s SELECT INBOX\r\n", line).partition(b"s OK")[2]
+    driven.send(b"b FETCH 1 BODY\r\n")
+    driven.session.opened = None
+    if "ENVELOPE" not in item:
+        monkeypatch.setattr(Folder, "read", None)
+
+    assert driven.send(line) == expected.partition(b"\r\n")[2]
+    assert driven.send(line) == expected.partition(b"\r\n")[2]
+
+
+def test_part_of_large_message_sets_seen(maildir: Path, driven: Driven) -> None:
+    deliver(maildir, _large(), number=1)
+    driven.send(b"s SELECT INBOX\r\n", b"b FETCH 1 BODY\r\n")
+
+    lines = driven.send(b"a FETCH 1 BODY[1]\r\n").split(b"\r\n")
+
+    assert lines == [
+        *(b"* 1 FETCH (BODY[1] {5}", b"hello)", b"* 1 FETCH (FLAGS (\\Seen \\Recent))"),
+        *(b"a OK FETCH completed.", b""),
+    ]
 
 
 def test_many_messages_in_pieces(maildir: Path, driven: Driven) -> None:
