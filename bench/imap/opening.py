@@ -45,11 +45,11 @@ def second(
     """SELECT and all rows in one new process; in another one what comes behind a row that was too slow."""
     settle()
     for contender in run.in_turn(number):
-        left = list(rows.READING)
+        left = list(run.reading)
         with run.session(contender, opener) as session:
             run.select(session, contender, section)
             _read_all(run, session, contender, section, left)
-        before = len(rows.READING)
+        before = len(run.reading)
         while left and len(left) < before:
             before = len(left)
             with run.session(contender, opener) as session:

@@ -71,6 +71,14 @@ READ_FIRST = [
     "SEARCH SUBJECT",
     "SEARCH BODY",
 ]
+#: Rows of a folder in which each of Courier's takes a minute.
+READ_HUGE = [
+    "UID FETCH FLAGS",
+    "FETCH RFC822.SIZE",
+    "FETCH ENVELOPE",
+    "SORT (DATE)",
+    "SEARCH SUBJECT",
+]
 READ_COLD = ["UID FETCH FLAGS", "FETCH ENVELOPE"]
 
 STATUS = "STATUS, not selected"

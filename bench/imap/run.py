@@ -18,6 +18,8 @@ Opener = Callable[[Contender], Session]
 
 # Longer than servers distrust the times of a directory that has just changed.
 SETTLE_S = 2.5
+_LARGE = 100_000
+_HUGE = 500_000
 
 
 @dataclass
@@ -30,7 +32,9 @@ class Run:
     yard: Yard
     limit_s: float
     figures: Figures = field(default_factory=Figures)
+    rounds: int = 1
     counts: bool = True  # the round that is going on is no warm-up
+    left_out: str = ""  # a server that takes no part in the round that is going on
 
     def __post_init__(self) -> None:
         self.foreigners = {
@@ -38,9 +42,20 @@ class Run:
         }
 
     def in_turn(self, number: int) -> list[Contender]:
-        """The servers, another one first in each round."""
-        shift = number % len(self.contenders)
-        return [*self.contenders[shift:], *self.contenders[:shift]]
+        """The servers that take part, another one first in each round."""
+        taking_part = [one for one in self.contenders if one.name != self.left_out]
+        shift = number % len(taking_part)
+        return [*taking_part[shift:], *taking_part[:shift]]
+
+    @property
+    def is_large(self) -> bool:
+        """Whether one round of a server that opens messages takes minutes."""
+        return self.size >= _LARGE
+
+    @property
+    def reading(self) -> list[str]:
+        """The rows of the second opening."""
+        return list(rows.READING) if self.size < _HUGE else rows.READ_HUGE
 
     def take(
         self,
