@@ -95,7 +95,6 @@ set imap_user = u@example.com
 set imap_pass = pw
 set ssl_starttls = yes
 set ssl_force_tls = yes
-set ssl_use_system_certs = no
 set ssl_ca_certificates_file = {server.authority}
 set certificate_file = {tmp_path}/accepted
 set header_cache = {tmp_path}/cache
