@@ -78,6 +78,11 @@ _OBSOLETE = {
     "AUTHDAEMONRC": "the file's place is built in",
 }
 
+_OBSOLETE_MODULES = {
+    "authcram": "each module does CRAM itself",
+    "authdaemon": "this is what it asked",
+}
+
 
 def load(path: Path = FILE, warn: Callable[[str], None] = log.warn) -> Settings:
     """Read the settings; unknown and obsolete names are told to ``warn``.
@@ -97,6 +102,10 @@ def load(path: Path = FILE, warn: Callable[[str], None] = log.warn) -> Settings:
     others = {name for name in assignments if _LDAP.match(name)}
     for line in notices(Settings, assignments, others, _OBSOLETE):
         warn(line)
+    for name in found.get("modules", ()):
+        if name in _OBSOLETE_MODULES:
+            origin = assignments["authmodulelist"].origin
+            warn(f"{origin}: authmodulelist: {name}: obsolete; {_OBSOLETE_MODULES[name]}")
     if (place := found.get("authdaemonvar")) and Path(place) != client.AUTHDAEMONVAR:
         origin = assignments["authdaemonvar"].origin
         warn(f"{origin}: authdaemonvar: not used, the directory is {client.AUTHDAEMONVAR}")

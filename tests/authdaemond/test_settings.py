@@ -51,6 +51,16 @@ def test_shipped_settings_are_the_settings_read() -> None:
     assert sorted(shipped) == sorted(one.name for one in table(settings.Settings).values())
 
 
+def test_obsolete_modules(file: Path) -> None:
+    """They are told with what became of them; Courier skips them without a word."""
+    found, warnings = load(file, 'authmodulelist="authcram authpam"\n')
+
+    assert found.modules == ("authcram", "authpam")
+    assert warnings == [
+        f"{file}:1: authmodulelist: authcram: obsolete; each module does CRAM itself"
+    ]
+
+
 def test_nothing_set(file: Path) -> None:
     """All modules there are, in Courier's order."""
     found, warnings = load(file, "")

@@ -100,6 +100,9 @@ _OBSOLETE = {
     "TLS_PEERCERTS": "use TLS_TRUSTCERTS",
     "TLS_PEERCERTDIR": "use TLS_TRUSTCERTS",
     "TLS_OURCACERT": "use TLS_TRUSTCERTS",
+    "TLS_KX_LIST": "it was GnuTLS's; see TLS_CIPHER_LIST",
+    "TLS_COMPRESSION": "it was GnuTLS's; nothing is compressed",
+    "TLS_CERTS": "it was GnuTLS's; see TLS_CERTFILE",
     "TLS_ALLOWSELFSIGNEDCERTS": "it has no successor; see TLS_VERIFYPEER",
 }
 
