@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from courier import log
+from tests.conftest import Start
 from tests.imapd.driver import Driven
+from tests.support.client import Client
 from tests.support.maildirs import deliver, make_folder, make_maildir
-from tests.support.servers import REAL, Implementation
+from tests.support.servers import OURS, REAL, Implementation
 
-pytestmark = pytest.mark.root
+root = pytest.mark.root
 ALICE, BOB = 12001, 12002
 
 
@@ -80,6 +82,7 @@ def last(driven: Driven, line: str) -> str:
     return driven.ask(line)[-1].line
 
 
+@root
 def test_virtual_folder_that_permissions_let_us_read(homes: Path) -> None:
     """It can be read with the UIDs it has; nothing in it changes, whatever the list permits."""
     bob = homes / "bob" / "Maildir"
@@ -114,6 +117,7 @@ def test_virtual_folder_that_permissions_let_us_read(homes: Path) -> None:
     assert contents(bob) == before
 
 
+@root
 def test_virtual_folder_that_permissions_keep_us_out_of(homes: Path) -> None:
     """To whom the system refuses it, it does not exist."""
     (homes / "bob" / "Maildir" / "courierimapacl").write_text("owner al\nanyone lr\n")
@@ -150,6 +154,7 @@ def sharable(homes: Path, mode: int, inner: int) -> Path:
     return folder
 
 
+@root
 def test_folder_shared_for_reading(homes: Path) -> None:
     """Flags are the reader's own, and can be changed; messages can't."""
     folder = sharable(homes, 0o755, 0o755)
@@ -177,6 +182,7 @@ def test_folder_shared_for_reading(homes: Path) -> None:
     assert contents(folder) == before
 
 
+@root
 def test_folder_shared_for_writing(homes: Path) -> None:
     """Everybody adds messages, and removes his own alone."""
     folder = sharable(homes, 0o1755, 0o1777)
@@ -199,6 +205,7 @@ def test_folder_shared_for_writing(homes: Path) -> None:
     assert not (folder / "courierimapuiddb").exists()
 
 
+@root
 @pytest.mark.slow
 @pytest.mark.courier
 def test_beside_courier(homes: Path, courier: Implementation) -> None:
@@ -245,3 +252,57 @@ def test_beside_courier(homes: Path, courier: Implementation) -> None:
 
     assert b"* 2 FETCH (UID 2 FLAGS (\\Flagged word))" in second, second.decode()
     assert b"* 3 FETCH (UID 3 FLAGS (\\Seen other))" in second, second.decode()
+
+
+@pytest.mark.slow
+@pytest.mark.courier
+def test_lists_beside_courier(tmp_path: Path, courier: Implementation, start: Start) -> None:
+    """Lists that one of the two servers writes are those that the other goes by."""
+    for user in ("alice", "bob"):
+        make_maildir(tmp_path / user / "Maildir")
+    (tmp_path / "index").write_text(f"bob\t1\t1\t{tmp_path}/bob\n")
+
+    def session_of(user: str, which: Implementation) -> Client:
+        settings = {
+            "AUTHENTICATED": user,
+            "IMAP_SHAREDINDEXFILE": str(tmp_path / "index"),
+            "IMAP_EXTENSIONS": "0",
+            "OPTIONS": "group=staff" if user == "alice" else "",
+        }
+        return start(which, settings, tmp_path / user / "Maildir").client
+
+    ours, real = (session_of("bob", which) for which in (OURS, courier))
+    alice = [session_of("alice", which) for which in (OURS, courier)]
+    ours.command("CREATE INBOX.a")
+    ours.command("CREATE INBOX.a.b")
+    real.command("CREATE INBOX.c")
+    real.command('LIST "" "*"')
+
+    def rights(name: str) -> list[str]:
+        found = []
+        for client in alice:
+            reply = client.try_command(f"MYRIGHTS #shared.bob{name}")
+            found.append(reply.lines[0].split('"')[3] if reply.status == "OK" else "")
+        return found
+
+    assert rights(".a") == ["", ""]
+    ours.command("SETACL INBOX alice lr")
+    assert rights("") == ["lr", "lr"]
+    assert rights(".a") == rights(".a.b") == rights(".c") == ["", ""]
+    real.command("SETACL INBOX.a alice lrswi")
+    ours.command("ACL STORE INBOX.a group=staff +d")
+    ours.command("SETACL INBOX.a -alice s")
+    assert rights(".a") == ["dilrw", "dilrw"]
+    assert rights(".a.b") == ["", ""]
+    real.command("DELETE INBOX.a")
+    ours.command("CREATE INBOX.a")
+    assert rights(".a") == ["dilrw", "dilrw"]  # the level kept its list
+    ours.command("RENAME INBOX.a INBOX.c.a")
+    assert rights(".c.a") == ["dilrw", "dilrw"]
+    assert rights(".c.a.b") == ["", ""]
+    ours.command("DELETE INBOX.c.a")
+    real.command("CREATE INBOX.c.a")
+    assert rights(".c.a") == ["dilrw", "dilrw"]
+    real.command("DELETEACL INBOX.c.a alice")
+    real.command("DELETEACL INBOX.c.a -alice")
+    assert rights(".c.a") == ["d", "d"]
