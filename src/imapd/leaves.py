@@ -239,7 +239,7 @@ def _by_full_text(needle: Needle, *, in_head: bool) -> Callable[[Rows], Bounds]:
         index = folder.fulltext
         if index is None:
             return None
-        return index.candidates(folder.uidvalidity, needle.text, in_head=in_head)
+        return index.candidates(folder.uidvalidity, folder.columns, needle.text, in_head=in_head)
 
     def column(rows: Rows) -> Bounds:
         found = candidates(rows.view.folder)

@@ -4,7 +4,8 @@
 the trigrams (runs of three letters) of its text, folded as `collation.fold` does: of the bodies in one
 table, of the header lines in another. A text of three letters or more can only be in messages that have
 all of its trigrams. What the index gives is thus no answer but who has to be asked: SEARCH looks
-into these messages, and into all that the index does not know.
+into these messages, and into all that the index does not know. It knows a message by its UID and the
+name of its file, since UIDs can be given anew when an old courierimapuiddb is restored.
 
 Only the folder's owner reads and writes it, on a local file system. A crash leaves what was
 committed, a batch of messages at a time. It may be deleted at any time; what is damaged, or of another
@@ -23,10 +24,14 @@ import unicodedata
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 from urllib.parse import quote
+from zlib import crc32
 
 from courier import log
+from courier.maildir import filename
+from courier.maildir.columns import Columns
 from courier.maildir.index import Index
 from courier.maildir.numberset import NumberSet
 from courier.message import text
@@ -49,7 +54,7 @@ _TABLE = (
 )
 _SCHEMA = (
     "CREATE TABLE about (version INTEGER, uidvalidity INTEGER, unicode TEXT)",
-    "CREATE TABLE batch (number INTEGER PRIMARY KEY, known BLOB, untold BLOB)",
+    "CREATE TABLE batch (number INTEGER PRIMARY KEY, uids BLOB, names BLOB, untold BLOB)",
     f"CREATE VIRTUAL TABLE body {_TABLE}",
     f"CREATE VIRTUAL TABLE head {_TABLE}",
 )
@@ -60,6 +65,14 @@ class Texts(NamedTuple):
 
     body: str
     head: str
+
+
+class Entry(NamedTuple):
+    """A message as it is added."""
+
+    uid: int
+    name: bytes  # of its file
+    texts: Texts | None  # None: it has been seen, and is never ruled out
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +107,13 @@ class FullText:
         """Tell whether this process may use the index."""
         return self._index.may_write()
 
-    def candidates(self, uidvalidity: int, needle: str, *, in_head: bool) -> Candidates | None:
+    def candidates(
+        self, uidvalidity: int, columns: Columns, needle: str, *, in_head: bool
+    ) -> Candidates | None:
         """Tell where a folded text may be; None if the index can't say.
 
         Args:
+            columns: the folder's.
             in_head: in the header lines, too.
         """
         query = _query(needle)
@@ -107,7 +123,7 @@ class FullText:
             with self._opened(uidvalidity) as database:
                 if database is None:
                     return None
-                known = self._all_known(database, uidvalidity)
+                known = self._all_known(database, uidvalidity, columns)
                 found = set(_matching(database, "body", query))
                 if in_head:
                     found.update(_matching(database, "head", query))
@@ -132,8 +148,8 @@ class FullText:
             at = end
         return [*gaps, (at, len(uids))] if at < len(uids) else gaps
 
-    def add(self, uidvalidity: int, messages: Sequence[tuple[int, Texts | None]]) -> None:
-        """Add a batch of messages by UID; those without texts are seen, and always candidates.
+    def add(self, uidvalidity: int, messages: Sequence[Entry]) -> None:
+        """Add a batch of messages.
 
         Others see all of them or none, and so does a crash leave it.
 
@@ -144,22 +160,32 @@ class FullText:
             assert database is not None
             database.execute("BEGIN IMMEDIATE")
             seen = _seen(database)
-            new = [(uid, found) for uid, found in messages if uid not in seen]
-            known = array("I", (uid for uid, found in new if found is not None))
-            untold = array("I", (uid for uid, found in new if found is None))
+            new = [one for one in messages if one.uid not in seen]
+            told = [(one, one.texts) for one in new if one.texts is not None]
             for table, place in (("body", 0), ("head", 1)):
-                rows = ((uid, _storable(found[place])) for uid, found in new if found is not None)
+                rows = ((one.uid, _storable(texts[place])) for one, texts in told)
                 database.executemany(f"INSERT INTO {table}(rowid, text) VALUES (?, ?)", rows)
-            values = (known.tobytes(), untold.tobytes())
-            database.execute("INSERT INTO batch(known, untold) VALUES (?, ?)", values)
+            columns = (
+                array("I", (one.uid for one, _ in told)),
+                array("I", (_name_of(one.name) for one, _ in told)),
+                array("I", (one.uid for one in new if one.texts is None)),
+            )
+            database.execute(
+                "INSERT INTO batch(uids, names, untold) VALUES (?, ?, ?)",
+                tuple(column.tobytes() for column in columns),
+            )
             database.execute("COMMIT")
 
-    def drop_if_stale(self, uidvalidity: int, count: int) -> None:
-        """Begin anew if most of what is in the index is of messages that are gone."""
+    def drop_if_stale(self, uidvalidity: int, columns: Columns) -> None:
+        """Begin anew if most of what is in the index is of messages that are gone, or some of others."""
         with contextlib.suppress(sqlite3.Error, OSError):
             with self._opened(uidvalidity) as database:
-                seen = 0 if database is None else len(_seen(database))
-            if seen > 2 * count + 1000:
+                if database is None:
+                    return
+                seen = len(_seen(database))
+                present = _names(database).keys() & set(columns.uids)
+                known = self._all_known(database, uidvalidity, columns)
+            if seen > 2 * len(columns) + 1000 or len(known) < len(present):
                 self.drop()
 
     def drop(self) -> None:
@@ -200,12 +226,17 @@ class FullText:
             self._index.make_directory()
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
-    def _all_known(self, database: sqlite3.Connection, uidvalidity: int) -> NumberSet:
-        """Give the UIDs in the index, read again only after it has grown."""
+    def _all_known(
+        self, database: sqlite3.Connection, uidvalidity: int, columns: Columns
+    ) -> NumberSet:
+        """Give the messages of the folder that are in the index, read again after it has grown."""
         (batches,) = database.execute("SELECT max(number) FROM batch").fetchone()
         with self._mutex:
             if self._known[:2] != (uidvalidity, batches):
-                self._known = (uidvalidity, batches, _uids(database, "known"))
+                names = _names(database)
+                there = zip(columns.uids, columns.names, strict=True)
+                known = NumberSet.of(uid for uid, name in there if names.get(uid) == _name_of(name))
+                self._known = (uidvalidity, batches, known)
             return self._known[2]
 
     def _give_up(self, error: Exception) -> None:
@@ -265,15 +296,25 @@ def _begin(database: sqlite3.Connection, uidvalidity: int) -> None:
     database.execute("COMMIT")
 
 
-def _uids(database: sqlite3.Connection, column: str) -> NumberSet:
+def _column(database: sqlite3.Connection, name: str) -> array[int]:
     found = array("I")
-    for (octets,) in database.execute(f"SELECT {column} FROM batch"):
+    for (octets,) in database.execute(f"SELECT {name} FROM batch ORDER BY number"):
         found.frombytes(octets)
-    return NumberSet.of(found)
+    return found
+
+
+def _names(database: sqlite3.Connection) -> dict[int, int]:
+    """Give what is left of the names of the messages in the index, by UID."""
+    uids, names = _column(database, "uids"), _column(database, "names")
+    return dict(zip(uids, names, strict=True))
+
+
+def _name_of(name: bytes) -> int:
+    return crc32(filename.base(name))
 
 
 def _seen(database: sqlite3.Connection) -> NumberSet:
-    return _uids(database, "known") | _uids(database, "untold")
+    return NumberSet.of(chain(_column(database, "uids"), _column(database, "untold")))
 
 
 def _storable(folded: str) -> str:

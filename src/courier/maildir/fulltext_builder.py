@@ -24,7 +24,7 @@ from pathlib import Path
 
 from courier import log
 from courier.maildir.folder import Folder, MessageGone
-from courier.maildir.fulltext import FullText, Texts, texts
+from courier.maildir.fulltext import Entry, FullText, texts
 from courier.maildir.snapshot import Unusable
 from courier.maildir.state import Options
 
@@ -45,7 +45,7 @@ def build(folder: Folder, index: FullText) -> int:
         OSError, sqlite3.Error, Unusable: it can't be written.
     """
     uidvalidity = folder.uidvalidity
-    index.drop_if_stale(uidvalidity, len(folder.columns))
+    index.drop_if_stale(uidvalidity, folder.columns)
     uids = folder.columns.uids
     waiting = [uid for begin, end in index.missing(uidvalidity, uids) for uid in uids[begin:end]]
     count = len(waiting)
@@ -55,23 +55,26 @@ def build(folder: Folder, index: FullText) -> int:
     return count
 
 
-def _read(folder: Folder, waiting: list[int]) -> list[tuple[int, Texts | None]]:
+def _read(folder: Folder, waiting: list[int]) -> list[Entry]:
     """Read a batch from the end of ``waiting``."""
-    batch: list[tuple[int, Texts | None]] = []
+    batch: list[Entry] = []
     octets = 0
+    columns = folder.columns
     while waiting and len(batch) < _BATCH and octets < _BATCH_OCTETS:
         uid = waiting.pop()
+        row = columns.row(uid)
+        assert row is not None  # it was found by these very columns
+        name = columns.names[row]
         try:
             data, _ = folder.read(uid)
         except MessageGone:
-            batch.append((uid, None))
-            continue
+            batch.append(Entry(uid, name, None))
         except OSError as error:
             log.error("cannot read message", error.filename, error)
-            batch.append((uid, None))
-            continue
-        octets += len(data)
-        batch.append((uid, texts(data)))
+            batch.append(Entry(uid, name, None))
+        else:
+            octets += len(data)
+            batch.append(Entry(uid, name, texts(data)))
     return batch
 
 
