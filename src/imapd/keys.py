@@ -1,31 +1,39 @@
 """The values that SORT and THREAD compare, for the messages that a search found.
 
 They are kept with what else is known of messages (`courier.maildir.items`). A message whose file is
-gone or can't be read has none: numbers are 0, texts empty.
+gone or can't be read has none: numbers are 0, texts empty. For a folder of some size the order of
+its texts, and its threads, are kept as memos: later sessions look at no text at all.
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Generator, Sequence
+from array import array
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from itertools import compress
 from typing import Any, TypeVar
 
 from courier.maildir.items import Damaged, Table
-from courier.maildir.numberset import NumberSet, runs
+from courier.maildir.memo import Memos
+from courier.maildir.numberset import NumberSet
 from courier.maildir.view import View
 from courier.message.facts import Flag
 from courier.process.request import Work
-from imapd import known
+from imapd import known, order, threads
+from imapd.matching import set_ranges, set_rows
 from imapd.order import Column
 from imapd.request import Step
-from imapd.threads import Messages
+from imapd.threads import Forest, Messages
 
 T = TypeVar("T")
 
 #: Times that damaged files are thrown away before the disk is taken to be at fault.
 _TRIES = 3
+#: Messages of a folder from which on memos are worth their files.
+_WORTH = 1_000
+#: Rows that are read at once: nothing else runs meanwhile.
+_RUN = 16_384
 _NUMBERS = {"ARRIVAL": "internal_date", "DATE": "sent", "SIZE": "size"}
 _PIECES = {
     "CC": "cc_key",
@@ -40,49 +48,31 @@ _PIECES = {
 def columns(
     view: View, found: bytes, names: Sequence[str]
 ) -> Generator[Step, Any, dict[str, Column]]:
-    """Give the values of the messages found for the sort keys of these names."""
-    return (yield from _read(view, found, lambda table: _columns(table, found, names)))
+    """Give the values of the messages found for the sort keys of these names.
+
+    Args:
+        found: an octet for each message, 1 if it was.
+    """
+    memos = view.folder.memos
+
+    def pick(table: Table) -> dict[str, Column]:
+        return {name: _column(memos, table, found, name) for name in names}
+
+    return (yield from _read(view, found, pick))
 
 
-def _columns(table: Table, found: bytes, names: Sequence[str]) -> dict[str, Column]:
-    return {
-        name: _numbers(table, found, _NUMBERS[name])
-        if name in _NUMBERS
-        else _texts(table, found, _PIECES[name])
-        for name in names
-    }
+def threading(
+    view: View, found: bytes, name: str, algorithm: Callable[[Messages], Forest]
+) -> Generator[Step, Any, tuple[bytes, Sequence[int]]]:
+    """Thread the messages found: give a template and what fills it, as `threads.template` does.
 
-
-def threading(view: View, found: bytes, *, by_subject: bool) -> Generator[Step, Any, Messages]:
-    """Give what threading the messages found goes by; dates and subjects alone if ``by_subject``."""
-    return (yield from _read(view, found, lambda table: _threading(table, found, by_subject)))
-
-
-def _threading(table: Table, found: bytes, by_subject: bool) -> Messages:
-    sent = _numbers(table, found, "sent")
-    subjects = _texts(table, found, "base_subject")
-    if by_subject:
-        return Messages(sent, subjects)
-    ids = [piece.split(b"\n") for piece in _texts(table, found, "ids")]
-    return Messages(
-        sent=sent,
-        subjects=subjects,
-        replies=[flags & Flag.REPLY for flags in _numbers(table, found, "flags")],
-        ids=[one[0] for one in ids],
-        references=[one[1:] for one in ids],
+    Args:
+        name: of the algorithm.
+    """
+    memos = view.folder.memos
+    return (
+        yield from _read(view, found, lambda table: _template(memos, table, found, name, algorithm))
     )
-
-
-def _numbers(table: Table, found: bytes, name: str) -> list[int]:
-    return _found(table.numbers(name), found)
-
-
-def _texts(table: Table, found: bytes, name: str) -> list[bytes]:
-    return _found(table.pieces(name), found)
-
-
-def _found(column: list[T], found: bytes) -> list[T]:
-    return column if found.count(1) == len(found) else list(compress(column, found))
 
 
 def _read(view: View, found: bytes, pick: Callable[[Table], T]) -> Generator[Step, Any, T]:
@@ -92,7 +82,8 @@ def _read(view: View, found: bytes, pick: Callable[[Table], T]) -> Generator[Ste
         OSError: what was kept is damaged again and again.
     """
     for _ in range(_TRIES):
-        table = yield from known.ready(view, _seqs(found))
+        seqs = ((begin + 1, end) for begin, end in set_ranges(found))
+        table = yield from known.ready(view, NumberSet(seqs))
         picked: T | None = yield Work(partial(_unless_damaged, pick, table))
         if picked is not None:
             return picked
@@ -108,5 +99,84 @@ def _unless_damaged(pick: Callable[[Table], T], table: Table) -> T | None:
         return None
 
 
-def _seqs(found: bytes) -> NumberSet:
-    return NumberSet(runs(compress(range(1, len(found) + 1), found)))
+# -- columns -------------------------------------------------------------------------------------
+
+
+def _column(memos: Memos, table: Table, found: bytes, name: str) -> Column:
+    if name in _NUMBERS:
+        return _numbers(table, found, _NUMBERS[name])
+    piece = _PIECES[name]
+    if found.count(1) * 8 < len(found):
+        return [table.pieces(piece, row, row + 1)[0] for row in set_rows(found)]
+    return _found(_ranks(memos, table, piece), found)
+
+
+def _ranks(memos: Memos, table: Table, piece: str) -> Sequence[int]:
+    """Give the places of all messages in the order of a text."""
+    stamp = table.stamp() if len(table) >= _WORTH else None
+    name = f"order-{piece.replace('_', '-')}"
+    if stamp is not None:
+        body = memos.load(name, stamp)
+        if body is not None and len(body) == 4 * len(table):
+            return array("I", body)
+    ranks = order.ranks(_texts(table, piece))
+    if stamp is not None:
+        memos.save(name, stamp, ranks.tobytes())
+    return ranks
+
+
+def _numbers(table: Table, found: bytes, name: str) -> Sequence[int]:
+    return _found(
+        [n for start, end in _runs(table) for n in table.numbers(name, start, end)], found
+    )
+
+
+def _texts(table: Table, piece: str) -> list[bytes]:
+    return [text for start, end in _runs(table) for text in table.pieces(piece, start, end)]
+
+
+def _runs(table: Table) -> Iterator[tuple[int, int]]:
+    return ((start, min(start + _RUN, len(table))) for start in range(0, len(table), _RUN))
+
+
+def _found(column: Sequence[T], found: bytes) -> Sequence[T]:
+    return column if 0 not in found else list(compress(column, found))
+
+
+# -- threads -------------------------------------------------------------------------------------
+
+
+def _template(
+    memos: Memos,
+    table: Table,
+    found: bytes,
+    name: str,
+    algorithm: Callable[[Messages], Forest],
+) -> tuple[bytes, Sequence[int]]:
+    stamp = table.stamp() if len(found) >= _WORTH and 0 not in found else None
+    name = f"threads-{name.lower()}"
+    if stamp is not None:
+        body = memos.load(name, stamp)
+        if body is not None and body.count(b"%", 4 * len(found)) == len(found):
+            return body[4 * len(found) :], array("I", body[: 4 * len(found)])
+    by_subject = algorithm is threads.ordered_subject
+    template, places = threads.template(algorithm(_messages(table, found, by_subject)))
+    if stamp is not None:
+        memos.save(name, stamp, array("I", places).tobytes() + template)
+    return template, places
+
+
+def _messages(table: Table, found: bytes, by_subject: bool) -> Messages:
+    """Give what threading goes by; dates and subjects alone if ``by_subject``."""
+    sent = _numbers(table, found, "sent")
+    subjects = _found(_texts(table, "base_subject"), found)
+    if by_subject:
+        return Messages(sent, subjects)
+    ids = [piece.split(b"\n") for piece in _found(_texts(table, "ids"), found)]
+    return Messages(
+        sent=sent,
+        subjects=subjects,
+        replies=[flags & Flag.REPLY for flags in _numbers(table, found, "flags")],
+        ids=[one[0] for one in ids],
+        references=[one[1:] for one in ids],
+    )

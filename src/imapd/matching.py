@@ -275,10 +275,11 @@ class _Run:
     low: Mask
     high: Mask
 
-    def lacking(self) -> Iterator[int]:
-        """Give the sequence numbers of messages of which more should be kept."""
+    def lacking(self) -> Iterator[tuple[int, int]]:
+        """Give ranges of the sequence numbers of messages of which more should be kept."""
         octets = self.rows.octets((self.low ^ self.high) & self.rows.lacking)
-        return (self.rows.first + at + 1 for at in set_rows(octets))
+        first = self.rows.first
+        return ((first + begin + 1, first + end) for begin, end in set_ranges(octets))
 
 
 def find(criterion: Criterion, view: View) -> Generator[Step, Any, bytes]:
@@ -303,7 +304,7 @@ def _bounds(criterion: Criterion, view: View) -> Generator[Step, Any, list[_Run]
         if criterion.cost > Cost.COLUMNS:
             table = yield Work(partial(known.current, view))
         runs = yield from _runs(criterion, view, table)
-        lacking = NumberSet.of(seq for run in runs or () for seq in run.lacking())
+        lacking = NumberSet(pair for run in runs or () for pair in run.lacking())
         if lacking:
             table = yield from known.ready(view, lacking)
             runs = yield from _runs(criterion, view, table)
@@ -344,6 +345,17 @@ def set_rows(octets: bytes) -> Iterator[int]:
     while at >= 0:
         yield at
         at = octets.find(1, at + 1)
+
+
+def set_ranges(octets: bytes) -> Iterator[tuple[int, int]]:
+    """Give the half-open ranges of the octets that are 1."""
+    begin = octets.find(1)
+    while begin >= 0:
+        end = octets.find(0, begin)
+        if end < 0:
+            end = len(octets)
+        yield begin, end
+        begin = octets.find(1, end)
 
 
 def _look(criterion: Criterion, rows: Rows, waiting: Iterator[int], octets: bytearray) -> bool:

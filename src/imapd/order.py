@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from imapd.wire.parser import Parser
 
@@ -15,6 +16,7 @@ KEYS = frozenset(
 #: Messages that are sorted at once: nothing else runs meanwhile.
 _RUN = 20_000
 
+T = TypeVar("T")
 #: Values of any kind that has an order, but of one kind.
 Column = Sequence[Any]
 
@@ -68,8 +70,20 @@ def _sorted(numbers: list[int], column: Column, is_reversed: bool) -> list[int]:
     if len(numbers) <= _RUN:
         numbers.sort(key=value, reverse=is_reversed)
         return numbers
-    starts = range(0, len(numbers), _RUN)
-    runs = [
-        sorted(numbers[start : start + _RUN], key=value, reverse=is_reversed) for start in starts
-    ]
+    runs = [sorted(run, key=value, reverse=is_reversed) for run in _runs(numbers)]
     return list(heapq.merge(*runs, key=value, reverse=is_reversed))
+
+
+def ranks(values: Sequence[bytes]) -> array[int]:
+    """Give for each value its place among all that differ."""
+    distinct = list(dict.fromkeys(values))
+    if len(distinct) <= _RUN:
+        distinct.sort()
+    else:
+        distinct = list(heapq.merge(*map(sorted, _runs(distinct))))
+    rank_of = {value: rank for rank, value in enumerate(distinct)}
+    return array("I", [rank_of[value] for value in values])
+
+
+def _runs(values: list[T]) -> Iterator[list[T]]:
+    return (values[start : start + _RUN] for start in range(0, len(values), _RUN))

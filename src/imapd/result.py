@@ -108,22 +108,41 @@ def _extended(
     yield b" COUNT %d\r\n" % len(results) if "COUNT" in told else b"\r\n"
 
 
-def _sequence_set(results: Sequence[int]) -> Iterator[bytes]:
+def _sequence_set(results: Iterable[int]) -> Iterator[bytes]:
     """Write numbers in their order, neighbours that ascend as ranges (RFC 5267 3.2)."""
     separator = b" ALL "
-    ranges = runs(results)
-    while piece := list(islice(ranges, _PIECE)):
-        words = [b"%d:%d" % pair if pair[0] != pair[1] else b"%d" % pair[0] for pair in piece]
-        yield separator + b",".join(words)
-        separator = b","
+    rest = iter(results)
+    last: tuple[int, int] | None = None  # a range that may go on
+    while piece := list(islice(rest, _PIECE)):
+        found = []
+        for low, high in runs(piece):
+            if last is not None and low == last[1] + 1:
+                last = (last[0], high)
+                continue
+            if last is not None:
+                found.append(last)
+            last = (low, high)
+        yield separator + _ranges(found) if found else b""
+        separator = b"," if found else separator
+    if last is not None:
+        yield separator + _ranges([last])
+
+
+def _ranges(ranges: Iterable[tuple[int, int]]) -> bytes:
+    return b",".join(
+        [b"%d:%d" % pair if pair[0] != pair[1] else b"%d" % pair[0] for pair in ranges]
+    )
 
 
 def pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Join the chunks of one response to pieces, of which only the last ends it."""
+    """Join the chunks of one response to pieces, of which only the last ends it.
+
+    An empty chunk stands for work without result, during which others get their turn.
+    """
     waiting: list[bytes] = []
     size = 0
     for chunk in chunks:
-        if size > _SIZE:
+        if size > _SIZE or not chunk:
             yield Unfinished(b"".join(waiting))
             waiting, size = [], 0
         waiting.append(chunk)

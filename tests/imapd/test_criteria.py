@@ -168,7 +168,7 @@ def test_columns_tell_what_messages_tell(
         driven.ask("f FETCH 5:16 ENVELOPE" if kept == "half" else "f NOOP")
         monkeypatch.setattr("imapd.known.ready", read_no_more)
 
-    @settings(max_examples=300, suppress_health_check=list(HealthCheck), deadline=None)
+    @settings(max_examples=120, suppress_health_check=list(HealthCheck), deadline=None)
     @given(criteria)
     def compare(key: tuple[str, Predicate]) -> None:
         text, predicate = key

@@ -28,6 +28,7 @@ from courier.maildir.fulltext import FullText
 from courier.maildir.items import Items
 from courier.maildir.locate import Locator, MessageGone
 from courier.maildir.lock import FolderLock
+from courier.maildir.memo import Memos
 from courier.maildir.numbering import UidsUsedUp
 from courier.maildir.scan import FolderGone
 from courier.maildir.second_link import SecondLink
@@ -73,6 +74,7 @@ class Folder:
         self.options = options or Options()
         self.is_writable = True  # as far as the last reading showed
         self.items = Items(path, self.options.index_dir)
+        self.memos = Memos(path, self.options.index_dir)
         self._fulltext: FullText | None = None
         self._state = State(path, self.options)
         self._mutex = threading.RLock()
@@ -88,6 +90,7 @@ class Folder:
     @path.setter
     def path(self, path: str) -> None:
         self._state.path = self.items.path = path
+        self.memos = Memos(path, self.options.index_dir)
         self._fulltext = None
 
     @property

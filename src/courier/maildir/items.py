@@ -15,7 +15,9 @@ import errno
 import os
 import struct
 import threading
+from array import array
 from collections.abc import Iterable, Sequence
+from hashlib import blake2b
 from itertools import accumulate, repeat
 from operator import add
 from typing import NamedTuple
@@ -85,6 +87,13 @@ NUMBERS: dict[str, tuple[int, Kind]] = {
     "sent_day": (14, "i"),  # days since 1970 in the sender's zone; see facts.Flag.NO_DATE
     "flags": (15, "I"),  # facts.Flag
 }
+#: What tells a message from another, and from what else was once known of it: see `Table.stamp`.
+_STAMPED: tuple[tuple[int, Kind], ...] = (
+    (_CHECK, "I"),
+    (_NAME, "I"),
+    NUMBERS["sent"],
+    NUMBERS["flags"],
+)
 _END = {name: _FIRST_END + place for place, name in enumerate(PIECES)}
 _BEGIN = {name: _FIRST_END + place - 1 for place, name in enumerate(PIECES)}
 _LENGTH = _END[PIECES[-1]]
@@ -130,6 +139,7 @@ class Table:
         self._folder = columns
         self.rows = align(uids, content, verified.foreign)
         self.foreign: set[int] = set()  # rows found to be of other messages
+        self._stamp: bytes | None = None
         self._columns: dict[tuple[int, Kind], memoryview] = {}
 
     def __len__(self) -> int:
@@ -184,6 +194,21 @@ class Table:
         starts = list(accumulate(map(add, map(len, views), repeat(1)), initial=0))
         views.append(memoryview(b""))
         return Texts(b"\0".join(views), starts)
+
+    def stamp(self) -> bytes | None:
+        """Name what is known of all these messages, in 16 octets; None if some are not known.
+
+        Raises: as `numbers`.
+        """
+        if not self.is_complete():
+            return None
+        self._check_names(0, len(self.rows))
+        if self._stamp is None:
+            digest = blake2b(array("I", self.uids), digest_size=16)
+            for word, kind in _STAMPED:
+                digest.update(array(kind, self._pick(word, kind, self.rows)))
+            self._stamp = digest.digest()
+        return self._stamp
 
     def octets(self, start: int = 0, stop: int | None = None) -> int:
         """Count the octets of all the texts of these messages."""

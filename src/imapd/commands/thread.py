@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from typing import TYPE_CHECKING
 
-from courier.process.request import Work
 from imapd import criteria, keys, matching, result, threads
 from imapd.commands.sort import DISABLED
 from imapd.completion import CommandFailed, Ok
@@ -36,7 +34,8 @@ def _thread(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
         raise CommandFailed(DISABLED)
     arguments.sp()
     # Courier: the algorithm may be quoted.
-    algorithm = _ALGORITHMS.get(arguments.astring().decode("latin-1").upper())
+    name = arguments.astring().decode("latin-1").upper()
+    algorithm = _ALGORITHMS.get(name)
     if algorithm is None:
         raise arguments.fail("thread-alg")
     arguments.sp()
@@ -45,17 +44,9 @@ def _thread(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     view = session.selected
     found = yield from matching.find(criterion, view)
     numbers = result.numbers(view, found, by_uid=by_uid)
-    by_subject = algorithm is threads.ordered_subject
-    messages = yield from keys.threading(view, found, by_subject=by_subject)
-    template, order = yield Work(partial(_template, algorithm, messages))
+    template, order = yield from keys.threading(view, found, name, algorithm)
     yield from result.pieces(_written(template, list(map(numbers.__getitem__, order))))
     return Ok("THREAD done.")
-
-
-def _template(
-    algorithm: Callable[[Messages], Forest], messages: Messages
-) -> tuple[bytes, list[int]]:
-    return threads.template(algorithm(messages))
 
 
 def _written(template: bytes, numbers: list[int]) -> Iterator[bytes]:

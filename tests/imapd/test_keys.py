@@ -1,0 +1,114 @@
+"""What SORT and THREAD go by, and what is kept of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from imapd import keys, order, threads
+from tests.imapd.conftest import Drive
+from tests.imapd.driver import Driven
+from tests.support.maildirs import deliver
+from tests.support.messages import generate
+
+COMMANDS = [
+    *(f"SORT ({key}) utf-8 ALL" for key in sorted(order.KEYS)),
+    "SORT (REVERSE SUBJECT FROM) utf-8 UNSEEN",
+    "UID SORT (SUBJECT) utf-8 3,9",
+    "THREAD REFERENCES utf-8 ALL",
+    "THREAD ORDEREDSUBJECT utf-8 ALL",
+    "UID THREAD REFERENCES utf-8 SEEN",
+]
+
+
+@pytest.fixture
+def filled(maildir: Path) -> Path:
+    for number, message in enumerate(generate(40, mean_size=400)):
+        reply = f"Re: subject {number % 7}".encode()
+        message = message.replace(
+            b"\n\n", b"\nReferences: <m%d@example.com>\n\n" % (number // 2), 1
+        )
+        lines = [b"Subject: " + reply if b"Subject:" in x else x for x in message.split(b"\n")]
+        deliver(maildir, b"\n".join(lines), number=number, flags="S" * (number % 2))
+    return maildir
+
+
+def answers(driven: Driven) -> list[bytes]:
+    driven.ask("s SELECT INBOX")
+    return [driven.send(f"a {command}\r\n".encode()) for command in COMMANDS]
+
+
+@pytest.fixture
+def expected(filled: Path, drive: Drive) -> list[bytes]:
+    """What is answered where nothing is kept."""
+    found = answers(drive())
+    assert not list(filled.glob("pycourier-order-*"))
+    return found
+
+
+def test_memos(
+    filled: Path, drive: Drive, expected: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first session makes them, the next does without texts; the answers are the same."""
+    monkeypatch.setattr(keys, "_WORTH", 1)
+    assert answers(drive()) == expected
+    assert len(list(filled.glob("pycourier-order-*"))) == 6
+    assert len(list(filled.glob("pycourier-threads-*"))) == 2
+
+    def unused(*_: object) -> None:
+        raise AssertionError("there is a memo")
+
+    monkeypatch.setattr(order, "ranks", unused)
+    monkeypatch.setattr(threads, "_by_date", lambda messages: list(range(len(messages.sent))))
+    driven = drive()
+    driven.ask("s SELECT INBOX")
+    for command, answer in zip(COMMANDS[:-1], expected, strict=False):
+        assert driven.send(f"a {command}\r\n".encode()) == answer, command
+
+
+def test_memos_of_another_folder(
+    filled: Path, drive: Drive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a message came, or one went, they are made anew."""
+    monkeypatch.setattr(keys, "_WORTH", 1)
+    answers(drive())
+
+    for change in ("deliver", "expunge"):
+        if change == "deliver":
+            deliver(filled, b"Subject: aaa\nFrom: zzz@x\n\n", number=50, flags="")
+        else:
+            other = drive()
+            other.ask("s SELECT INBOX")
+            other.ask("t STORE 5 +FLAGS (\\Deleted)")
+            other.ask("e EXPUNGE")
+        kept = answers(drive())
+        with monkeypatch.context() as patch:
+            patch.setattr(keys, "_WORTH", 10_000)
+            assert answers(drive()) == kept
+
+
+@pytest.mark.parametrize("octets", [b"", b"PCmo", b"x" * 500])
+def test_damaged_memos(
+    filled: Path,
+    drive: Drive,
+    expected: list[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    octets: bytes,
+) -> None:
+    monkeypatch.setattr(keys, "_WORTH", 1)
+    answers(drive())
+    for path in [*filled.glob("pycourier-order-*"), *filled.glob("pycourier-threads-*")]:
+        path.write_bytes(octets)
+
+    assert answers(drive()) == expected
+
+
+def test_in_small_runs(
+    filled: Path, drive: Drive, expected: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading and sorting in runs changes nothing."""
+    monkeypatch.setattr(keys, "_RUN", 7)
+    monkeypatch.setattr(order, "_RUN", 5)
+
+    assert answers(drive()) == expected
