@@ -152,8 +152,7 @@ def synchronise(directory: str, source: str, *, use_locks: bool = True) -> None:
         FolderGone: the source is not there, or not to be looked into.
         OSError: links can't be made.
     """
-    changed = _changed(source)
-    if _stamped(directory) > changed:
+    if is_current(directory, source):
         return
     with FolderLock(directory, enabled=use_locks):
         if os.access(os.path.join(source, "new"), os.W_OK):
@@ -161,6 +160,11 @@ def synchronise(directory: str, source: str, *, use_locks: bool = True) -> None:
         changed = _changed(source)
         _link(directory, source)
         _stamp(directory, changed)
+
+
+def is_current(directory: str, source: str) -> bool:
+    """Tell whether the links are those of the source's messages. Raises FolderGone."""
+    return _stamped(directory) > _changed(source)
 
 
 def _link(directory: str, source: str) -> None:

@@ -23,12 +23,18 @@ class LinkedFolder(Folder):
         super().__init__(path, options)
         self.source = source
 
-    def synchronise_at_once(self, *, take_new: bool) -> bool:
-        return False
-
     def synchronise(self, *, take_new: bool) -> Sequence[int]:
         self.update_links()
         return super().synchronise(take_new=take_new)
+
+    def synchronise_at_once(self, *, take_new: bool) -> bool:
+        """Refuse if the source has changed: then there may be much to do."""
+        try:
+            if not link_farm.is_current(self.path, self.source):
+                return False
+        except OSError:
+            return False  # whoever tries again is told
+        return super().synchronise_at_once(take_new=take_new)
 
     def update_links(self) -> None:
         """Bring the links up to date. Raises as `link_farm.synchronise`."""
@@ -36,6 +42,9 @@ class LinkedFolder(Folder):
 
     def read(self, uid: int) -> tuple[bytes, os.stat_result]:
         return self._with_message(uid, delivery.read_regular)
+
+    def open(self, uid: int) -> int:
+        return self._with_message(uid, delivery.open_regular)[0]
 
     def stat(self, uid: int) -> os.stat_result:
         return self._with_message(uid, os.lstat)

@@ -173,6 +173,24 @@ def test_nothing_is_read_again_without_a_change(
     assert sorted(links(farm)) == ["1", "2", "3"]
 
 
+def test_no_change_of_the_source_is_passed_over(folder: LinkedFolder, source: Path) -> None:
+    """Also where looking is meant to cost nothing."""
+    for directory in (source / "cur", source / "new"):
+        os.utime(directory, (1_700_000_000, 1_700_000_000))
+    folder.synchronise(take_new=True)
+    deliver(source, b"four\n", number=4, flags="")
+
+    assert not folder.synchronise_at_once(take_new=True)
+    folder.synchronise(take_new=True)
+    assert list(folder.columns.uids) == [1, 2, 3, 4]
+
+
+def test_open(folder: LinkedFolder) -> None:
+    """A descriptor of the message, not of the link."""
+    with open(folder.open(2), "rb") as file:
+        assert file.read() == b"two\n"
+
+
 def test_message_that_vanishes(folder: LinkedFolder, source: Path) -> None:
     """MessageGone, as in every folder."""
     for name in os.listdir(source / "cur"):
