@@ -118,6 +118,7 @@ class Session:
         self._violations = 0
         self._looked = float("-inf")
         self._rights_to_tell = False
+        self._opened_read_only = False  # the selected mailbox, whatever its rights are by now
 
     # -- what handlers use -----------------------------------------------------------------
 
@@ -129,6 +130,7 @@ class Session:
 
     def select(self, mailbox: Mailbox, view: View) -> None:
         self.mailbox, self.view, self.state = mailbox, view, State.SELECTED
+        self._opened_read_only = view.read_only
         self._looked = time.monotonic()
 
     def leave(self) -> Steps:
@@ -181,8 +183,7 @@ class Session:
         if found.rights != self.mailbox.rights:
             self.mailbox = replace(self.mailbox, rights=found.rights)
             self._rights_to_tell = True
-            if not found.may("ieswt"):
-                self.selected.read_only = True
+            self.selected.read_only = self._opened_read_only or not found.may("ieswt")
         mailbox.require(self, self.mailbox, "SELECT/EXAMINE", "r")
 
     def over_quota(self) -> Completion:
@@ -216,7 +217,7 @@ class Session:
         end = End.DISCONNECTED
         try:
             try:
-                yield Work(partial(upkeep.begin, self))
+                yield from self._prepare()
                 yield self._sent(greeting)
                 self.reader.feed(unread)
                 while self.state is not State.LOGOUT:
@@ -236,6 +237,13 @@ class Session:
         finally:
             self._settle()
             self._log_end(end)
+
+    def _prepare(self) -> Steps:
+        """Do what is due at log-in; what fails of it is no reason not to serve what can be served."""
+        try:
+            yield Work(partial(upkeep.begin, self))
+        except OSError as error:
+            log.error("cannot look after maildir", error.filename or self.tree.path, error)
 
     def _settle(self) -> None:
         """Leave the indexes of what was used as the next session wants to find them."""

@@ -79,6 +79,8 @@ def uid_database(folder: Path) -> UidDatabase:
     assert version == "1"
     uids: dict[str, int] = {}
     for line in lines[1:-1]:
+        if line == "pycourier":  # see courier.maildir.uiddb: UIDNEXT follows the last line
+            continue
         uid, base = line.split(" ", 1)
         assert base not in uids, f"listed twice: {base}"
         uids[base] = int(uid)
