@@ -24,6 +24,7 @@ import argparse
 import contextlib
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -46,6 +47,7 @@ _LIMIT_OF_EACH_S = 0.0001  # for each message of a large folder
 
 def main() -> int:
     chosen = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # what was made is removed
     sizes: dict[int, Figures] = {}
     heads: dict[int, str] = {}
     parts = chosen.only.split(",")
