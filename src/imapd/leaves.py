@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import datetime
 import functools
-from bisect import bisect_right
 from collections.abc import Callable
 
 from courier.maildir.filename import Flag
 from courier.maildir.folder import Folder
 from courier.maildir.fulltext import Candidates
-from courier.maildir.items import Damaged, Texts
+from courier.maildir.items import Damaged, Table
+from courier.maildir.memo import Memos
 from courier.maildir.numberset import NumberSet
 from courier.message import date as message_date
 from courier.message import facts, text
 from courier.message.collation import Needle
-from imapd.matching import NOTHING, Bounds, Candidate, Cost, Leaf, Mask, Rows, by_column, by_message
+from imapd import folded
+from imapd.matching import NOTHING, Bounds, Candidate, Cost, Leaf, Rows, by_column, by_message
 from imapd.wire.parser import SequenceSet
 
 # -- what the view has ---------------------------------------------------------------------------
@@ -156,6 +157,10 @@ def field(name: bytes, needle: Needle | None) -> Leaf:
         return by_message(Cost.HEADER, lambda c: text.field_contains(c.message, name, needle))
     octets = needle.text.encode("utf-8", "surrogatepass")
 
+    @functools.cache  # one search looks at one table, or at a second one
+    def whole(memos: Memos, table: Table) -> folded.Texts | None:
+        return folded.of_folder(memos, table, name.decode())
+
     def column(rows: Rows) -> Bounds:
         table = rows.table
         if table is None:
@@ -166,24 +171,15 @@ def field(name: bytes, needle: Needle | None) -> Leaf:
             fields = table.numbers("fields", rows.first, rows.end)
             mask, _ = rows.where([bits >> number & 1 == 1 for bits in fields])
             return rows.kept(mask, untold=untold | mask if octets else untold)
-        texts = table.texts(name.decode(), rows.first, rows.end)
-        return rows.kept(_hits(rows, texts, octets), untold=untold)
+        texts = whole(rows.view.folder.memos, table)
+        if texts is not None:
+            hits = texts.hits(octets, rows.first, rows.end)
+        else:
+            some = folded.of_messages(table, name.decode(), rows.first, rows.end)
+            hits = some.hits(octets, 0, rows.end - rows.first)
+        return rows.kept(rows.mask(hits), untold=untold)
 
     return Leaf(Cost.HEADER, column, lambda c: _has_field(c, name, needle))
-
-
-def _hits(rows: Rows, texts: Texts, octets: bytes) -> Mask:
-    """Give the rows in whose text something is."""
-    hits = bytearray(rows.end - rows.first)
-    all_text, starts = texts
-    if b"\0" in octets:  # there is none in a field
-        return 0
-    at = all_text.find(octets)
-    while at >= 0:
-        row = bisect_right(starts, at) - 1
-        hits[row] = 1
-        at = all_text.find(octets, starts[row + 1])
-    return rows.mask(hits)
 
 
 def _has_field(candidate: Candidate, name: bytes, needle: Needle) -> bool:
