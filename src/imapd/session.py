@@ -241,7 +241,8 @@ class Session:
     def _prepare(self) -> Steps:
         """Do what is due at log-in; what fails of it is no reason not to serve what can be served."""
         try:
-            yield Work(partial(upkeep.begin, self))
+            if upkeep.is_due(self):
+                yield Work(partial(upkeep.begin, self))
         except OSError as error:
             log.error("cannot look after maildir", error.filename or self.tree.path, error)
 

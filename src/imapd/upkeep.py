@@ -1,7 +1,8 @@
 """What is done in an account's maildir as a session begins, and again as it ends.
 
 At log-in, in Courier's order: `loginexec`, expiry of the trash, a look at the clock. At LOGOUT the
-trash again. All of it runs as the account's user, and blocks: a session has it done in a thread.
+trash again. All of it runs as the account's user, and blocks: a session has it done in a thread,
+if there is something to do, which is seldom and quickly seen.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from courier import log
@@ -23,6 +25,12 @@ _LOGINEXEC = "loginexec"
 _PATIENCE_S = 600.0
 
 
+def is_due(session: Session) -> bool:
+    """Tell whether `begin` has something to do."""
+    path = session.tree.path
+    return clock.is_due(path) or expires(session) or os.path.lexists(os.path.join(path, _LOGINEXEC))
+
+
 def begin(session: Session) -> None:
     """Do what is due at log-in.
 
@@ -35,13 +43,24 @@ def begin(session: Session) -> None:
         raise Farewell("Clock skew detected. Check the clock on the file server", is_orderly=True)
 
 
+def expires(session: Session) -> bool:
+    """Tell whether `expire` has something to do."""
+    return any(expiry.is_due(directory, days) for _, directory, days in _purged(session))
+
+
 def expire(session: Session) -> None:
     """Remove messages older than IMAP_EMPTYTRASH says from the account's own folders."""
+    for name, directory, days in _purged(session):
+        expiry.expire(directory, days, session.quota, name)
+
+
+def _purged(session: Session) -> Iterator[tuple[str, str, int]]:
+    """Give the folders that messages expire in: name, directory, days."""
     own = session.tree
     for purge in session.settings.empty_trash:
         name = own.trash if purge.folder is None else purge.folder
         if tree.is_name(name):
-            expiry.expire(own.directory(name), purge.days, session.quota, name)
+            yield name, own.directory(name), purge.days
 
 
 def run_loginexec(session: Session) -> None:

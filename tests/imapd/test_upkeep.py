@@ -9,11 +9,18 @@ from pathlib import Path
 import pytest
 
 from courier.maildir import clock, expiry
+from imapd import upkeep
 from tests.imapd.conftest import Drive, Log
 from tests.imapd.driver import GREETING, Driven
 from tests.support.maildirs import make_folder
 
 pytestmark = pytest.mark.usefixtures("logged")
+
+
+@pytest.fixture(autouse=True)
+def unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has looked at any clock yet."""
+    monkeypatch.setattr(clock, "_found_right", {})
 
 
 def script(maildir: Path, text: str, mode: int = 0o755) -> Path:
@@ -108,3 +115,28 @@ def test_clock_that_cannot_be_looked_at(maildir: Path, logged: Log) -> None:
     (maildir / "tmp").rmdir()
 
     Driven(maildir)
+
+
+def test_clock_that_was_right_a_moment_ago(
+    maildir: Path, logged: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system's clock is looked at once a minute, not for every session."""
+    Driven(maildir)
+    assert not clock.is_due(str(maildir))
+    now = time.monotonic()
+
+    monkeypatch.setattr(clock.time, "monotonic", lambda: now + 61)
+
+    assert clock.is_due(str(maildir))
+
+
+def test_nothing_to_do(maildir: Path, logged: Log) -> None:
+    """What has been looked at isn't again, until something of it is due."""
+    make_folder(maildir, "INBOX.Trash")
+    session = Driven(maildir).session
+
+    assert not upkeep.expires(session)
+    assert not upkeep.is_due(session)
+
+    script(maildir, "exit 1")
+    assert upkeep.is_due(session)

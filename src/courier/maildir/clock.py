@@ -6,7 +6,21 @@ import os
 import time
 
 TOLERANCE_S = 30
+#: Seconds for which a file system's clock, once found right, is taken for right.
+_TRUSTED_S = 60.0
 _PROBE = os.path.join("tmp", "courier-imap.clockskew.chk")
+
+#: When a file system's clock was last found right, by its device number.
+_found_right: dict[int, float] = {}
+
+
+def is_due(maildir: str) -> bool:
+    """Tell whether nobody of this process has looked at this file system's clock for a minute."""
+    try:
+        device = os.stat(maildir).st_dev
+    except OSError:
+        return True
+    return time.monotonic() - _found_right.get(device, float("-inf")) > _TRUSTED_S
 
 
 def is_skewed(maildir: str) -> bool:
@@ -25,10 +39,13 @@ def is_skewed(maildir: str) -> bool:
             os.unlink(path)
             descriptor = os.open(path, flags, 0o666)
         try:
-            made = os.fstat(descriptor).st_mtime
+            made = os.fstat(descriptor)
         finally:
             os.close(descriptor)
             os.unlink(path)
     except OSError:
         return False
-    return abs(time.time() - made) > TOLERANCE_S
+    if abs(time.time() - made.st_mtime) > TOLERANCE_S:
+        return True
+    _found_right[made.st_dev] = time.monotonic()
+    return False

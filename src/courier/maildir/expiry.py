@@ -24,6 +24,16 @@ _mutex = threading.Lock()
 _next: dict[tuple[int, int, int], float] = {}
 
 
+def is_due(folder: str, days: int) -> bool:
+    """Tell whether `expire` would look at the folder's messages."""
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return False
+    with _mutex:
+        return _next.get((found.st_dev, found.st_ino, days), 0.0) <= time.time()
+
+
 def expire(folder: str, days: int, account: Quota, name: str) -> int:
     """Remove the messages of ``folder`` that have been in it for ``days``; return how many.
 

@@ -192,9 +192,7 @@ class Folder:
         """Tell whether nothing need be read; also see to it that the index says so."""
         state = self._state
         state.load()
-        state.watch()
-        state.witness.judge()
-        now = scan.stamp(self.path)
+        now = state.look()
         if not state.is_begun or (take_new and self.unclaimed) or self._wants_writing():
             return False
         if not state.current(now).all or not state.check_names():
@@ -213,6 +211,7 @@ class Folder:
         with FolderLock(self.path, enabled=self.options.use_locks):
             self._state.load()
             self._state.catch_up()
+            self._state.begin_watching()  # what is done now is to be accounted for
             yield
 
     def _read(self, take_new: bool, refusal: OSError | None = None) -> Sequence[int]:
@@ -467,6 +466,7 @@ class Folder:
             self._state.load()
             self._state.catch_up()
             self._state.check_names()
+            self._state.begin_watching()
             yield True
         finally:
             lock.release()

@@ -75,9 +75,14 @@ class Witness:
         self._unexplained: Counter[Happening] = Counter()
         self._known: set[Directory] = set()
 
+    @property
+    def is_armed(self) -> bool:
+        """Whether the folder is watched, by this process."""
+        return self._source is not None and self._source.is_ours()
+
     def arm(self, path: str) -> None:
         """Begin to watch, unless that is so already or not possible."""
-        if self._source is not None and self._source.is_ours():
+        if self.is_armed:
             return
         self._watches, self._queue = {}, []
         self._lose_track()

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def logout(session: Session, arguments: Parser) -> Handling:
     arguments.end()
     try:
-        yield Work(partial(upkeep.expire, session))
+        if upkeep.expires(session):
+            yield Work(partial(upkeep.expire, session))
     except OSError as error:  # no reason to keep anybody here
         log.error("cannot empty the trash", error.filename or session.tree.path, error)
     session.log_out()

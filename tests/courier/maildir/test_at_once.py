@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
 import pytest
 
 from courier.maildir import filesystem, index
-from courier.maildir.folder import Folder, Options
+from courier.maildir.filename import Flag
+from courier.maildir.folder import FlagChange, Folder, Options
 from tests.support.maildirs import deliver
 
 
@@ -107,3 +109,20 @@ def test_folder_that_is_gone(read: Path) -> None:
     read.rename(read.with_name("elsewhere"))
 
     assert not found.synchronise_at_once(take_new=True)
+
+
+def test_watches_are_set_before_the_first_change(
+    read: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that only looks needs none; one that changes flags need not read its own changes."""
+    found = folder(read)
+    assert found.synchronise_at_once(take_new=True)
+    assert not found._state.witness.is_armed
+    monkeypatch.setattr(os, "listdir", lambda path=".": pytest.fail(f"{path} is read"))
+
+    found.change_flags([2], FlagChange(add=Flag.SEEN))
+
+    assert found._state.witness.is_armed
+    assert found.synchronise_at_once(take_new=True)
+    found.settle()
+    assert folder(read).synchronise_at_once(take_new=True)

@@ -133,3 +133,13 @@ def test_each_call_failing(tmp_path: Path, later: Callable[[float], None]) -> No
         if calls.failed is None:
             break
     assert number > 3
+
+
+def test_due(trash: Path, later: Callable[[float], None]) -> None:
+    """A folder is looked at once; then when its oldest message can have gone. None is never due."""
+    assert expiry.is_due(str(trash), 7)
+    expiry.expire(str(trash), 7, NONE, "Trash")
+    assert not expiry.is_due(str(trash), 7)
+    later(7.1)
+    assert expiry.is_due(str(trash), 7)
+    assert not expiry.is_due(str(trash) + "/none", 7)
