@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -55,21 +57,22 @@ def contents(path: Path) -> list[tuple[str, bytes]]:
 
 
 @pytest.fixture
-def homes(tmp_path: Path) -> Iterator[Path]:
-    """Maildirs of two users, and a directory that both may enter."""
+def homes() -> Iterator[Path]:
+    """Maildirs of two users, and a directory that both may enter (pytest's own is root's alone)."""
     if os.geteuid() != 0:
         pytest.skip("missing: root, to become other users")
-    for directory in (tmp_path, *tmp_path.parents):
-        if directory.owner() == "root" and directory.is_relative_to("/tmp"):
-            directory.chmod(directory.stat().st_mode | 0o055)
+    place = Path(tempfile.mkdtemp(prefix="pycourier-"))
+    place.chmod(0o755)
     for user, uid in (("alice", ALICE), ("bob", BOB)):
-        give(uid, make_maildir(tmp_path / user / "Maildir").parent)
-    (tmp_path / "index").write_text(f"bob\t{BOB}\t{BOB}\t{tmp_path}/bob\n")
-    (tmp_path / "log").touch()
-    (tmp_path / "log").chmod(0o666)
-    yield tmp_path
+        give(uid, make_maildir(place / user / "Maildir").parent)
+    (place / "index").write_text(f"bob\t{BOB}\t{BOB}\t{place}/bob\n")
+    (place / "log").touch()
+    (place / "log").chmod(0o666)
+    yield place
     log.use(2)
-    assert "Traceback" not in (tmp_path / "log").read_text()
+    logged = (place / "log").read_text()
+    shutil.rmtree(place)
+    assert "Traceback" not in logged
 
 
 def session(homes: Path, user: str = "alice", **settings: str) -> Driven:
@@ -306,3 +309,26 @@ def test_lists_beside_courier(tmp_path: Path, courier: Implementation, start: St
     real.command("DELETEACL INBOX.c.a alice")
     real.command("DELETEACL INBOX.c.a -alice")
     assert rights(".c.a") == ["d", "d"]
+
+
+@root
+def test_copy_that_its_reader_can_read(homes: Path) -> None:
+    """What is copied into another user's folder is no link to a file that only we may read."""
+    folder = sharable(homes, 0o1755, 0o1777)
+    own = homes / "alice" / "Maildir"
+    deliver(own, b"Subject: mine\n\nbody\n", number=9, flags="")
+    give(ALICE, own)
+    for file in (own / "cur").iterdir():
+        file.chmod(0o644)
+
+    def copy() -> None:
+        alice = session(homes)
+        alice.ask("a SELECT INBOX")
+        assert "[COPYUID" in last(alice, "b COPY 1 shared.pub.news")
+        alice.close()
+
+    run_as(ALICE, copy)
+
+    (mine,) = [file for file in (folder / "cur").iterdir() if file.stat().st_uid == ALICE]
+    assert mine.stat().st_nlink == 1
+    run_as(BOB, lambda: mine.read_bytes() and None)

@@ -19,12 +19,13 @@ _NO_LINK = (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EACCES)
 def may_share(found: os.stat_result, directory: os.stat_result) -> bool:
     """Tell whether the folder of this cur/ can have this file as its own.
 
-    It is a regular file of ours, in the same file system, and all who can read the folder can read it.
+    It is a regular file of ours, in the same file system, the folder is ours, too (another's owner
+    might not be able to read it), and all who can read the folder can read it.
     """
     readers = directory.st_mode & (stat.S_IRGRP | stat.S_IROTH)
     return (
         stat.S_ISREG(found.st_mode)
-        and found.st_uid == os.geteuid()
+        and found.st_uid == directory.st_uid == os.geteuid()
         and found.st_dev == directory.st_dev
         and not readers & ~found.st_mode
     )
