@@ -66,8 +66,10 @@ def append(session: Session, arguments: Parser) -> Handling:
         raise Violation
 
     target = mailbox.destination(session, name, "APPEND", "Must create mailbox before append")
-    if session.is_selected(target) and session.selected.read_only:
-        return No(_READ_ONLY)
+    if session.is_selected(target):
+        session.recheck_rights()
+        if session.selected.read_only:
+            return No(_READ_ONLY)
     announced = session.announced
     limit = session.settings.max_append
     if announced is not None and limit and announced.size > limit:
