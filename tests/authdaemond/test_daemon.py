@@ -19,7 +19,9 @@ from courier.auth.account import Account
 from courier.auth.reply import Rejected
 from courier.auth.request import Lookup
 from tests.authdaemond.conftest import StartOurs, write_userdb
+from tests.support import authdaemon
 from tests.support.authdaemon import LIMIT_S, Daemon, environment, is_root, read_all
+from tests.support.daemon import is_alive
 
 VM1 = (
     b"UID=5000\nGID=5000\nHOME=/home/vmail/vm1\nADDRESS=vm1@example.com\nNAME=V M One\n"
@@ -291,6 +293,27 @@ def test_killed_processes_are_replaced(daemon: Daemon) -> None:
         assert not set(before) & set(daemon.children())
 
     assert "ERR: authuserdb: worker ended by SIGKILL" in daemon.log
+
+
+@pytest.mark.slow
+def test_killed_master_leaves_nobody(tmp_path: Path) -> None:
+    """Its children end by themselves, so that another daemon may start at once."""
+    write_userdb(tmp_path / "etc/userdb")
+    settings = {"authmodulelist": "authuserdb", "daemons": "5"}
+    daemon = authdaemon.start_ours(tmp_path, settings)
+    assert daemon.ask(RIGHT).endswith(OPTIONS)
+    children = daemon.children()
+
+    daemon.process.kill()
+    daemon.process.wait()
+
+    give_up = time.monotonic() + LIMIT_S
+    while any(is_alive(pid) for pid in children):
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+    again = authdaemon.start_ours(tmp_path, settings)
+    assert again.ask(RIGHT).endswith(OPTIONS)
+    assert again.stop() == 0
 
 
 @pytest.mark.slow

@@ -368,6 +368,20 @@ def offered(machine: Machine) -> tuple[str, ...]:
     return found
 
 
+def test_log_is_rotated(machine: Machine) -> None:
+    """Lines of running servers reach the journal's new files, and a journal that starts anew."""
+    machine.run("journalctl", "--rotate")
+    machine.run("systemctl", "restart", "systemd-journald.service")
+    since = machine.run("date", "+%s.%N").strip()
+
+    logged_in(machine, USERDB_USER).logout()
+
+    def line() -> str:
+        return machine.journal(f"--since=@{since}", "--identifier=imapd", "--grep=LOGOUT, user=")
+
+    until(lambda: USERDB_USER.userid in line(), "the line")
+
+
 def test_restart(machine: Machine) -> None:
     """Sessions are told goodbye; whoever connects meanwhile waits, and nobody is refused."""
     before = main_pid(machine, "courier-imap.service")
@@ -485,9 +499,33 @@ programs() {{
 }}
 all stop # what the installation has started in here
 rm -rf /run/courier
+cat >/root/syslogd.py <<END
+import os, socket, sys
+if os.path.lexists("/dev/log"):
+    os.unlink("/dev/log")
+told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+told.bind("/dev/log")
+with open(sys.argv[1], "ab", 0) as file:
+    while True:
+        file.write(told.recv(65536) + b"\\n")
+END
+await_line() {{
+    for turn in $(seq 300); do grep "$1" "$2" && return; sleep 0.1; done
+    return 1
+}}
+python3 /root/syslogd.py /root/log.1 &
 all start
 all status
 log_in
+await_line '^<22>.* imapd: LOGIN, user=' /root/log.1
+await_line '^<22>.* imapd-ssl: LOGIN, user=.*starttls=1' /root/log.1
+kill $! # another takes its place, as at the rotation of its files
+wait $! || true
+python3 /root/syslogd.py /root/log.2 &
+until test -S /dev/log && test -e /root/log.2; do sleep 0.1; done
+log_in
+await_line '^<22>.* imapd: LOGIN, user=' /root/log.2
+await_line '^<22>.* imapd-ssl: LOGIN, user=' /root/log.2
 all start # a second time
 all reload
 log_in
