@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 from bench import process_tree
@@ -109,11 +110,15 @@ def _has_children(session: Session) -> bool:
 
 
 def memory(run: Run, number: int) -> None:
-    """Memory of a new process that has selected and fetched all flags."""
+    """Memory of a new process that has selected and fetched all flags.
+
+    The disk is synchronised before: a file's page that waits to be written counts as private otherwise.
+    """
     for contender in run.in_turn(number):
         with run.session(contender) as session:
             run.prepare(session)
             session.timed(rows.FETCH_FLAGS_COMMAND, run.limit_s)
+            os.sync()
             assert session.pid is not None
             private, _ = process_tree.memory(session.pid)
             if run.counts:
