@@ -10,7 +10,6 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 from courier.maildir.items import Table
 from courier.maildir.memo import Memos
@@ -61,11 +60,12 @@ def of_folder(memos: Memos, table: Table, piece: str) -> Texts | None:
     if body is not None and (kept := _unpacked(body, len(table))) is not None:
         return kept
     parts: list[bytes] = []
-    for start in range(0, len(table), _RUN):
-        parts += table.pieces(piece, start, min(start + _RUN, len(table)))
-    starts = array("Q", accumulate((len(part) + 1 for part in parts), initial=0))
-    parts.append(b"")
-    texts = Texts(b"\0".join(parts), starts)
+    starts = array("Q", [0])
+    for first in range(0, len(table), _RUN):
+        some = table.texts(piece, first, min(first + _RUN, len(table)))
+        starts.extend([starts[-1] + start for start in some.starts[1:]])
+        parts.append(some.text)
+    texts = Texts(b"".join(parts), starts)
     memos.save(name, stamp, starts.tobytes() + texts.text)
     return texts
 

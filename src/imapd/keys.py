@@ -82,13 +82,20 @@ def _read(view: View, found: bytes, pick: Callable[[Table], T]) -> Generator[Ste
         OSError: what was kept is damaged again and again.
     """
     for _ in range(_TRIES):
-        seqs = ((begin + 1, end) for begin, end in set_ranges(found))
-        table = yield from known.ready(view, NumberSet(seqs))
+        wanted = yield Work(partial(_wanted, view, found))
+        table = yield from known.ready(view, wanted)
         picked: T | None = yield Work(partial(_unless_damaged, pick, table))
         if picked is not None:
             return picked
         known.renew(view, table)
     raise OSError(errno.EIO, "index damaged", view.folder.path)
+
+
+def _wanted(view: View, found: bytes) -> NumberSet | None:
+    """Give the sequence numbers of the messages found, or None if all are known."""
+    if known.current(view).is_complete():
+        return None
+    return NumberSet((begin + 1, end) for begin, end in set_ranges(found))
 
 
 def _unless_damaged(pick: Callable[[Table], T], table: Table) -> T | None:
@@ -172,11 +179,22 @@ def _messages(table: Table, found: bytes, by_subject: bool) -> Messages:
     subjects = _found(_texts(table, "base_subject"), found)
     if by_subject:
         return Messages(sent, subjects)
-    ids = [piece.split(b"\n") for piece in _found(_texts(table, "ids"), found)]
+    ids = _found(_texts(table, "ids"), found)
     return Messages(
         sent=sent,
         subjects=subjects,
         replies=[flags & Flag.REPLY for flags in _numbers(table, found, "flags")],
-        ids=[one[0] for one in ids],
-        references=[one[1:] for one in ids],
+        ids=[one.partition(b"\n")[0] for one in ids],
+        references=_References(ids),
     )
+
+
+class _References:
+    """References, cut out of the pieces when they are looked at: kept, they would be a million lists."""
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        self._pieces = pieces
+
+    def __iter__(self) -> Iterator[list[bytes]]:
+        for piece in self._pieces:
+            yield piece.split(b"\n")[1:]

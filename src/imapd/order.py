@@ -76,7 +76,7 @@ def _sorted(numbers: list[int], column: Column, is_reversed: bool) -> list[int]:
 
 def ranks(values: Sequence[bytes]) -> array[int]:
     """Give for each value its place among all that differ."""
-    distinct = list(dict.fromkeys(values))
+    distinct = list(dict.fromkeys(values))  # in steps: others may run in between
     if len(distinct) <= _RUN:
         distinct.sort()
     else:

@@ -18,6 +18,8 @@ from imapd.wire.parser import Parser
 _OPTIONS = frozenset(("MIN", "MAX", "ALL", "COUNT", "SAVE"))
 #: Numbers that are written at once.
 _PIECE = 10_000
+#: Messages that are looked through at once.
+_RUN = 65_536
 #: Octets of a response above which a piece of it is sent.
 _SIZE = 65_536
 
@@ -64,7 +66,11 @@ def numbers(view: View, found: bytes, *, by_uid: bool) -> array[int]:
         found: an octet for each message, 1 if it was.
     """
     source = view.uids if by_uid else range(1, len(found) + 1)
-    return array("I", compress(source, found))
+    chosen = array("I")
+    for start in range(0, len(found), _RUN):
+        stop = start + _RUN
+        chosen.extend(compress(source[start:stop], found[start:stop]))
+    return chosen
 
 
 def listed(name: bytes, results: Iterable[int]) -> Iterator[bytes]:

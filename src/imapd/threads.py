@@ -6,8 +6,11 @@ and references, but for one sort by date; none recurses, however deep a thread i
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+
+from imapd import order as order_
+from imapd.order import SortKey
 
 #: Links up a thread that are followed, per message, to see whether a new one would close a circle.
 #: Real folders need less than one. Where a hostile one has used it up, such links are not made.
@@ -22,7 +25,7 @@ class Messages:
     subjects: Sequence[Hashable]  # base subjects; false: there is none
     replies: Sequence[object] = ()  # true: a reply, or forwarded
     ids: Sequence[Hashable] = ()  # message ids; false: there is none
-    references: Sequence[Sequence[Hashable]] = ()  # message ids, the parent last
+    references: Iterable[Sequence[Hashable]] = ()  # message ids, the parent last
 
 
 @dataclass(slots=True)
@@ -61,7 +64,7 @@ def references(messages: Messages) -> Forest:
 
 def _by_date(messages: Messages) -> list[int]:
     """Give the messages by sent date, those of one second in the mailbox's order (RFC 5256 2.2)."""
-    return sorted(range(len(messages.sent)), key=messages.sent.__getitem__)
+    return order_.sort([SortKey("DATE")], {"DATE": messages.sent}, len(messages.sent))
 
 
 def _link(messages: Messages) -> list[int]:
@@ -251,13 +254,13 @@ def _write(forest: Forest, root: int, text: list[bytes], order: list[int]) -> No
             waiting.extend(reversed(below))
 
 
-def fill(template: bytes, numbers: Sequence[int]) -> Iterator[bytes]:
-    """Put numbers into a template, in pieces."""
+def fill(template: bytes, order: Sequence[int], numbers: Sequence[int]) -> Iterator[bytes]:
+    """Put the numbers of messages into a template, in pieces."""
     at = start = 0
-    while at < len(numbers):
+    while at < len(order):
         stop = _end_of_piece(template, start)
         count = template.count(b"%", start, stop)
-        yield template[start:stop] % tuple(numbers[at : at + count])
+        yield template[start:stop] % tuple(map(numbers.__getitem__, order[at : at + count]))
         start, at = stop, at + count
 
 

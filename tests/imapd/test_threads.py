@@ -17,7 +17,8 @@ from tests.courier.message.strategies import linear
 def written(forest: threads.Forest) -> str:
     """The threads with the numbers that a client sees."""
     template, order = threads.template(forest)
-    return b"".join(threads.fill(template, [number + 1 for number in order])).decode()
+    numbers = range(1, len(order) + 1)
+    return b"".join(threads.fill(template, order, numbers)).decode()
 
 
 def references(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from imapd import criteria, keys, matching, result, threads
@@ -45,11 +45,11 @@ def _thread(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     found = yield from matching.find(criterion, view)
     numbers = result.numbers(view, found, by_uid=by_uid)
     template, order = yield from keys.threading(view, found, name, algorithm)
-    yield from result.pieces(_written(template, list(map(numbers.__getitem__, order))))
+    yield from result.pieces(_written(template, order, numbers))
     return Ok("THREAD done.")
 
 
-def _written(template: bytes, numbers: list[int]) -> Iterator[bytes]:
-    yield b"* THREAD " if numbers else b"* THREAD"
-    yield from threads.fill(template, numbers)
+def _written(template: bytes, order: Sequence[int], numbers: Sequence[int]) -> Iterator[bytes]:
+    yield b"* THREAD " if order else b"* THREAD"
+    yield from threads.fill(template, order, numbers)
     yield b"\r\n"
