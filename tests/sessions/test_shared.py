@@ -16,8 +16,9 @@ from courier import log
 from tests.conftest import Start
 from tests.imapd.driver import Driven
 from tests.support.client import Client
-from tests.support.maildirs import deliver, make_folder, make_maildir
+from tests.support.maildirs import deliver, make_maildir
 from tests.support.servers import OURS, REAL, Implementation
+from tools import maildirmake
 
 root = pytest.mark.root
 ALICE, BOB = 12001, 12002
@@ -140,19 +141,15 @@ def test_virtual_folder_that_permissions_keep_us_out_of(homes: Path) -> None:
     run_as(ALICE, look)
 
 
-def sharable(homes: Path, mode: int, inner: int) -> Path:
-    """A folder of bob's that alice knows of, with two messages."""
-    pub = make_maildir(homes / "pub")
-    pub.chmod(0o755)
-    folder = make_folder(pub, "INBOX.news")
+def sharable(homes: Path, mode: str) -> Path:
+    """A folder of bob's that alice knows of, with two messages, made as administrators do it."""
+    pub, own = homes / "pub", homes / "alice" / "Maildir"
+    for arguments in (["-S", pub], ["-s", mode, "-f", "news", pub], ["--add", f"pub={pub}", own]):
+        assert maildirmake.main([str(one) for one in arguments]) == 0
+    folder = pub / ".news"
     for number in (1, 2):
         deliver(folder, b"Subject: %d\n\nbody\n" % number, number=number, flags="")
     give(BOB, pub)
-    folder.chmod(mode)
-    for name in ("new", "cur", "tmp"):
-        (folder / name).chmod(inner)
-    own = homes / "alice" / "Maildir"
-    (own / "shared-maildirs").write_text(f"pub\t{pub}\n")
     give(ALICE, own)
     return folder
 
@@ -160,7 +157,7 @@ def sharable(homes: Path, mode: int, inner: int) -> Path:
 @root
 def test_folder_shared_for_reading(homes: Path) -> None:
     """Flags are the reader's own, and can be changed; messages can't."""
-    folder = sharable(homes, 0o755, 0o755)
+    folder = sharable(homes, "read")
     before = contents(folder)
 
     def look() -> None:
@@ -188,7 +185,7 @@ def test_folder_shared_for_reading(homes: Path) -> None:
 @root
 def test_folder_shared_for_writing(homes: Path) -> None:
     """Everybody adds messages, and removes his own alone."""
-    folder = sharable(homes, 0o1755, 0o1777)
+    folder = sharable(homes, "write")
 
     def look() -> None:
         alice = session(homes)
@@ -213,7 +210,7 @@ def test_folder_shared_for_writing(homes: Path) -> None:
 @pytest.mark.courier
 def test_beside_courier(homes: Path, courier: Implementation) -> None:
     """Real Courier and ours in turn on one user's links: UIDs, flags and keywords stay."""
-    folder = sharable(homes, 0o755, 0o755)
+    folder = sharable(homes, "read")
     own = homes / "alice" / "Maildir"
 
     def real(script: bytes) -> bytes:
@@ -314,7 +311,7 @@ def test_lists_beside_courier(tmp_path: Path, courier: Implementation, start: St
 @root
 def test_copy_that_its_reader_can_read(homes: Path) -> None:
     """What is copied into another user's folder is no link to a file that only we may read."""
-    folder = sharable(homes, 0o1755, 0o1777)
+    folder = sharable(homes, "write")
     own = homes / "alice" / "Maildir"
     deliver(own, b"Subject: mine\n\nbody\n", number=9, flags="")
     give(ALICE, own)
