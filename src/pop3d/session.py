@@ -273,17 +273,21 @@ class Session:
         counted = 0
 
         def pieces() -> Iterator[bytes]:
-            nonlocal counted
             yield before
             while piece := file.read(_PIECE):
-                counted += len(piece)
                 yield piece
             yield behind
+
+        def counting(taken: Iterator[bytes]) -> Iterator[bytes]:
+            nonlocal counted
+            for piece in taken:
+                counted += len(piece)
+                yield piece
 
         with file:
             yield self._out(Unfinished(first))
             try:
-                for piece in transmission.stuffed(cut(pieces())):
+                for piece in transmission.stuffed(counting(cut(pieces()))):
                     yield self._out(Unfinished(piece))
             except OSError as error:
                 log.pop3_io_error(self._maildrop.entries[index].name.decode("latin-1"), error)

@@ -99,8 +99,31 @@ class Site:
             if name in values:
                 of_ssl[name] = values.pop(name)
         for name, settings in (("imapd", values), ("imapd-ssl", of_ssl)):
-            lines = [f'{setting}="{value}"\n' for setting, value in settings.items()]
-            (self.etc / name).write_text("".join(lines))
+            self._write(name, settings)
+
+    def write_pop3_settings(self, **changed: str) -> None:
+        """Write pop3d and pop3d-ssl; TLS_* and SSL* go to the second."""
+        values = {
+            **{
+                name: SETTINGS[name] for name in ("ADDRESS", "MAXDAEMONS", "MAXPERIP", "LOGIN_USER")
+            },
+            "PIDFILE": str(self.run / "pop3d.pid"),
+            "POP3_LOGIN_PROCESSES": "2",
+            **changed,
+        }
+        of_ssl = {
+            "SSLADDRESS": "127.0.0.1",
+            "SSLPIDFILE": str(self.run / "pop3d-ssl.pid"),
+            "POP3_STARTTLS": "YES",
+            "TLS_CERTFILE": str(self.certificate),
+            **{name: values.pop(name) for name in list(values) if name.startswith(("TLS_", "SSL"))},
+        }
+        self._write("pop3d", values)
+        self._write("pop3d-ssl", of_ssl)
+
+    def _write(self, name: str, settings: Mapping[str, str]) -> None:
+        lines = [f'{setting}="{value}"\n' for setting, value in settings.items()]
+        (self.etc / name).write_text("".join(lines))
 
     def environment(self) -> dict[str, str]:
         return {
@@ -129,8 +152,9 @@ class Site:
             inherit: sockets to pass as a service manager does, by the names of their units.
         """
         port = port or free_port()
-        which = "SSLPORT" if name == "imapd-ssl" else "PORT"
-        self.write_settings(**{which: str(port), **settings})
+        which = "SSLPORT" if name.endswith("-ssl") else "PORT"
+        write = self.write_pop3_settings if name.startswith("pop3d") else self.write_settings
+        write(**{which: str(port), **settings})
         if user is not None:
             for file in self.etc.iterdir():
                 os.chown(file, *user)
@@ -165,7 +189,8 @@ class Daemon:
         self.name = name
         self.port = port
         self._log = site.path / f"{name}-{port}.log"
-        command = [sys.executable, "-m", "imapd.daemon", "--config", str(site.etc), name]
+        module = f"{name.removesuffix('-ssl')}.daemon"
+        command = [sys.executable, "-m", module, "--config", str(site.etc), name]
         passed = [one.fileno() for one in (inherit or {}).values()]
         if inherit:
             environment = {**(environment or {}), "LISTEN_FDNAMES": ":".join(inherit)}
@@ -250,12 +275,12 @@ class Daemon:
 
     def connect(self, source: str = "127.0.0.1") -> Peer:
         """A connection that was greeted."""
-        if self.name == "imapd-ssl":
+        if self.name.endswith("-ssl"):
             peer = Peer(anybody().wrap_socket(self.raw(source)))
         else:
             peer = Peer(self.raw(source))
         greeting = peer.line()
-        assert greeting.startswith(b"* OK ["), greeting
+        assert greeting.startswith((b"* OK [", b"+OK Hello there.")), greeting
         return peer
 
     def session(self, userid: str = "u@example.com", password: str = "pw") -> Peer:
