@@ -54,6 +54,8 @@ def _words(settings: Settings, tls: bool, of_login: Sequence[str]) -> Iterator[s
         yield from _OURS
         if "SORT" in map(str.upper, administrators):
             yield from _OF_SORT
+        if any(word.upper().startswith("THREAD=") for word in administrators):
+            yield "THREAD=REFS"
         if "QUOTA" in map(str.upper, administrators):
             yield from _OF_QUOTA
     if acl_letters.is_extended(settings):

@@ -1,4 +1,4 @@
-"""Threads: the algorithms ORDEREDSUBJECT and REFERENCES (RFC 5256 3), and how threads are written.
+"""Threads: the algorithms ORDEREDSUBJECT, REFERENCES (RFC 5256 3) and REFS, and how threads are written.
 
 Messages are numbered from 0 in the mailbox's order. All steps take time and memory linear in messages
 and references, but for one sort by date; none recurses, however deep a thread is.
@@ -60,6 +60,30 @@ def references(messages: Messages) -> Forest:
     order = _by_date(messages)
     forest = _prune(parents, order)
     return _merge(forest, messages, order, len(parents))
+
+
+def refs(messages: Messages) -> Forest:
+    """Put replies below what they refer to; the thread with the newest message is the last.
+
+    THREAD=REFS, of draft-ietf-morg-inthread: as REFERENCES, but subjects say nothing.
+    """
+    parents = _link(messages)
+    order = _by_date(messages)
+    forest = _prune(parents, order)
+    rank = _ranks(order)
+    newest = {root: max(_ranks_below(forest, root, rank)) for root in forest.roots}
+    forest.roots.sort(key=newest.__getitem__)
+    return forest
+
+
+def _ranks_below(forest: Forest, root: int, rank: list[int]) -> Iterator[int]:
+    """Give the ranks of all messages of a thread."""
+    waiting = [root]
+    while waiting:
+        number = waiting.pop()
+        if number < forest.count:
+            yield rank[number]
+        waiting.extend(forest.children.get(number, ()))
 
 
 def _by_date(messages: Messages) -> list[int]:

@@ -33,7 +33,7 @@ def test_sort_taken_away() -> None:
     """Who hides SORT hides what belongs to it."""
     words = listed(IMAP_CAPABILITY="IMAP4rev1 IDLE")
 
-    assert not [word for word in words if "SORT" in word]
+    assert not [word for word in words if "SORT" in word or "THREAD" in word]
 
 
 def test_nothing_set() -> None:
@@ -90,6 +90,7 @@ def test_extensions_switched_off() -> None:
         ("QUOTA", ["GETQUOTA", "GETQUOTAROOT", "SETQUOTA"]),
         ("SORT", ["SORT", "UID SORT"]),
         ("THREAD=ORDEREDSUBJECT", ["THREAD", "UID THREAD"]),
+        ("THREAD=REFS", ["THREAD", "UID THREAD"]),
     ],
 )
 def test_what_is_listed_exists(word: str, commands: list[str]) -> None:

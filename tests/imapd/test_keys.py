@@ -18,6 +18,7 @@ COMMANDS = [
     "UID SORT (SUBJECT) utf-8 3,9",
     "THREAD REFERENCES utf-8 ALL",
     "THREAD ORDEREDSUBJECT utf-8 ALL",
+    "THREAD REFS utf-8 ALL",
     "UID THREAD REFERENCES utf-8 SEEN",
     *(f"SEARCH {key}" for key in ("SUBJECT 3", "FROM john", "TO demo", "CC x", 'SUBJECT ""')),
     'SEARCH OR SUBJECT "subject 3" FROM "john smith" UNSEEN',
@@ -57,7 +58,7 @@ def test_memos(
     monkeypatch.setattr(folded, "_WORTH", 1)
     assert answers(drive()) == expected
     assert len(list(filled.glob("pycourier-order-*"))) == 6
-    assert len(list(filled.glob("pycourier-threads-*"))) == 2
+    assert len(list(filled.glob("pycourier-threads-*"))) == 3
     assert len(list(filled.glob("pycourier-text-*"))) == 4
 
     def unused(*_: object) -> None:

@@ -100,6 +100,20 @@ def test_dates_order_siblings_and_threads() -> None:
     assert references(*rows, dates=[0] * 6) == "(1 (2)(3))(4)((5)(6))"
 
 
+def test_refs() -> None:
+    """Threads are ordered by their newest message, siblings by date; subjects say nothing."""
+    rows = [("a", "", "S"), ("b", "", "S"), ("c", "a", "S"), ("d", "x", ""), ("e", "x", "")]
+    messages = Messages(
+        sent=[1, 3, 9, 8, 7],
+        subjects=["S"] * 5,
+        replies=[False] * 5,
+        ids=[one for one, _, _ in rows],
+        references=[refers.split() for _, refers, _ in rows],
+    )
+
+    assert written(threads.refs(messages)) == "(2)((5)(4))(1 3)"
+
+
 @pytest.mark.parametrize(
     ("subjects", "dates", "expected"),
     [
@@ -266,6 +280,7 @@ def test_each_message_once(messages: Messages) -> None:
     expected = list(range(1, len(messages.sent) + 1))
 
     assert numbers(written(threads.references(messages))) == expected
+    assert numbers(written(threads.refs(messages))) == expected
     assert numbers(written(threads.ordered_subject(messages))) == expected
 
 
@@ -304,6 +319,7 @@ def test_hostile_folders(messages: Messages) -> None:
     """They take a second or two, no recursion, and every message is written once."""
     with linear(10):
         text = written(threads.references(messages))
+        threads.refs(messages)
 
     assert numbers(text) == list(range(1, len(messages.sent) + 1))
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _ALGORITHMS: Mapping[str, Callable[[Messages], Forest]] = {
     "ORDEREDSUBJECT": threads.ordered_subject,
     "REFERENCES": threads.references,
+    "REFS": threads.refs,
 }
 
 

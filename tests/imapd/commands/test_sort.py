@@ -75,3 +75,39 @@ def test_text_that_is_none_in_its_charset(selected: Driven) -> None:
 
     assert selected.send(b"a SORT (DATE) utf-8 TEXT " + needle).startswith(b"* SORT\r\n")
     assert selected.send(b"a SORT (DATE) utf-8 1 NOT TEXT " + needle).startswith(b"* SORT 1\r\n")
+
+
+def test_hostile_messages(maildir: Path, driven: Driven) -> None:
+    """Circles, references without end, one id everywhere, headers of a megabyte: all are answered."""
+    many = b"".join(b"\n <%d@x>" % number for number in range(10_000))
+    messages = [
+        b"Message-ID: <a@x>\nReferences: <b@x>\n\n",
+        b"Message-ID: <b@x>\nReferences: <a@x>\n\n",
+        b"Message-ID: <c@x>\nReferences: <c@x> <c@x>\n\n",
+        *[b"Message-ID: <same@x>\nReferences: <same@x>\n\n"] * 3,
+        b"Message-ID: <d@x>\nReferences:" + many + b"\n\n",
+        b"Message-ID: <9999@x>\n\n",
+        b"Message-ID:\nReferences: <<<\nIn-Reply-To: >\n\n",
+        b"Subject: " + b"Re: [x] " * 130_000 + b"\nFrom: " + b"(" * 100_000 + b"\n\n",
+        b"Subject: \x00\xff\nTo: =?x?b?" + b"!" * 100_000 + b"?=\nDate: " + b"9" * 9_999 + b"\n\n",
+        b"",
+    ]
+    for number, message in enumerate(messages):
+        deliver(maildir, message, number=number, flags="S")
+    driven.ask("s SELECT INBOX")
+
+    threads = driven.ask("t THREAD REFERENCES utf-8 ALL")[0].raw.decode()
+    assert "(2 1)" in threads and "(8 7)" in threads and "(4 (5)(6))" in threads
+    for key in (
+        "ARRIVAL",
+        "CC",
+        "DATE",
+        "DISPLAYFROM",
+        "DISPLAYTO",
+        "FROM",
+        "SIZE",
+        "SUBJECT",
+        "TO",
+    ):
+        found = driven.ask(f"s SORT (REVERSE {key}) utf-8 ALL")[0].values
+        assert sorted(found) == list(range(1, len(messages) + 1))  # type: ignore[type-var]
