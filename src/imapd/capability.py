@@ -22,13 +22,20 @@ def listed(settings: Settings, *, tls: bool) -> str:
     return _list(_words(settings, tls, ()))
 
 
-def before_login(settings: Settings, *, tls: bool, offers_tls: bool, needs_tls: bool) -> str:
-    """Give the list of a connection that has not logged in."""
+def before_login(
+    settings: Settings, *, tls: bool, offers_tls: bool, needs_tls: bool, has_identity: bool = False
+) -> str:
+    """Give the list of a connection that has not logged in.
+
+    ``has_identity``: the client's certificate says who it is.
+    """
     words = []
     if offers_tls:
         words.append("STARTTLS")
     if needs_tls:
         words.append("LOGINDISABLED")
+    if has_identity:
+        words.append("AUTH=EXTERNAL")
     ours = (*_words(settings, tls, words), *(("SASL-IR",) if settings.extensions else ()))
     return _list(ours)
 

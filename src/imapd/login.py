@@ -72,6 +72,13 @@ class Login:
         # Courier: only where STARTTLS can be had. Required is required here.
         return self._settings.tls_required and not self._is_encrypted
 
+    @property
+    def _identity(self) -> bytes:
+        """Whom the client's certificate names, if it has one that counts."""
+        tls = self._stranger.tls
+        subject = {} if tls is None else tls.subject()
+        return sasl.external_identity(subject, self._settings.tls.external)
+
     def run(self) -> LoginSteps:
         """Talk to the client until it is let in, or has gone."""
         peer = self._stranger.peer
@@ -107,6 +114,7 @@ class Login:
             tls=self._is_encrypted,
             offers_tls=self._offers_tls,
             needs_tls=self._needs_tls,
+            has_identity=bool(self._identity),
         )
 
     # -- commands --------------------------------------------------------------------------
@@ -200,7 +208,7 @@ class Login:
         if self._needs_tls:
             return No("STARTTLS required")
         try:
-            steps = sasl.start(mechanism, initial, self._domain)
+            steps = sasl.start(mechanism, initial, self._domain, self._identity)
             credentials = yield from self._exchange(steps)
         except sasl.Failed:
             log.method_failed(mechanism, self._stranger.peer)

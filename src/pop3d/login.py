@@ -74,6 +74,13 @@ class Login:
     def _needs_tls(self) -> bool:
         return self._settings.tls_required and not self._is_encrypted
 
+    @property
+    def _identity(self) -> bytes:
+        """Whom the client's certificate names, if it has one that counts."""
+        tls = self._stranger.tls
+        subject = {} if tls is None else tls.subject()
+        return sasl.external_identity(subject, self._settings.tls.external)
+
     def run(self) -> LoginSteps:
         """Talk to the client until it is let in, or has gone."""
         peer = self._stranger.peer
@@ -101,7 +108,10 @@ class Login:
                 yield from self._start_tls()
             case "CAPA":
                 yield capability.listing(
-                    self._settings, tls=self._is_encrypted, offers_tls=self._offers_tls
+                    self._settings,
+                    tls=self._is_encrypted,
+                    offers_tls=self._offers_tls,
+                    has_identity=bool(self._identity),
                 )
             case "LANG":
                 yield capability.language(line)
@@ -150,7 +160,7 @@ class Login:
         mechanism = words[0].decode("ascii", "replace").upper()
         initial = words[1] if len(words) > 1 else None
         try:
-            steps = sasl.start(mechanism, initial, self._domain)
+            steps = sasl.start(mechanism, initial, self._domain, self._identity)
             credentials = yield from self._exchange(steps)
         except (sasl.Cancelled, sasl.Malformed):
             log.method_failed(mechanism, self._stranger.peer)

@@ -4,7 +4,7 @@ A mechanism is a generator. It yields challenges and is sent the client's respon
 base64 and without what the protocol puts around them, and returns credentials. Passwords are
 checked elsewhere.
 
-STANDARDS: RFC 4422, RFC 4616 (PLAIN), RFC 2195 (CRAM-MD5); LOGIN has none.
+STANDARDS: RFC 4422 (and EXTERNAL), RFC 4616 (PLAIN), RFC 2195 (CRAM-MD5); LOGIN has none.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from courier.auth.account import Secret
 from courier.auth.base64 import NoBase64
 from courier.auth.domain import DefaultDomain
 from courier.auth.request import Authenticate
+
+EXTERNAL = "EXTERNAL"
 
 Steps = Generator[bytes, bytes, "Credentials"]
 
@@ -57,14 +59,17 @@ class UnknownMechanism(Failed):
     """Counts as a failed attempt too."""
 
 
-def start(name: str, initial: bytes | None, domain: DefaultDomain) -> Steps:
+def start(name: str, initial: bytes | None, domain: DefaultDomain, identity: bytes = b"") -> Steps:
     """Begin the exchange of a mechanism; ``initial`` is the initial response (RFC 4959), if any.
 
+    ``identity``: whom the client's certificate names, which EXTERNAL is about.
     The generator raises `Cancelled`, `Malformed` or `Refused`.
 
     Raises:
         UnknownMechanism: there is none of this name.
     """
+    if name.upper() == EXTERNAL and identity:
+        return _external(initial, identity)
     mechanism = MECHANISMS.get(name.upper())
     if mechanism is None:
         raise UnknownMechanism(name)
@@ -84,6 +89,28 @@ def password(userid: bytes, password: bytes, domain: DefaultDomain) -> Credentia
 
 
 _CONTROL = re.compile(rb"[\x00-\x1f]")
+
+
+def external_identity(subject: Mapping[str, str], field: str | None) -> bytes:
+    """Return whom a verified certificate names in the subject's field that TLS_EXTERNAL says.
+
+    Empty if it names nobody: then there is no EXTERNAL, neither offered nor accepted.
+    """
+    identity = subject.get(field.upper(), "").encode() if field else b""
+    return b"" if _CONTROL.search(identity) else identity
+
+
+def _external(initial: bytes | None, identity: bytes) -> Steps:
+    """RFC 4422 appendix A. The client may say its own name or none; never another's.
+
+    Courier: an empty initial response counts as none.
+    """
+    response = initial if initial is not None else b""
+    if not _initial(response):
+        response = yield b""
+    if _decoded(response) not in (b"", identity):
+        raise Refused
+    return Credentials(EXTERNAL.encode(), identity, Secret(b""))
 
 
 def _plain(initial: bytes | None, domain: DefaultDomain) -> Steps:

@@ -51,6 +51,63 @@ def test_plain() -> None:
     assert run("plain", [], initial=PLAIN) == ([], LOGGED_IN)
 
 
+IDENTITY = b"vm1@example.com"
+
+
+def external(initial: bytes | None, *responses: bytes) -> Credentials:
+    steps = sasl.start("External", initial, NO_DOMAIN, IDENTITY)
+    left = list(responses)
+    try:
+        challenge = next(steps)
+        while True:
+            assert challenge == b""
+            challenge = steps.send(left.pop(0))
+    except StopIteration as stop:
+        assert not left
+        credentials: Credentials = stop.value
+        return credentials
+
+
+def test_external() -> None:
+    """The name is the certificate's; the client may say it, or nothing."""
+    named = b64encode(IDENTITY)
+    wanted = Credentials(b"EXTERNAL", IDENTITY, Secret(b""))
+
+    assert external(named) == wanted
+    assert external(None, b"") == external(b"=", b"") == external(None, named) == wanted
+
+
+@pytest.mark.parametrize(
+    ("initial", "responses", "failure"),
+    [
+        (b64encode(b"root"), [], Refused),
+        (None, [b64encode(b"root")], Refused),
+        (b"=", [b64encode(IDENTITY + b"\0x")], Refused),
+        (None, [b"*"], Cancelled),
+        (None, [b"!"], Malformed),
+    ],
+)
+def test_external_for_somebody_else(
+    initial: bytes | None, responses: list[bytes], failure: type[Failed]
+) -> None:
+    with pytest.raises(failure):
+        external(initial, *responses)
+
+
+@pytest.mark.parametrize(
+    ("field", "identity"),
+    [
+        ("emailaddress", IDENTITY), ("EmailAddress", IDENTITY), ("CN", b""), ("x", b""), (None, b""),
+        ("", b""), ("OU", b""),
+    ],
+)  # fmt: skip
+def test_identity_of_a_certificate(field: str | None, identity: bytes) -> None:
+    """Nobody's where the field is missing, empty, or can't be a userid."""
+    subject = {"EMAILADDRESS": IDENTITY.decode(), "CN": "", "OU": "a\nb"}
+
+    assert sasl.external_identity(subject, field) == identity
+
+
 def test_login() -> None:
     userid, password = b64encode(b"vm1@example.com"), b64encode(b"secret")
     prompts = [b"VXNlcm5hbWU6", b"UGFzc3dvcmQ6"]
