@@ -32,7 +32,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench.imap import changing, maildirs, opening, results, rows, tcp
-from bench.imap.contender import SERVERS, contender, file_watcher, maildir, owner
+from bench.imap.contender import SERVERS, contender, maildir, owner
 from bench.imap.figures import Figures
 from bench.imap.report import report
 from bench.imap.run import Run, say
@@ -95,9 +95,13 @@ def _prepared(size: int, names: list[str], limit_s: float | None) -> Iterator[tu
             maildirs.fill(maildir(name, work), pool, size, owner())
         contenders = [contender(name, work) for name in SERVERS if name in names]
         say(f"{size}: made in {time.monotonic() - began:.0f} s")
-        with file_watcher(work, names):
-            limit_s = limit_s or max(_LIMIT_S, size * _LIMIT_OF_EACH_S)
+        limit_s = limit_s or max(_LIMIT_S, size * _LIMIT_OF_EACH_S)
+        try:
             yield Run(size, contenders, pool, maildirs.Yard(work / "yard"), limit_s), work
+        finally:
+            for one in contenders:
+                if one.watcher:
+                    one.watcher.stop()
 
 
 def _measure(run: Run, work: Path, parts: list[str]) -> None:

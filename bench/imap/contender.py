@@ -14,8 +14,8 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ DOVECOT = ROOT / ".tools" / "dovecot"
 SERVERS = ("ours", "courier", "dovecot")
 ACCOUNT = "bench"
 NOBODY = 65534
+_WATCHER_STARTS_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Contender:
     unsynced: Start
     promises: str  # what it syncs in each of these two, for the report
     fulltext: Start | None = None
+    watcher: FileWatcher | None = None
 
     @property
     def can_sync(self) -> bool:
@@ -64,6 +66,8 @@ class Contender:
         return self._open(self.fulltext or self.shipped)
 
     def _open(self, start: Start) -> Session:
+        if self.watcher:
+            self.watcher.see_to_it()
         ids = (self.owner.uid, self.owner.gid)
         return on_socket_pair(start.command, start.environment, self.maildir.parent, ids)
 
@@ -110,9 +114,9 @@ def _courier(work: Path, place: Path) -> Contender:
     command = [str(program / "usr/bin/imapd"), str(place)]
     start = Start(command, variables)
     version = _said([command[0], "--version"], variables).split("/")[0]
-    return Contender(
-        "courier", version, place, owner(), start, start, "it never syncs and has no setting for it"
-    )
+    promises = "it never syncs and has no setting for it"
+    watcher = FileWatcher(variables)
+    return Contender("courier", version, place, owner(), start, start, promises, watcher=watcher)
 
 
 def _courier_variables(work: Path) -> dict[str, str]:
@@ -166,26 +170,36 @@ def _said(command: Sequence[str], environment: Mapping[str, str]) -> str:
     return (done.stdout + done.stderr).strip().splitlines()[0]
 
 
-@contextmanager
-def file_watcher(work: Path, names: Sequence[str]) -> Iterator[None]:
-    """Have the server running through which Courier's sessions wait for locks, if Courier takes part."""
-    if "courier" not in names:
-        yield
-        return
-    started = _courier_variables(work)
-    root = os.geteuid() == 0
-    process = subprocess.Popen(
-        [started["GAMIN_DEBUG_SERVER"], "notimeout", started["GAM_CLIENT_ID"]],
-        env=started,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        user=NOBODY if root else None,
-        group=NOBODY if root else None,
-        extra_groups=[] if root else None,
-    )
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
+class FileWatcher:
+    """The server through which Courier's sessions wait for locks; it ends now and then."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def see_to_it(self) -> None:
+        """Have it running: a session would start one itself and take longer."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        drops = os.geteuid() == 0
+        no_groups: list[int] = []
+        self._process = subprocess.Popen(
+            [
+                self._variables["GAMIN_DEBUG_SERVER"],
+                "notimeout",
+                self._variables["GAM_CLIENT_ID"],
+            ],
+            env=dict(self._variables),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            user=NOBODY if drops else None,
+            group=NOBODY if drops else None,
+            extra_groups=no_groups if drops else None,
+        )
+        time.sleep(_WATCHER_STARTS_S)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
