@@ -53,7 +53,7 @@ class ChangeLog:
 
     def next(self, at_least: int = 0) -> int:
         """Give the MODSEQ of a change that is to be noted now."""
-        return max(self.highest + 1, time.time_ns() // 1000, at_least)
+        return max(self.highest + 1, self.floor + 1, time.time_ns() // 1000, at_least)
 
     def record(
         self, changed: Iterable[int], vanished: Iterable[int], modseq: int | None = None
@@ -84,8 +84,8 @@ class ChangeLog:
     def restart(self, floor: int, highest: int, history: tuple[array[int], array[int]]) -> None:
         """Take over what an index knows: summed up, nothing one by one."""
         with self._mutex:
-            self.highest = self._near = highest
-            self.floor = floor
+            self.highest, self.floor = highest, floor
+            self._near = max(highest, floor)
             self._modseqs, self._changes = [], []
             self._gone_uids, self._gone_modseqs = history
 

@@ -209,19 +209,34 @@ class Folder:
     def _locked(self) -> Iterator[None]:
         """Hold courier.lock, knowing what other processes wrote to the index before."""
         with FolderLock(self.path, enabled=self.options.use_locks):
-            self._state.load()
-            self._state.catch_up()
+            self._catch_up()
             self._state.begin_watching()  # what is done now is to be accounted for
             yield
+
+    def _catch_up(self) -> None:
+        """Take over what other processes wrote to the index. The caller holds courier.lock.
+
+        Who looks at the columns never sees them fall back: if the index does not say what is there,
+        the directories are read at once.
+        """
+        state = self._state
+        state.load()
+        state.catch_up()
+        if state.is_replaced:
+            state.is_replaced = False
+            if not state.current(state.look()).all:
+                self._sweep(take_new=False)
+
+    def _sweep(self, *, take_new: bool, refusal: OSError | None = None) -> Sequence[int]:
+        self._locator.forget()
+        return Sweep(self._state, self._stuck, take_new=take_new, refusal=refusal).run()
 
     def _read(self, take_new: bool, refusal: OSError | None = None) -> Sequence[int]:
         """Read the directories under both locks, or as far as ``refusal`` lets us."""
         if refusal is None:
             self._purge_tmp()
         self._state.check_names()
-        self._locator.forget()
-        sweep = Sweep(self._state, self._stuck, take_new=take_new, refusal=refusal)
-        return sweep.run()
+        return self._sweep(take_new=take_new, refusal=refusal)
 
     def known(self) -> tuple[Columns, bool] | None:
         """Give the messages, if that is known without listing ``cur/``.
@@ -258,9 +273,14 @@ class Folder:
 
     def _pay(self) -> None:
         """Have the index vouch for what is known, if it does not yet and that takes no waiting."""
-        if self._state.is_due() and self._state.stamp is not None and self._state.stamp.settled:
+        if (
+            self._state.is_due()
+            and self._state.stamp is not None
+            and self._state.stamp.messages_settled
+        ):
             try:
                 with FolderLock(self.path, enabled=self.options.use_locks, deadline_s=0.0):
+                    self._catch_up()
                     self._state.write_stamp()
             except OSError:
                 return  # another time
@@ -286,6 +306,7 @@ class Folder:
                 while filesystem.clock_ns() <= youngest and time.monotonic() < give_up:
                     time.sleep(0.001)
                 with FolderLock(self.path, enabled=self.options.use_locks, deadline_s=0.1):
+                    self._catch_up()
                     state.write_stamp()
             except OSError:
                 return  # the next one reads it
@@ -463,9 +484,9 @@ class Folder:
             yield False
             return
         try:
-            self._state.load()
-            self._state.catch_up()
-            self._state.check_names()
+            self._catch_up()
+            if not self._state.check_names():
+                self._sweep(take_new=False)
             self._state.begin_watching()
             yield True
         finally:

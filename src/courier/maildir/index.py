@@ -39,8 +39,9 @@ _SMALL = 1 << 18  # octets: some thousand messages
 class Loaded:
     """What the index says: a snapshot, and the changes since."""
 
-    snapshot: Snapshot
+    snapshot: Snapshot | None  # None: there is none any more, and changes may be missing
     changes: list[Change]
+    is_whole: bool  # False: changes may be missing, of which MODSEQs were told
 
 
 class Index:
@@ -51,9 +52,11 @@ class Index:
         self._folder = folder
         self._directory = directory
         self._generation: int | None = None  # of what is held in memory; None: write anew
-        self._abandoned: int | None = None  # a generation that is on disk and no good
+        self._bad: int | None = None  # a generation that is on disk and damaged
         self._end = 0  # of the log that was read
         self._rows = 0  # messages that its records concern
+        self._is_stale = False  # what is in memory is not all on disk
+        self._is_torn = False  # the log is missing, or ends in what is no record
         self._complained = False
 
     @property
@@ -84,7 +87,7 @@ class Index:
 
     def load(self) -> Loaded | None:
         """Read the index; None if there is none that can be used. No lock is needed."""
-        self._generation = None
+        self._generation, self._is_stale = None, False
         try:
             found = self._map()
         except (FileNotFoundError, PermissionError):  # none, or none that we may read
@@ -94,7 +97,8 @@ class Index:
             return None
         self._generation = found.generation
         self._end, self._rows = journal.HEAD_SIZE, 0
-        return Loaded(found, self._read_log())
+        changes = self._read_log()
+        return Loaded(found, changes, not self._is_torn)
 
     def _map(self) -> Snapshot:
         fd, own = self._open(INDEX)
@@ -130,6 +134,7 @@ class Index:
     def _read_log(self) -> list[Change]:
         """Read what was added to the log."""
         assert self._generation is not None
+        self._is_torn = True
         try:
             fd, _ = self._open(LOG)
         except (OSError, Unusable):
@@ -141,9 +146,11 @@ class Index:
             while piece := os.pread(fd, _LONGEST_LOG, self._end + len(data)):
                 data += piece
             changes = []
+            total = self._end + len(data)
             for change, end in journal.records(data, self._generation, self._end):
                 changes.append(change)
                 self._end, self._rows = end, self._rows + len(change.rows) + len(change.gone)
+            self._is_torn = self._end != total
             return changes
         except (OSError, Unusable) as error:
             self.complain(error)
@@ -154,33 +161,46 @@ class Index:
     def catch_up(self) -> list[Change] | Loaded | None:
         """Read what other processes added. The caller holds courier.lock.
 
-        Returns: changes; or all anew, if the snapshot is another one; or None, if there is none that
-        agrees with what is in memory, which has to be written with `replace`.
+        Returns: changes since; or all anew, if what is on disk is not what is in memory; or None,
+        if there is nothing, and what is in memory has to be written with `replace`.
         """
         if self._generation is None:
             found = self.load()
-            if found is not None and self._generation != self._abandoned:
+            if found is not None and self._generation != self._bad:
                 return found
             self._generation = None
             return None
+        generation = self._generation_on_disk()
+        if generation not in (None, self._generation):
+            return self.load()
+        changes = self._read_log()
+        if generation is None or self._is_torn:
+            self._is_stale = True
+        # What was read before is still known; what was in the torn part is not.
+        return Loaded(None, changes, False) if self._is_torn else changes
+
+    def _generation_on_disk(self) -> int | None:
+        """Give the generation of the snapshot that lies there; None if it can't be used."""
         try:
             fd, _ = self._open(INDEX)
             try:
-                generation = snapshot.generation_of(os.pread(fd, snapshot.HEAD_SIZE, 0))
+                return snapshot.generation_of(os.pread(fd, snapshot.HEAD_SIZE, 0))
             finally:
                 os.close(fd)
         except FileNotFoundError:
-            self._generation = None
             return None
         except (OSError, Unusable) as error:
             self.complain(error)
-            self._generation = None
             return None
-        return self._read_log() if generation == self._generation else self.load()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether what is on disk has to be written anew."""
+        return self._generation is None or self._is_stale
 
     def is_short(self, messages: int, more: int) -> bool:
         """Tell whether ``more`` messages' records are better appended than folded in."""
-        if self._generation is None or self._end > _LONGEST_LOG:
+        if self.is_lost or self._end > _LONGEST_LOG:
             return False
         return self._rows + more <= max(_LEAST_ROWS, messages // _PART)
 
@@ -192,21 +212,21 @@ class Index:
         """
         assert self._generation is not None
         try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            fd = os.open(os.path.join(self.path, LOG), flags, self._mode())
+            flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            fd = os.open(os.path.join(self.path, LOG), flags)
             try:
                 if not journal.check_head(os.pread(fd, journal.HEAD_SIZE, 0), self._generation):
-                    if self._end != journal.HEAD_SIZE:
-                        raise Unusable("the log was replaced")
-                    os.ftruncate(fd, 0)
-                    os.pwrite(fd, journal.head(self._generation), 0)
-                elif os.fstat(fd).st_size != self._end:
+                    raise Unusable("the log was replaced")
+                if os.fstat(fd).st_size != self._end:
                     os.ftruncate(fd, self._end)
                 data = journal.pack(change, self._generation, self._end)
                 if os.pwrite(fd, data, self._end) != len(data):
                     raise OSError(28, os.strerror(28))
             finally:
                 os.close(fd)
+        except FileNotFoundError:
+            self.forget()
+            return False
         except (OSError, Unusable) as error:
             self.complain(error)
             self.forget()
@@ -221,7 +241,7 @@ class Index:
         The caller holds courier.lock and has caught up. Others see the old pair of files, then
         the new snapshot (the old log no longer counts), then the new pair.
         """
-        self.forget()
+        self._is_stale = True
         generation = random.SystemRandom().getrandbits(63) | 1
         try:
             self.make_directory()
@@ -233,6 +253,7 @@ class Index:
             self.complain(error)
             return None
         self._generation, self._end, self._rows = generation, journal.HEAD_SIZE, 0
+        self._is_torn = self._is_stale = False
         return mapped
 
     def _put(self, name: str, pieces: Iterable[bytes | memoryview]) -> None:
@@ -274,9 +295,13 @@ class Index:
         return 0o600 | os.stat(os.path.join(self._folder, "cur")).st_mode & 0o044
 
     def forget(self) -> None:
-        """Take what is on disk for nothing: the next change writes it anew."""
-        self._abandoned = self._generation or self._abandoned
-        self._generation = None
+        """Take what is on disk to lack something: the next change writes it anew."""
+        self._is_stale = True
+
+    def condemn(self, error: Unusable) -> None:
+        """Never read what is on disk again: it is damaged."""
+        self._bad, self._generation = self._generation, None
+        self.complain(error)
 
     def drop(self) -> None:
         """Remove the files. Raises OSError."""

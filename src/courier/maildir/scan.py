@@ -51,7 +51,11 @@ class Stamp:
 
     @property
     def settled(self) -> bool:
-        return self.new_settled and self.cur_settled and self.keywords_settled
+        return self.messages_settled and self.keywords_settled
+
+    @property
+    def messages_settled(self) -> bool:
+        return self.new_settled and self.cur_settled
 
     def vouches_for(self, later: Stamp) -> bool:
         """Tell whether what was read after taking this stamp is still what is there."""

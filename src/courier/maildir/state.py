@@ -10,6 +10,7 @@ these were settled (`scan.Stamp`), and by having watched them since (`witness`).
 
 from __future__ import annotations
 
+import time
 import weakref
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -50,7 +51,11 @@ class Current:
 
     @property
     def all(self) -> bool:
-        return self.new and self.cur and self.uiddb and self.keywords
+        return self.messages and self.keywords
+
+    @property
+    def messages(self) -> bool:
+        return self.new and self.cur and self.uiddb
 
 
 class State:
@@ -70,6 +75,7 @@ class State:
         self.unclaimed: frozenset[int] = frozenset()  # in cur/, and recent for no session yet
         self.is_void = False  # its UIDs were told under another UIDVALIDITY: open it anew
         self.is_begun = False  # the columns are what was once there
+        self.is_replaced = False  # by what the index says, which may not be all that is known
         self.is_told = False  # somebody knows UIDs from them
         self.lacks_messages = False  # there are some that could not be given UIDs
         self.is_ours = False  # we keep the index
@@ -86,8 +92,8 @@ class State:
         self._index = Index(self.path, self.options.index_dir)
         self.is_ours = self.options.use_locks and self._index.may_write()
         loaded = self._index.load()
-        if loaded is not None:
-            self._take(loaded)
+        if loaded is not None and loaded.snapshot is not None:
+            self._take(loaded, loaded.snapshot)
 
     def is_at_hand(self) -> bool:
         """Tell whether an index on a local file system is loaded, or quickly will be."""
@@ -127,7 +133,14 @@ class State:
             return
         found = self._index.catch_up()
         if isinstance(found, Loaded):
-            self._take(found)
+            if found.snapshot is not None:
+                self._take(found, found.snapshot)
+            else:
+                for change in found.changes:
+                    self._apply(change)
+                self._forget_history()
+            if not found.is_whole:
+                self._index.forget()
         elif found is not None:
             for change in found:
                 self._apply(change)
@@ -137,17 +150,22 @@ class State:
         if self.is_ours or self._index is None or not self.is_begun:
             return False
         loaded = self._index.load()
-        if loaded is None:
+        if loaded is None or loaded.snapshot is None:
             return False
         last = loaded.changes[-1].stamp if loaded.changes else loaded.snapshot.stamp
         if last is None or not last.vouches_for(now):
             return False
-        self._take(loaded)
+        self._take(loaded, loaded.snapshot)
         return True
 
-    def _take(self, loaded: Loaded) -> None:
+    def _forget_history(self) -> None:
+        """Own up to not knowing what happened up to now: lost changes had lower MODSEQs."""
+        highest = self.log.highest
+        floor = max(highest, time.time_ns() // 1000)
+        self.log.restart(floor, highest, (array("I"), array("Q")))
+
+    def _take(self, loaded: Loaded, found: Snapshot) -> None:
         """Make what was loaded this folder's state, in place of what was known."""
-        found = loaded.snapshot
         numbers = self.table.numbers_of(found.keyword_sets)
         columns = found.columns
         if numbers != list(range(len(numbers))):
@@ -159,12 +177,15 @@ class State:
         self.numbering.adopt(found.numbers, found.stamp.uiddb if found.stamp else None)
         highest = max(columns.highest, self.log.highest if self.is_begun else 0)
         self.log.restart(found.floor, highest, found.gone)
+        self.is_replaced = self.is_begun
         self.columns, self.stamp, self.is_begun = columns, found.stamp, True
         self._stamped = found.stamp
         self._unchecked = found if self.is_ours else None
         self.witness.forget()
         for change in loaded.changes:
             self._apply(change)
+        if not loaded.is_whole:
+            self._forget_history()
 
     def _apply(self, change: Change) -> None:
         """Make a change that another process did."""
@@ -190,6 +211,8 @@ class State:
                 yield from witness.renamed(old, row)
             elif row.uid in landed:
                 yield from witness.landed(row)
+            else:
+                yield from witness.came(row)
         for uid in gone:
             old = self.columns.message(uid)
             if old is not None:
@@ -199,12 +222,11 @@ class State:
         """Take all UIDs for void: courierimapuiddb has another UIDVALIDITY."""
         self.is_void = self.is_void or self.is_told
         self._lose()
-        self.unclaimed = frozenset()
+        self.columns, self.unclaimed = replace(EMPTY, highest=self.log.highest), frozenset()
 
     def _lose(self) -> None:
         """Know nothing; the index is written anew."""
-        self.columns, self.stamp, self.is_begun = EMPTY, None, False
-        self.log.begin(self.log.next())
+        self.stamp, self.is_begun = None, False  # the columns stay for those who look at them
         self.witness.forget()
         if self._index is not None:
             self._index.forget()
@@ -218,7 +240,7 @@ class State:
         if found is None or snapshot.check_names(found):
             return True
         assert self._index is not None
-        self._index.complain(snapshot.Unusable("names damaged"))
+        self._index.condemn(snapshot.Unusable("names damaged"))
         self._lose()
         self.numbering.forget()
         return False
@@ -265,7 +287,7 @@ class State:
             self.log.record(told, gone, modseq)
         if not may_write and self._index is not None:
             self._index.forget()
-        elif changed or gone:
+        elif changed or gone or (self._index is not None and self._index.is_lost):
             self._write(changed, gone, modseq, silent, landed)
 
     def _write(
@@ -342,13 +364,19 @@ class State:
         """Tell whether the index does not vouch for what is known."""
         if not self.is_ours or not self.is_begun:
             return False
-        return self.stamp is None or not self.stamp.settled or self.stamp != self._stamped
+        return self.stamp is None or not self.stamp.messages_settled or self.stamp != self._stamped
 
     def vouch(self, now: Stamp) -> bool:
-        """Settle the times ``now``, at which all is `current`, if that can be done.
+        """Settle the times ``now``, at which the messages are `current`, if that can be done.
+
+        Keywords are vouched for only as far as they were.
 
         Returns: False while the directories may change without their times showing it.
         """
+        old = self.stamp
+        if old is not None and not old.vouches_for_keywords(now):
+            settled = old.keywords_settled
+            now = replace(now, keywords=old.keywords, keywords_settled=settled)
         self.stamp = now
         directories = (*now.new[:2], *now.cur[:2])
         if now.new_settled and now.cur_settled:
@@ -364,11 +392,10 @@ class State:
         return True
 
     def write_stamp(self) -> None:
-        """Have the index say that it is current. The caller holds courier.lock."""
-        self.catch_up()
+        """Have the index say that it is current. The caller holds courier.lock, and caught up."""
         self.witness.judge()
         now = scan.stamp(self.path)
-        if self.current(now).all and self.vouch(now) and self.stamp != self._stamped:
+        if self.current(now).messages and self.vouch(now) and self.stamp != self._stamped:
             self._write((), (), self.columns.highest, frozenset(), ())
 
     def listed(self) -> Iterator[tuple[int, bytes]]:

@@ -13,10 +13,11 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from courier import log
 from courier.maildir import filename, keywords, scan
-from courier.maildir.columns import Bases, Columns, Names, Row
+from courier.maildir.columns import EMPTY, Bases, Columns, Names, Row
 from courier.maildir.numbering import UidsUsedUp
 from courier.maildir.scan import Stamp
 from courier.maildir.state import Current, State
@@ -88,11 +89,10 @@ class Sweep:
         state = self._state
         uidvalidity = state.numbering.uidvalidity
         database = state.numbering.load(state.path, before.uiddb)
-        if uidvalidity in (0, state.numbering.uidvalidity):
-            return state.columns, database
-        current.new = current.cur = False
-        state.start_anew()
-        return state.columns, database
+        if uidvalidity not in (0, state.numbering.uidvalidity):
+            current.new = current.cur = False
+            state.start_anew()
+        return (state.columns if state.is_begun else EMPTY), database
 
     def _find(self, known: Columns, current: Current, database: UidDb | None) -> Found:
         """Match the files there are with the messages that are known."""
@@ -246,9 +246,8 @@ class Sweep:
             if self._refusal is not None:
                 raise self._refusal
             given = self._give(found, len(new))
-            state.numbering.write(
-                state.path, lambda: _listed(state, found), given, bases, sync=False
-            )
+            listed = partial(self._listed, found)
+            state.numbering.write(state.path, listed, given, bases, sync=False)
         except OSError as error:
             if not state.numbering.uidvalidity:
                 raise
@@ -282,18 +281,40 @@ class Sweep:
     def _renumber(self, found: Found) -> None:
         """Give all messages new UIDs, under another UIDVALIDITY."""
         state = self._state
-        entries = dict(_present(state.columns, found))
+        entries = dict(self._present(found))
         state.numbering.renumber()
         state.start_anew()
         found.renamed, found.gone = {}, set()
         found.came = dict(enumerate((entries[uid] for uid in sorted(entries)), 1))
         state.numbering.uidnext = len(found.came) + 1
 
+    def _present(self, found: Found) -> Iterable[tuple[int, Entry]]:
+        """Give all messages there are, those without a UID excepted."""
+        columns = self._state.columns if self._state.is_begun else EMPTY
+        for uid, name in zip(columns.uids, columns.names.listed(), strict=True):
+            if uid not in found.gone and uid not in found.renamed:
+                yield uid, (name, uid in columns.in_new)
+        yield from found.renamed.items()
+        yield from found.came.items()
+
+    def _listed(self, found: Found) -> Iterable[tuple[int, bytes]]:
+        """Give UIDs and bases of all messages that have a UID, ascending."""
+        if self._state.is_begun and not found.gone and not found.came:
+            return self._state.listed()
+        entries = ((uid, filename.base(name)) for uid, (name, _) in self._present(found))
+        return sorted(entries)
+
     def _note(self, found: Found, before: Stamp, current: Current) -> None:
         """Make the columns say what was found."""
         state = self._state
         stamp = replace(before, uiddb=state.numbering.stamp)
-        if not len(state.columns) and not state.is_begun:
+        if state.stamp is not None:  # settled once, settled for ever
+            stamp = replace(
+                stamp,
+                new_settled=before.new_settled or state.stamp.vouches_for_new(before),
+                cur_settled=before.cur_settled or state.stamp.vouches_for_cur(before),
+            )
+        if not state.is_begun:
             state.begin(self._first(found), self._settled(stamp), may_write=self._refusal is None)
             return
         rows = [
@@ -398,20 +419,3 @@ def _without_collector() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
-
-
-def _present(columns: Columns, found: Found) -> Iterable[tuple[int, Entry]]:
-    """Give all messages there are, those without a UID excepted."""
-    for uid, name in zip(columns.uids, columns.names.listed(), strict=True):
-        if uid not in found.gone and uid not in found.renamed:
-            yield uid, (name, uid in columns.in_new)
-    yield from found.renamed.items()
-    yield from found.came.items()
-
-
-def _listed(state: State, found: Found) -> Iterable[tuple[int, bytes]]:
-    """Give UIDs and bases of all messages that have a UID, ascending."""
-    if not found.gone and not found.came:
-        return state.listed() if len(state.columns) else ()
-    entries = ((uid, filename.base(name)) for uid, (name, _) in _present(state.columns, found))
-    return sorted(entries)

@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
+from courier.maildir import filename
 from courier.maildir.columns import Row
 from courier.maildir.watch import (
     ENTRIES,
@@ -52,6 +53,17 @@ def renamed(old: Row, new: Row) -> Iterator[Happening]:
 def landed(new: Row) -> Iterator[Happening]:
     """Give what happens when a message is delivered to cur/ with link(2)."""
     yield _directory(new), IN_CREATE, new.name
+
+
+def came(new: Row) -> Iterator[Happening]:
+    """Give what may have happened when a message came that another process of ours has found."""
+    base = filename.base(new.name)
+    yield "new", IN_CREATE, base
+    yield "new", IN_MOVED_TO, base
+    if not new.in_new:
+        yield "new", IN_MOVED_FROM, base
+        yield "cur", IN_CREATE, new.name
+        yield "cur", IN_MOVED_TO, new.name
 
 
 def removed(old: Row) -> Iterator[Happening]:
