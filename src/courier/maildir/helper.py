@@ -17,9 +17,10 @@ import os
 import select
 import subprocess
 import sys
+from array import array
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from courier.maildir import delivery
 from courier.maildir.items import Items, Stored
@@ -84,14 +85,21 @@ class _Helper:
         self._process.wait()
 
 
+class Messages(Protocol):
+    """UIDs and file names, in the order in which to read them."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, which: slice) -> list[tuple[int, bytes]]: ...
+
+    def uids(self) -> array[int]: ...
+
+
 class Helpers:
     """Several helpers at work on one folder."""
 
-    def __init__(
-        self, folder: Folder, uidvalidity: int, names: Sequence[tuple[int, bytes]], count: int
-    ) -> None:
-        """``names``: UIDs and file names, in the order in which to read them."""
-        self.names = names
+    def __init__(self, folder: Folder, uidvalidity: int, messages: Messages, count: int) -> None:
+        self.messages = messages
         self._at = 0
         self._helpers: list[_Helper] = []
         with contextlib.suppress(OSError):  # no more processes: those that there are do it
@@ -105,8 +113,8 @@ class Helpers:
     def wait(self) -> int:
         """Wait for one to get on, for a moment; tell how many messages are not given out yet."""
         for helper in self._helpers:
-            while helper.ahead < _AHEAD and self._at < len(self.names):
-                if not helper.send(self.names[self._at : self._at + CHUNK]):
+            while helper.ahead < _AHEAD and self._at < len(self.messages):
+                if not helper.send(self.messages[self._at : self._at + CHUNK]):
                     helper.ahead = 0
                     break
                 self._at += CHUNK
@@ -116,7 +124,7 @@ class Helpers:
                 helper.ahead = 0
                 self._helpers.remove(helper)
                 helper.close()
-        return max(0, len(self.names) - self._at)
+        return max(0, len(self.messages) - self._at)
 
     def close(self) -> None:
         while self._helpers:

@@ -13,9 +13,9 @@ import os
 import stat
 import struct
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from functools import partial
 from typing import Literal, NamedTuple
 from zlib import crc32
 
@@ -121,31 +121,36 @@ class ItemFile:
 
         Raises: OSError.
         """
-        generation = _new_generation()
-        header = _header(uidvalidity, generation, 0, 0)
-        cache_header = _CACHE_HEADER.pack(_CACHE_MAGIC, VERSION, generation)
-        return cls.make(path, generation, [header], [cache_header], temporary)
+        return cls.make(path, uidvalidity, _new_generation(), (), (), temporary)
 
     @classmethod
     def make(
         cls,
         path: str | None,
+        uidvalidity: int,
         generation: int,
-        items: Sequence[bytes],
-        cache: Iterable[bytes | memoryview],
+        rows: Iterable[bytes],
+        texts: Iterable[bytes | memoryview],
         temporary: str | None,
     ) -> ItemFile:
-        """Make files with this content; see `create`."""
-        if path is None:
-            files = _Files(os.memfd_create(ITEMS), os.memfd_create(CACHE))
-            _write_all(files.items, items)
-            _write_all(files.cache, cache)
-            return cls(files, generation, None)
+        """Make files of these rows, which ascend by UID, and texts; see `create`."""
+
+        def write_cache(fd: int) -> None:
+            header = _CACHE_HEADER.pack(_CACHE_MAGIC, VERSION, generation)
+            at = _write_at(fd, header, 0)
+            for text in texts:
+                at = _write_at(fd, text, at)
+
+        write_items = partial(_write_items, uidvalidity, generation, rows)
         cache_fd = items_fd = -1
         try:
-            cache_fd = replace(path, CACHE, cache, temporary)
-            items_fd = replace(path, ITEMS, items, temporary)
-            return cls(_Files(items_fd, cache_fd), generation, path)
+            cache_fd = _made(path, CACHE, write_cache, temporary)
+            items_fd = _made(path, ITEMS, write_items, temporary)
+            files = _Files(items_fd, cache_fd)
+            made = cls(files, generation, path)
+            if path is None:
+                cache_fd = items_fd = -1  # its own now
+            return made
         finally:
             _close(_Files(items_fd, cache_fd))
 
@@ -252,17 +257,13 @@ class ItemFile:
     def remade(
         self,
         uidvalidity: int,
-        rows: Sequence[bytes],
+        rows: Iterable[bytes],
         texts: Iterable[bytes | memoryview],
         temporary: str | None,
     ) -> ItemFile:
         """Make new files, of these rows and texts, in place of these. Under the lock."""
         generation = _new_generation()
-        body = b"".join(rows)
-        header = _header(uidvalidity, generation, len(rows), crc32(body))
-        cache_header = _CACHE_HEADER.pack(_CACHE_MAGIC, VERSION, generation)
-        cache = chain((cache_header,), texts)
-        return self.make(self._path, generation, [header, body], cache, temporary)
+        return self.make(self._path, uidvalidity, generation, rows, texts, temporary)
 
 
 class Writing:
@@ -293,7 +294,7 @@ class Writing:
         _write(self._files.items, head.ljust(ROW, b"\0") + body, place * ROW)
         file.content = file._map(self._files, file.content)
 
-    def rewrite(self, uidvalidity: int, rows: Sequence[bytes], temporary: str | None) -> ItemFile:
+    def rewrite(self, uidvalidity: int, rows: Iterable[bytes], temporary: str | None) -> ItemFile:
         """Replace the items by these rows, which ascend by UID; the cache stays.
 
         Others see the old items or the new ones. Whoever has the old ones open reads on in them, and
@@ -301,15 +302,11 @@ class Writing:
 
         Raises: OSError: the old items are still there.
         """
-        body = b"".join(rows)
         file = self._file
-        header = _header(uidvalidity, file._generation, len(rows), crc32(body))
+        write = partial(_write_items, uidvalidity, file._generation, rows)
+        items_fd = _made(file._path, ITEMS, write, temporary)
         if file._path is None:
-            cache_fd = os.dup(self._files.cache)
-            files = _Files(os.memfd_create(ITEMS), cache_fd)
-            _write_all(files.items, [header, body])
-            return ItemFile(files, file._generation, None)
-        items_fd = replace(file._path, ITEMS, [header, body], temporary)
+            return ItemFile(_Files(items_fd, os.dup(self._files.cache)), file._generation, None)
         try:
             return ItemFile(_Files(items_fd, self._files.cache), file._generation, file._path)
         finally:
@@ -390,19 +387,30 @@ def _open(path: str) -> int:
     raise Unusable(reason)
 
 
-def replace(
-    path: str, name: str, content: Iterable[bytes | memoryview], temporary: str | None = None
-) -> int:
-    """Put a file under its name in directory ``path`` and give its open descriptor.
+def _write_items(uidvalidity: int, generation: int, rows: Iterable[bytes], fd: int) -> None:
+    """Write a file of items; ``rows`` gives any number of rows at a time."""
+    at, checksum = ROW, 0
+    for some in rows:
+        checksum = crc32(some, checksum)
+        at = _write_at(fd, some, at)
+    _write_at(fd, _header(uidvalidity, generation, at // ROW - 1, checksum), 0)
+
+
+def _made(path: str | None, name: str, write: Callable[[int], None], temporary: str | None) -> int:
+    """Make a file in memory, or put one under its name in a directory; give its descriptor.
 
     Others see the old file or the new one; a crash may leave ``NAME.something`` behind, in
     the directory ``temporary`` if it is given.
 
     Raises: OSError.
     """
+    if path is None:
+        fd = os.memfd_create(name)
+        write(fd)
+        return fd
     fd, made = tempfile.mkstemp(prefix=f"{name}.", dir=temporary or path)
     try:
-        _write_all(fd, content)
+        write(fd)
         os.rename(made, os.path.join(path, name))
     except BaseException:
         os.close(fd)
@@ -412,11 +420,23 @@ def replace(
     return fd
 
 
-def _write_all(fd: int, content: Iterable[bytes | memoryview]) -> None:
-    at = 0
-    for part in content:
-        _write(fd, part, at)
-        at += len(part)
+def replace(
+    path: str, name: str, content: Iterable[bytes | memoryview], temporary: str | None = None
+) -> int:
+    """Put a file with this content under its name in a directory; see `_made`."""
+
+    def write(fd: int) -> None:
+        at = 0
+        for part in content:
+            at = _write_at(fd, part, at)
+
+    return _made(path, name, write, temporary)
+
+
+def _write_at(fd: int, data: bytes | memoryview, at: int) -> int:
+    """Write all of it, and tell where it ends."""
+    _write(fd, data, at)
+    return at + len(data)
 
 
 def _write(fd: int, data: bytes | memoryview, at: int) -> None:

@@ -7,8 +7,10 @@ processor that there is; the process that serves sessions only waits for them.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
+from array import array
 from collections.abc import Sequence
 
 from courier import log
@@ -27,6 +29,8 @@ _LOGGED = 50_000
 #: Of one slice: messages, and octets of message files, as a measure of the time that it takes.
 _SLICE_MESSAGES = 64
 _SLICE_OCTETS = 512 << 10
+#: How long a step waits while another session reads the same folder.
+_WAIT_S = 0.05
 #: Messages read before they are written to the index: what a crash may cost.
 _KEEP_AFTER = 1000
 
@@ -37,13 +41,13 @@ class Reading:
     def __init__(self, folder: Folder, uids: Sequence[int]) -> None:
         self._folder = folder
         self._uidvalidity = folder.uidvalidity
-        self._left = list(uids)
+        self._left = array("I", uids)  # to be read from the end on
         self._total = len(uids)
         self._told = 0
         self._found: list[Stored] = []
         self._helpers: Helpers | None = None
         self._mutex = threading.Lock()
-        self._is_begun = False
+        self._is_begun = self._is_alone = False
 
     def step(self) -> bool:
         """Read some messages; tell whether more are left. What is read is kept at the end at last.
@@ -51,6 +55,8 @@ class Reading:
         A message that is gone or can't be read is passed over: whoever asks for it will find out.
         """
         with self._mutex:
+            if self._folder.is_void:
+                return False
             if not self._is_begun:
                 self._begin()
             elif self._helpers is not None:
@@ -58,40 +64,66 @@ class Reading:
             else:
                 self._read()
             self._log()
-            return bool(self._left) or self._helpers is not None
+            is_more = bool(self._left) or self._helpers is not None
+            if not is_more:
+                self._release()
+            return is_more
 
     def close(self) -> None:
         """Stop, wherever it is: what was read and written stays known."""
         with self._mutex:
             if self._helpers is not None:
                 self._helpers.close()
-            self._left, self._helpers = [], None
+            self._left, self._helpers = array("I"), None
+            self._release()
+
+    def _release(self) -> None:
+        if self._is_alone:
+            self._is_alone = False
+            self._folder.items.being_read.release()
 
     def _begin(self) -> None:
         """Put the messages in order, and start helpers where they are worth it."""
-        self._is_begun = True
         if self._total < _MANY:
+            self._is_begun = True
             self._left.reverse()
             self._read()
             return
-        names = _by_inode(self._folder, self._left)
-        self._left = [uid for uid, _ in reversed(names)]
+        # Two sessions that ask for a large folder: one of them reads it.
+        self._is_alone = self._folder.items.being_read.acquire(timeout=_WAIT_S)
+        if not self._is_alone:
+            return
+        self._is_begun = True
+        self._left = self._still_missing(self._left)
+        messages = _InOrder(self._folder, self._left)
+        self._left = messages.uids()
+        self._left.reverse()
         count = len(os.sched_getaffinity(0))
-        if self._total >= _HELPED and count > 1 and self._folder.items.is_shared(self._uidvalidity):
-            self._helpers = Helpers(self._folder, self._uidvalidity, names, count)
+        if (
+            len(messages) >= _HELPED
+            and count > 1
+            and self._folder.items.is_shared(self._uidvalidity)
+        ):
+            self._helpers = Helpers(self._folder, self._uidvalidity, messages, count)
+
+    def _still_missing(self, uids: Sequence[int]) -> array[int]:
+        columns = self._folder.columns
+        table = self._folder.items.table(self._uidvalidity, columns.uids, columns)
+        return array("I", sorted(set(table.missing()).intersection(uids)))
 
     def _wait(self, helpers: Helpers) -> None:
+        asked = self._left
         left = helpers.wait()
-        del self._left[left:]  # as a measure: what is missing at the end is found out by itself
-        if not helpers.is_busy:
-            helpers.close()
-            self._helpers = None
-            asked = {uid for uid, _ in helpers.names}
-            items, columns = self._folder.items, self._folder.columns
-            table = items.table(self._uidvalidity, columns.uids, columns)
-            self._left = [uid for uid in table.missing() if uid in asked]
-            if not self._left:
-                items.tidy(self._uidvalidity, columns.uids)
+        if helpers.is_busy:
+            self._left = asked[
+                : max(left, 1)
+            ]  # as a measure; what is missing is found out at the end
+            return
+        helpers.close()
+        self._helpers = None
+        self._left = self._still_missing(helpers.messages.uids())
+        if not self._left:
+            self._folder.items.tidy(self._uidvalidity, self._folder.columns.uids)
 
     def _read(self) -> None:
         octets = 0
@@ -125,23 +157,41 @@ class Reading:
     def _log(self) -> None:
         done = self._total - len(self._left)
         tenth = 10 * done // self._total
-        if self._total >= _LOGGED and tenth > self._told:
+        if self._is_begun and self._total >= _LOGGED and tenth > self._told:
             self._told = tenth
             log.index_progress(self._folder.path, done, self._total)
 
 
-def _by_inode(folder: Folder, uids: Sequence[int]) -> list[tuple[int, bytes]]:
-    """Order messages as their files lie on the disk, as far as the directory tells; give their names."""
-    try:
-        with os.scandir(os.path.join(os.fsencode(folder.path), b"cur")) as entries:
-            inodes = {filename.base(entry.name): entry.inode() for entry in entries}
-    except OSError:
-        inodes = {}
-    columns = folder.columns
-    names = {}
-    for uid in uids:
-        row = columns.row(uid)
-        if row is not None:
-            names[uid] = columns.names[row]
-    places = {uid: inodes.get(filename.base(name), 0) for uid, name in names.items()}
-    return [(uid, names[uid]) for uid in sorted(places, key=places.__getitem__)]
+class _InOrder:
+    """Messages in the order in which their files lie on the disk, as far as the directory tells.
+
+    Numbers alone are kept: a folder may have a million messages.
+    """
+
+    def __init__(self, folder: Folder, uids: Sequence[int]) -> None:
+        self._columns = columns = folder.columns
+        rows = array("I", [row for uid in uids if (row := columns.row(uid)) is not None])
+        # By hash: who forges names that have the same changes the order, nothing else.
+        row_of = {hash(filename.base(columns.names[row])): row for row in rows}
+        inodes = dict.fromkeys(rows, 0)
+        with contextlib.suppress(OSError), os.scandir(_cur(folder)) as entries:
+            for entry in entries:
+                row = row_of.get(hash(filename.base(entry.name)))
+                if row is not None:
+                    inodes[row] = entry.inode()
+        self._rows = array("I", sorted(rows, key=inodes.__getitem__))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, which: slice) -> list[tuple[int, bytes]]:
+        """Give UIDs and file names."""
+        columns = self._columns
+        return [(columns.uids[row], columns.names[row]) for row in self._rows[which]]
+
+    def uids(self) -> array[int]:
+        return array("I", map(self._columns.uids.__getitem__, self._rows))
+
+
+def _cur(folder: Folder) -> bytes:
+    return os.path.join(os.fsencode(folder.path), b"cur")
