@@ -24,6 +24,24 @@ def shown(daemon: Daemon) -> bytes:
         return certificate
 
 
+def test_list_of_ports(site: Site) -> None:
+    """Ports at addresses of their own and at ADDRESS, IPv4 and IPv6, each logged as Courier does."""
+    plain, six, other = free_port(), free_port(), free_port()
+    daemon = site.start(port=plain, PORT=f"{plain},::1.{six},127.0.0.2.{other}")
+
+    for host, port, shown in (
+        ("127.0.0.1", plain, "::ffff:127.0.0.1"),
+        ("::1", six, "::1"),
+        ("127.0.0.2", other, "::ffff:127.0.0.1"),
+    ):
+        with socket.create_connection((host, port), 30, (shown.rpartition("ffff:")[2], 0)) as one:
+            assert one.recv(65536).startswith(b"* OK ")
+            place = rf"ip=\[{shown}\], port=\[{one.getsockname()[1]}\]"
+            daemon.wait_for_log(rf"^DEBUG: Connection, {place}$")
+    assert not is_open("127.0.0.3", plain)
+    assert not is_open("127.0.0.1", other)
+
+
 # --- Reload --------------------------------------------------------------------------------------
 
 

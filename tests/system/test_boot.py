@@ -368,6 +368,28 @@ def offered(machine: Machine) -> tuple[str, ...]:
     return found
 
 
+def test_home_from_the_skeleton(machine: Machine) -> None:
+    """The server's rights in its unit suffice to make a user's home, and it is the user's."""
+    settings = machine.root / "etc/courier/imapd"
+    before = settings.read_text()
+    machine.run(
+        "sh", "-euxc",
+        "mkdir -p /srv/skeleton/Maildir/cur /srv/skeleton/Maildir/new /srv/skeleton/Maildir/tmp\n"
+        "useradd --no-create-home norbert; echo norbert:secret | chpasswd",
+    )  # fmt: skip
+    settings.write_text(before + "\nAUTH_MKHOMEDIR_SKEL=/srv/skeleton\nIMAP_CAPABILITY=X-SKEL\n")
+    machine.run("systemctl", "reload", "courier-imap.service")
+    until(lambda: "X-SKEL" in offered(machine), "the changed settings", machine.journal)
+
+    client = logged_in(machine, User("norbert", "secret", 0, 0, frozenset(), ""))
+    assert client.select()[0] == "OK"
+    client.logout()
+
+    assert machine.run("stat", "--format=%U:%G", "/home/norbert/Maildir/cur") == "norbert:norbert\n"
+    settings.write_text(before)
+    machine.run("systemctl", "reload", "courier-imap.service")
+
+
 def test_log_is_rotated(machine: Machine) -> None:
     """Lines of running servers reach the journal's new files, and a journal that starts anew."""
     machine.run("journalctl", "--rotate")

@@ -1,8 +1,8 @@
 """All TLS contexts of a daemon, loaded whole before a login process is locked up without files.
 
-Master loads them and forks the login processes. OpenSSL makes the keys of session tickets when a
-context is created, so processes forked from one `Contexts` resume each other's sessions, and the
-keys change with each generation. There is no session cache: a ticket costs no memory here.
+Each login process loads its own. OpenSSL makes the keys of session tickets when a context is
+created, and pyOpenSSL can't share them: a client that comes back to another login process, or to a
+later generation, makes a full handshake. There is no session cache: a ticket costs no memory here.
 
 Which certificate a client sees, CERT being TLS_CERTFILE: `CERT.<name>` of the server name it asks
 for, with leftmost labels taken off again and again; else `CERT.<address>` of the address it came
