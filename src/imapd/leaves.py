@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime
 import functools
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from courier.maildir.filename import Flag
 from courier.maildir.folder import Folder
-from courier.maildir.fulltext import Candidates
 from courier.maildir.items import Damaged, Table
 from courier.maildir.memo import Memos
 from courier.maildir.numberset import NumberSet
@@ -18,6 +18,9 @@ from courier.message.collation import Needle
 from imapd import folded
 from imapd.matching import NOTHING, Bounds, Candidate, Cost, Leaf, Rows, by_column, by_message
 from imapd.wire.parser import SequenceSet
+
+if TYPE_CHECKING:
+    from courier.maildir.fulltext import Candidates
 
 # -- what the view has ---------------------------------------------------------------------------
 

@@ -17,14 +17,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from courier import log
 from courier.maildir import delivery, filename, filesystem, keywords, scan, uiddb
 from courier.maildir.change import FlagChange, KeywordChange, rename_flags, unlink
 from courier.maildir.changelog import ChangeLog
 from courier.maildir.columns import EMPTY, Column, Columns, Row
-from courier.maildir.fulltext import FullText
 from courier.maildir.items import Items
 from courier.maildir.locate import Locator, MessageGone
 from courier.maildir.lock import FolderLock
@@ -35,6 +34,9 @@ from courier.maildir.second_link import SecondLink
 from courier.maildir.state import Options, State
 from courier.maildir.sweep import Sweep
 from courier.maildir.uiddb import UidDb
+
+if TYPE_CHECKING:
+    from courier.maildir.fulltext import FullText
 
 __all__ = [
     "FlagChange",
@@ -97,6 +99,8 @@ class Folder:
     def fulltext(self) -> FullText | None:
         """The full-text index, if there is to be one."""
         if self._fulltext is None and self.options.fulltext:
+            from courier.maildir.fulltext import FullText  # which loads SQLite: few want it
+
             self._fulltext = FullText(self.path, self.options.index_dir)
         return self._fulltext
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from courier.maildir import fulltext_builder
 from courier.maildir.numberset import NumberSet
 from courier.process.request import Work
 from imapd import criteria, matching, result
@@ -46,5 +45,7 @@ def _search(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     else:
         yield from result.extended(session.tag, wanted, numbers, by_uid=by_uid)
     if criterion.cost is Cost.BODY and view.folder.options.fulltext:
+        from courier.maildir import fulltext_builder  # which loads SQLite: few want it
+
         yield Work(partial(fulltext_builder.start_if_worth, view.folder))
     return Ok("SEARCH done.")
