@@ -63,6 +63,10 @@ class Needle:
         self.text = fold(text)
         self._longest = max(self.text.split(" "), key=len)
 
+    def may_be_in(self, text: str) -> bool:
+        """Tell whether its longest word is in a text: if not, it is in no part of it."""
+        return self._longest in lower(text)
+
     def is_in(self, text: str) -> bool:
         """Tell whether it is in a text. Folding blanks takes most of the time: done if need be."""
         lowered = lower(text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from binascii import a2b_qp
 from collections.abc import Iterator
+from functools import lru_cache
 
 from courier.message import address, charset, encoded, header
 from courier.message.collation import Needle, casemap
@@ -32,9 +33,27 @@ def body_contains(message: Message, needle: Needle) -> bool:
 
 def message_contains(message: Message, needle: Needle) -> bool:
     """TEXT: header lines as ``name: value``, also of parts and embedded messages, and BODY."""
-    if any(needle.is_in(line) for line in header_lines(message)):
+    if any(_header_contains(message.data, part, needle) for part in _parts(message.root)):
         return True
     return body_contains(message, needle)
+
+
+def _header_contains(data: bytes, part: Part, needle: Needle) -> bool:
+    """Look at the lines of a header, but at none that can't have the needle's longest word.
+
+    Where all is ASCII a word stands in a decoded line only if it stands in the header as it is, but for
+    encoded words and for addresses, which are written anew.
+    """
+    block = data[part.header_start : part.body_start]
+    is_possible = not block.isascii() or needle.may_be_in(block.decode("ascii"))
+    return any(
+        needle.is_in(_line(name, lines))
+        for name, lines in header.fields(data, part.header_start, part.body_start)
+        if is_possible
+        or b"=?" in lines
+        or name.lower() in ADDRESS_FIELDS
+        or not lines.startswith(b":", len(name))  # a line that is all name: shown with a colon
+    )
 
 
 def values(message: Message, name: bytes) -> list[str]:
@@ -46,7 +65,9 @@ def values(message: Message, name: bytes) -> list[str]:
 def value(name: bytes, raw: bytes) -> str:
     """Return the value of a field called ``name`` as people read it."""
     unfolded = header.unfold(raw)
-    return addresses(unfolded) if name.lower() in ADDRESS_FIELDS else encoded.decode(unfolded)
+    if name.lower() not in ADDRESS_FIELDS:
+        return encoded.decode(unfolded)
+    return _frequent(unfolded) if len(unfolded) <= _FREQUENT else addresses(unfolded)
 
 
 def addresses(value: bytes) -> str:
@@ -63,11 +84,20 @@ def addresses(value: bytes) -> str:
     return ", ".join(shown)
 
 
+# In a folder few people write to few: most short values have been seen before.
+_FREQUENT = 120  # octets
+_frequent = lru_cache(maxsize=2048)(addresses)
+
+
 def header_lines(message: Message) -> Iterator[str]:
     """Yield each field as ``name: value``, of the message and of all its parts."""
     for part in _parts(message.root):
         for name, lines in header.fields(message.data, part.header_start, part.body_start):
-            yield f"{charset.guess(name)}: {value(name, lines[len(name) + 1 :])}"
+            yield _line(name, lines)
+
+
+def _line(name: bytes, lines: bytes) -> str:
+    return f"{charset.guess(name)}: {value(name, lines[len(name) + 1 :])}"
 
 
 def bodies(message: Message) -> Iterator[str]:

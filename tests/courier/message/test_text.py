@@ -105,6 +105,33 @@ def test_body_and_message(needle: str, in_body: bool, in_message: bool) -> None:
     assert text.message_contains(MESSAGE, Needle(needle)) is in_message
 
 
+@given(rubbish, st.text('aA b@<>,.:;=?"\\\r\n\u00e4', max_size=6))
+def test_lines_that_are_left_out(data: bytes, words: str) -> None:
+    """TEXT finds what a look at each header line finds."""
+    message = Message(data)
+    needle = Needle(words)
+
+    found = any(map(needle.is_in, text.header_lines(message))) or text.body_contains(
+        message, needle
+    )
+
+    assert text.message_contains(message, needle) == found
+
+
+@pytest.mark.parametrize(
+    "needle", ["j a@x", "ab@x", "x, y", "<a.b@c>", "name: v", "folded here", "jörg", "to: j"]
+)
+def test_header_lines_are_searched_as_they_are_shown(needle: str) -> None:
+    """Addresses without quotes, comments and blanks; encoded words decoded; lines unfolded."""
+    message = Message(
+        b'To: "J\\ "a@x, (c) a b@x, "x," y <a . b@c>\nName: v\nOther: folded\n  here\n'
+        b"From: =?utf-8?q?J=C3=B6rg?= <x@y>\n\n"
+    )
+    expected = any(map(Needle(needle).is_in, text.header_lines(message)))
+
+    assert text.message_contains(message, Needle(needle)) == expected
+
+
 def test_encoding_counts_without_mime_version() -> None:
     """A message that forgot MIME-Version is decoded all the same."""
     message = Message(b"Content-Type: text/plain; charset=iso-8859-1\n\nsch\xf6n\n")
