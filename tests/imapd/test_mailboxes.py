@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from courier.maildir import acl
+from courier.process.request import Wake
 from imapd.mailboxes import Space
 from tests.imapd.conftest import Log
 from tests.imapd.driver import Driven
@@ -215,6 +216,19 @@ def test_rights_that_are_taken_away(log_in: LogIn, accounts: dict[str, Path]) ->
     assert alice.ask("b FETCH 1:* FLAGS")[-1].line.startswith("b NO")
     assert alice.ask("c NOOP")[-1].line.startswith("c NO")
     assert alice.ask("d CLOSE")[-1].name == "OK"
+
+
+def test_rights_that_are_taken_away_from_who_idles(
+    log_in: LogIn, accounts: dict[str, Path]
+) -> None:
+    """IDLE ends when there is something that he may not hear of; his DONE does no harm."""
+    alice = log_in()
+    alice.ask("a SELECT #shared.bob")
+    assert alice.send(b"b IDLE\r\n").startswith(b"+ ")
+    (accounts["bob"] / "courierimapacl").write_text(OWNERS)
+
+    assert alice.send(Wake.CHANGED).startswith(b"b NO ")
+    assert alice.send(b"DONE\r\nc CLOSE\r\n").endswith(b"c OK mailbox closed.\r\n")
 
 
 def test_expunged_elsewhere_goes_to_ones_own_trash(
