@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from courier.maildir import status
+from courier.maildir import numbering, status, uiddb
 from courier.maildir.filename import Flag
 from courier.maildir.folder import FlagChange, Folder, KeywordChange, Options
 from courier.maildir.store import Store
@@ -375,6 +375,64 @@ def test_courier_and_base_names_with_a_colon(
         assert list(folder.columns.uids) == before
         assert words(folder, 1) == ("word",)
         folder.change_flags([1], FlagChange(add=Flag.FLAGGED))
+
+
+@pytest.mark.courier
+def test_courier_and_a_database_with_appended_lines(
+    maildir: Path, courier: Implementation, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It keeps every UID, gives a new message the number that the header states, and drops our mark;
+    we take its file as it is.
+    """
+    monkeypatch.setattr(numbering, "APPENDED_FROM", 4)
+    monkeypatch.setattr(numbering, "_LEAST_AHEAD", 8)
+    for number in range(6):
+        deliver(maildir, b"Subject: x\n\nx\n", number=number, flags="")
+    folder = opened(maildir)
+    for _ in range(3):
+        folder.deliver([prepared(maildir, b"Subject: ours\n\nx\n")])
+    text = (maildir / "courierimapuiddb").read_bytes()
+    assert uiddb.MARK in text and b" 9 " not in text.partition(b"\n")[0]
+    told = uids(folder)
+
+    client = start(courier).client
+    client.command("SELECT INBOX")
+    seen = [item["UID"] for item in client.fetch("1:*", "UID").values()]
+
+    assert seen == sorted(told.values())
+    header = int(text.split()[2])
+    assert header > folder.uidnext
+    client.append("INBOX", b"Subject: theirs\r\n\r\nx\r\n")
+    rewritten = uid_database(maildir)
+    assert uiddb.MARK not in (maildir / "courierimapuiddb").read_bytes()
+    assert rewritten.uids.items() > told.items()
+    assert set(rewritten.uids.values()) - set(told.values()) == {header}
+    folder.synchronise(take_new=True)
+    assert uids(folder) == rewritten.uids
+    (given,) = folder.deliver([prepared(maildir)])
+    assert given == header + 1
+
+
+@pytest.mark.courier
+def test_courier_and_a_line_torn_by_a_crash(
+    maildir: Path, courier: Implementation, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It drops that line alone; the message gets a UID above all that were ever given."""
+    monkeypatch.setattr(numbering, "APPENDED_FROM", 4)
+    for number in range(6):
+        deliver(maildir, b"Subject: x\n\nx\n", number=number, flags="")
+    folder = opened(maildir)
+    (given,) = folder.deliver([prepared(maildir, b"Subject: ours\n\nx\n")])
+    told = uids(folder)
+    database = maildir / "courierimapuiddb"
+    database.write_bytes(database.read_bytes()[:-5])
+
+    client = start(courier).client
+    client.command("SELECT INBOX")
+    seen = [item["UID"] for item in client.fetch("1:*", "UID").values()]
+
+    assert seen[:-1] == [uid for uid in told.values() if uid != given]
+    assert seen[-1] > given
 
 
 # --- Dying --------------------------------------------------------------------------------------
