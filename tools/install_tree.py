@@ -33,6 +33,7 @@ DIRECTORIES = ("shared", "shared.tmp", "imapaccess")
 # Program, module, and what stands before the caller's arguments.
 BIN: Mapping[str, tuple[str, ...]] = {
     "imapd": ("imapd",),
+    "courierindex": ("tools.courierindex",),
     "deliverquota": ("tools.deliverquota",),
     "maildirkw": ("tools.maildirkw",),
     "maildirmake": ("tools.maildirmake",),

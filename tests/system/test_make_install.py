@@ -28,6 +28,7 @@ DIST = [
 PROGRAMS = {
     "bin/deliverquota",
     "bin/imapd",
+    "bin/courierindex",
     "bin/maildirkw",
     "bin/maildirmake",
     "bin/maildiracl",

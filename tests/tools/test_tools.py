@@ -26,7 +26,10 @@ PAGES = [
         ROOT / "src/tools" / name
         for name in ("userdb.8", "makeuserdb.8", "userdbpw.8", "authtest.1")
     ),
-    *(ROOT / "src/tools" / name for name in ("deliverquota.8", "maildirkw.1", "maildirmake.1")),
+    *(
+        ROOT / "src/tools" / name
+        for name in ("deliverquota.8", "maildirkw.1", "maildirmake.1", "courierindex.1")
+    ),
     ROOT / "src/authdaemond/authdaemond.8",
 ]
 

@@ -69,6 +69,11 @@ class Reading:
                 self._release()
             return is_more
 
+    @property
+    def done(self) -> int:
+        """How many messages have been read, or passed over."""
+        return self._total - len(self._left)
+
     def close(self) -> None:
         """Stop, wherever it is: what was read and written stays known."""
         with self._mutex:
