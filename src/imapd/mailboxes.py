@@ -189,7 +189,9 @@ class Mailboxes:
 
     def _sharable(self) -> dict[str, str]:
         own = os.path.join(self._own.path, sharable.NAME)
-        return sharable.definitions(self._sharable_file, own)
+        found = sharable.definitions(self._sharable_file, own)
+        # Courier: a relative path begins at the account's maildir.
+        return {nick: os.path.join(self._own.path, path) for nick, path in found.items()}
 
     def _listed_shared(self) -> Iterator[Mailbox]:
         for nick, path in sorted(self._sharable().items()):

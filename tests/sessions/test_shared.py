@@ -329,3 +329,40 @@ def test_copy_that_its_reader_can_read(homes: Path) -> None:
     (mine,) = [file for file in (folder / "cur").iterdir() if file.stat().st_uid == ALICE]
     assert mine.stat().st_nlink == 1
     run_as(BOB, lambda: mine.read_bytes() and None)
+
+
+@root
+def test_virtual_folder_that_others_may_write(homes: Path) -> None:
+    """What another user does there the owner finds, with the same UIDs; the index is the owner's alone."""
+    bob = homes / "bob" / "Maildir"
+    deliver(bob, b"Subject: one\n\nbody\n", number=1, flags="")
+    (bob / "courierimapacl").write_text("owner aceilrstwx\nuser=alice aceilrstwx\n")
+    give(BOB, bob)
+    run_as(BOB, lambda: session(homes, "bob").send(b"a SELECT INBOX\r\n") and None)
+    for directory in (bob, bob / "new", bob / "cur", bob / "tmp"):
+        directory.chmod(0o777)
+
+    def write() -> None:
+        alice = session(homes, IMAP_KEYWORDS="0")
+        assert last(alice, "a SELECT #shared.bob") == "a OK [READ-WRITE] Ok"
+        assert "[APPENDUID" in last(alice, "b APPEND #shared.bob (\\Flagged) {1+}\r\nx")
+        assert last(alice, "c STORE 1:2 +FLAGS (\\Seen)").startswith("c OK")
+        assert last(alice, "d SETACL #shared.bob carol lr").startswith("d OK")
+        alice.close()
+
+    run_as(ALICE, write)
+
+    ours = [path for path in bob.rglob("pycourier-*") if path.stat().st_uid != BOB]
+    assert ours == []
+
+    def read() -> None:
+        session_of_bob = session(homes, "bob")
+        session_of_bob.ask("a SELECT INBOX")
+        told = [r.line for r in session_of_bob.ask("b FETCH 1:* (UID FLAGS)")][:-1]
+        assert told == [
+            "* 1 FETCH (UID 1 FLAGS (\\Seen))",
+            "* 2 FETCH (UID 2 FLAGS (\\Flagged \\Seen))",
+        ]
+        session_of_bob.close()
+
+    run_as(BOB, read)

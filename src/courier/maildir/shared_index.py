@@ -140,7 +140,8 @@ def _record(fields: list[str], directory: str) -> Record | None:
     if len(fields) < 4 or not (_is_id(fields[1]) and _is_id(fields[2])):
         return None
     maildir = (fields[4] if len(fields) > 4 else "") or "./Maildir"
-    return Account(fields[0], os.path.normpath(os.path.join(fields[3], maildir)))
+    path = os.path.normpath(os.path.join(fields[3], maildir))
+    return Account(fields[0], path) if os.path.isabs(path) else None
 
 
 def _is_id(text: str) -> bool:

@@ -42,6 +42,7 @@ def test_accounts(tmp_path: Path) -> None:
         "a\t1\t0\t/x",
         "a\tx\t1\t/x",
         "a\t1\t1",
+        "a\t1\t1\thome/a",
         "\t1\t1\t/x",
         "a\t*",
         "# a",
