@@ -12,11 +12,13 @@ import pytest
 from courier import settings
 from courier.tls_settings import TlsSettings
 from imapd.settings import Settings
+from pop3d.settings import Settings as Pop3Settings
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
 FILES = ("imapd", "imapd-ssl", "pop3d", "pop3d-ssl")
 MANUAL = ROOT / "src" / "imapd" / "imapd.8"
+POP3_MANUAL = ROOT / "src" / "pop3d" / "pop3d.8"
 
 # Courier's sections with their revisions, in its order. A name and its revision stay as they are
 # as long as an old value remains valid: the merge carries values over by them.
@@ -70,8 +72,9 @@ ADDITIONS = {
     ],
     "imapd-ssl": ADDITIONS_TO_TLS,
     "pop3d": [
-        "POP3_MAXPERC:0", "LOGIN_USER:0", "POP3_LOGIN_PROCESSES:0", "POP3_LOGIN_ISOLATION:0",
-        "POP3_SESSIONS_PER_WORKER:0",
+        "POP3_MAXPERC:0", "POP3_LIMIT_IPV6_NETWORKS:0", "LOGIN_USER:0", "POP3_LOGIN_PROCESSES:0",
+        "POP3_LOGIN_ISOLATION:0", "POP3_SESSIONS_PER_WORKER:0", "POP3_TIMEOUT:0",
+        "MAILDIR_TRASHQUOTA:0", "IMAP_INDEX_DIR:0",
     ],
     "pop3d-ssl": ADDITIONS_TO_TLS,
 }  # fmt: skip
@@ -112,8 +115,8 @@ def read() -> list[str]:
     ]
 
 
-def documented() -> list[str]:
-    text = MANUAL.read_text()
+def documented(manual: Path = MANUAL) -> list[str]:
+    text = manual.read_text()
     text = text[text.index(".SH SETTINGS") : text.index(".SH ENVIRONMENT")]
     tags = re.findall(r"^\.T[PQ]\n\.(?:B|BI) (\S+)(?: (port))?$", text, re.MULTILINE)
     return [name + ("*" if port else "") for name, port in tags]
@@ -140,6 +143,15 @@ def test_tls_settings_of_imap_and_pop3_are_the_same() -> None:
 def test_settings_documented_are_the_settings_read() -> None:
     """Each paragraph of imapd(8) has its line, and the reverse."""
     assert sorted(documented()) == sorted(read())
+
+
+def test_settings_of_pop3d() -> None:
+    """Shipped, read and documented are the same; its TLS_* are imapd's."""
+    own = {one.name for one in settings.table(Pop3Settings).values()}
+    of_tls = {one.name for one in settings.table(TlsSettings).values()}
+
+    assert shipped("pop3d") | shipped("pop3d-ssl") == own | of_tls
+    assert set(documented(POP3_MANUAL)) == own
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -34,6 +34,7 @@ DIRECTORIES = ("shared", "shared.tmp", "imapaccess")
 BIN: Mapping[str, tuple[str, ...]] = {
     "imapd": ("imapd",),
     "courierindex": ("tools.courierindex",),
+    "pop3d": ("pop3d",),
     "deliverquota": ("tools.deliverquota",),
     "maildirkw": ("tools.maildirkw",),
     "maildirmake": ("tools.maildirmake",),
@@ -42,6 +43,8 @@ BIN: Mapping[str, tuple[str, ...]] = {
 SBIN: Mapping[str, tuple[str, ...]] = {
     "imapd": ("imapd.daemon", "imapd"),
     "imapd-ssl": ("imapd.daemon", "imapd-ssl"),
+    "pop3d": ("pop3d.daemon", "pop3d"),
+    "pop3d-ssl": ("pop3d.daemon", "pop3d-ssl"),
     "authdaemond": ("authdaemond",),
     "authinfo": ("authdaemond.authinfo",),
     "userdb-test-cram-md5": ("tools.userdb_test_cram_md5",),

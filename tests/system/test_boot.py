@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import imaplib
 import os
+import poplib
 import re
 import shutil
 import signal
@@ -29,7 +30,11 @@ from tests.system.machine import HOSTNAME, Machine, Process, copied, run_in, unt
 pytestmark = [pytest.mark.slow, pytest.mark.root]
 
 MESSAGE = b"Subject: here it is\r\n\r\nText.\r\n"
-SERVICES = ("courier-authdaemon.service", "courier-imap.service", "courier-imap-ssl.service")
+SERVICES = (
+    "courier-authdaemon.service",
+    *("courier-imap.service", "courier-imap-ssl.service"),
+    *("courier-pop.service", "courier-pop-ssl.service"),
+)
 SOCKETS = tuple(service.replace(".service", ".socket") for service in SERVICES)
 #: As the units are shipped, but for a watchdog that a test can wait for.
 WATCHDOG_S = 10
@@ -71,7 +76,7 @@ userdb {USERDB_USER.userid} set uid=5000 gid=5001 home=/srv/mail/vera
 echo "{USERDB_USER.password}" | userdbpw | userdb {USERDB_USER.userid} set systempw
 makeuserdb
 sed -i 's/^authmodulelist=.*/authmodulelist="authuserdb authpam"/' /etc/courier/authdaemonrc
-for unit in courier-authdaemon courier-imap courier-imap-ssl; do
+for unit in courier-authdaemon courier-imap courier-imap-ssl courier-pop courier-pop-ssl; do
     mkdir /etc/systemd/system/$unit.service.d
     printf '[Service]\\nWatchdogSec={WATCHDOG_S}\\n' >/etc/systemd/system/$unit.service.d/test.conf
 done
@@ -164,6 +169,17 @@ def logged_in(machine: Machine, user: User, transport: str = "plain") -> Imap:
     client = connected(machine, transport)
     client.login(user.userid, user.password)
     return client
+
+
+class Pop(poplib.POP3):
+    """poplib's client, on a connection to a machine."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        super().__init__("", 0)
+
+    def _create_socket(self, timeout: float) -> socket.socket:
+        return self._connection
 
 
 def goodbye(client: Imap) -> bytes:
@@ -275,6 +291,19 @@ def test_session(machine: Machine, user: User, transport: str) -> None:
     assert stored
     assert {(file.stat().st_uid, file.stat().st_gid) for file in stored} == {(user.uid, user.gid)}
     client.logout()
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_pop3_session(machine: Machine, user: User) -> None:
+    """By the activated sockets, in the clear and with TLS."""
+    context = ssl.create_default_context(cafile=str(machine.root / "etc/courier/pop3d.pem"))
+    secure = context.wrap_socket(machine.connect(995), server_hostname=HOSTNAME)
+    for connection in (machine.connect(110), secure):
+        pop = Pop(connection)
+        pop.user(user.userid)
+        assert pop.pass_(user.password) == b"+OK logged in."
+        pop.stat()
+        assert pop.quit() == b"+OK Bye-bye."
 
 
 @pytest.mark.parametrize("user", USERS)

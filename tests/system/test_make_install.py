@@ -52,6 +52,9 @@ PROGRAMS = {
     "sbin/pw2userdb",
     "sbin/userdb-test-cram-md5",
     "sbin/vchkpw2userdb",
+    "bin/pop3d",
+    "sbin/pop3d",
+    "sbin/pop3d-ssl",
 }
 
 
