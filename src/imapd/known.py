@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
 from courier.maildir.items import Damaged, Table
@@ -19,7 +20,11 @@ def ready(view: View, wanted: NumberSet | None = None) -> Generator[Step, Any, T
     Message ``seq`` is row ``seq - 1`` of the table. One that is gone, or whose file can't be read, still
     is unknown at the end.
     """
-    table = current(view)
+    folder = view.folder
+    at_hand = folder.items.known_table(folder.uidvalidity, view.uids)
+    if at_hand is not None:
+        return at_hand
+    table: Table = yield Work(partial(current, view))
     unknown = missing(table, wanted)
     if unknown:
         reading = Reading(view.folder, unknown)
@@ -28,7 +33,7 @@ def ready(view: View, wanted: NumberSet | None = None) -> Generator[Step, Any, T
                 yield b""
         finally:
             reading.close()
-        table = current(view)
+        table = yield Work(partial(current, view))
     return table
 
 

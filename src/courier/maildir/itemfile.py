@@ -320,7 +320,8 @@ def _identity(files: _Files) -> list[tuple[int, int]]:
 def _close(files: _Files | None) -> None:
     for fd in files or ():
         if fd >= 0:
-            os.close(fd)
+            with contextlib.suppress(OSError):  # it is closed whatever close says
+                os.close(fd)
 
 
 @contextlib.contextmanager

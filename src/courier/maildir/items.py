@@ -72,6 +72,18 @@ class Items:
         with self._mutex:
             return not self._open(uidvalidity).is_private
 
+    def known_table(self, uidvalidity: int, uids: Sequence[int]) -> Table | None:
+        """Give a table of these messages if there is one that is complete; never waits."""
+        if not self._mutex.acquire(blocking=False):
+            return None
+        try:
+            if self.uidvalidity != uidvalidity:
+                return None
+            found = (table for table in self._tables if table.uids is uids)
+            return next((table for table in found if table.is_complete()), None)
+        finally:
+            self._mutex.release()
+
     def table(self, uidvalidity: int, uids: Sequence[int], columns: Columns = EMPTY) -> Table:
         """Give what is known of these messages (``uids`` ascend and are never altered).
 

@@ -75,6 +75,7 @@ class Table:
         self._folder = columns
         self.rows = align(uids, content, verified.foreign)
         self.foreign: set[int] = set()  # rows found to be of other messages
+        self._is_complete = isinstance(self.rows, range) or 0 not in self.rows
         self._stamp: bytes | None = None
         self._columns: dict[tuple[int, Kind], memoryview] = {}
 
@@ -83,8 +84,7 @@ class Table:
 
     def is_complete(self, start: int = 0, stop: int | None = None) -> bool:
         """Tell whether each of these messages is known."""
-        rows = self.rows if stop is None and not start else self.rows[start:stop]
-        return isinstance(rows, range) or 0 not in rows
+        return self._is_complete or 0 not in self._rows(start, stop)
 
     def missing(self) -> list[int]:
         """List the UIDs of messages that are not known."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,8 @@ from courier.maildir.columns import EMPTY, Names
 from courier.maildir.itemfile import CACHE, ITEMS, ROW
 from courier.maildir.items import Damaged, Items, Stored
 from courier.message import facts
+from tests.courier.maildir import test_delivery
+from tests.courier.maildir.test_delivery import calls_of, failed, fresh_maildirs, killed
 from tests.courier.maildir.test_processes import await_success, in_child
 
 VALIDITY = 1_700_000_000
@@ -422,3 +426,66 @@ def test_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     table = found.table(VALIDITY, range(1, 202))
     assert len(table.missing()) == 200
     assert table.pieces("subject", 200, 201) == names([201])
+
+
+# --- Each system call ---------------------------------------------------------------------------
+
+
+def _changes(path: Path) -> None:
+    """All that is ever done to the files: made, appended to, sorted, compacted, appended to again."""
+    found = Items(str(path))
+    add(found, [5, 3, 1])
+    found.tidy(VALIDITY, [1, 3, 5])
+    add(found, [7])
+    found.tidy(VALIDITY, [7])
+    add(found, [9])
+
+
+def _is_right(path: Path) -> None:
+    """Nothing wrong is known, and the rest can be added."""
+    uids = [1, 3, 5, 7, 9]
+    found = Items(str(path))
+    table = found.table(VALIDITY, uids)
+    known = zip(table.pieces("subject"), table.numbers("size"), uids, strict=True)
+    for subject, size, uid in known:
+        assert (subject, size) in ((b"", 0), (b"number %d" % uid, stored(uid).facts.size))
+    add(found, table.missing())
+    assert subjects(found, uids) == subjects(Items(str(path)), uids) == names(uids)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few rows are worth sorting, few texts worth leaving out; more system calls can fail."""
+    monkeypatch.setattr(items, "_UNSORTED_LEAST", 0)
+    monkeypatch.setattr(items, "_COMPACT_LEAST", 0)
+    monkeypatch.setattr(test_delivery, "CALLS", (*test_delivery.CALLS, "pwrite", "memfd_create"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES])
+def test_each_call_failing(tmp_path: Path, small: None, quiet: None, code: int) -> None:
+    """It costs time alone: the caller hears nothing of it."""
+    folders = fresh_maildirs(tmp_path)
+    calls = calls_of(partial(_changes, next(folders)))
+    assert calls.count("rename") == 5 and calls.count("pwrite") > 12
+    for at, call in enumerate(calls):
+        path = next(folders)
+
+        raised = failed(partial(_changes, path), at, code)
+
+        assert raised is None, (at, call)
+        _is_right(path)
+        assert os.listdir(path / "tmp") == [] or call == "unlink"
+
+
+@pytest.mark.slow
+def test_killed_at_each_call(tmp_path: Path, small: None, quiet: None) -> None:
+    """The next process finds nothing that is wrong."""
+    folders = fresh_maildirs(tmp_path)
+    calls = calls_of(partial(_changes, next(folders)))
+    for at in range(len(calls)):
+        path = next(folders)
+
+        killed(partial(_changes, path), at)
+
+        _is_right(path)
