@@ -7,28 +7,20 @@ if there is something to do, which is seldom and quickly seen.
 
 from __future__ import annotations
 
-import os
-import stat
-import subprocess
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from courier import log
-from courier.maildir import clock, expiry, tree
+from courier.maildir import clock, expiry, loginexec, tree
 from imapd.completion import Farewell
 
 if TYPE_CHECKING:
     from imapd.session import Session
 
-_LOGINEXEC = "loginexec"
-#: Seconds after which a session no longer waits for `loginexec`.
-_PATIENCE_S = 600.0
-
 
 def is_due(session: Session) -> bool:
     """Tell whether `begin` has something to do."""
     path = session.tree.path
-    return clock.is_due(path) or expires(session) or os.path.lexists(os.path.join(path, _LOGINEXEC))
+    return clock.is_due(path) or expires(session) or loginexec.is_due(path)
 
 
 def begin(session: Session) -> None:
@@ -64,46 +56,11 @@ def _purged(session: Session) -> Iterator[tuple[str, str, int]]:
 
 
 def run_loginexec(session: Session) -> None:
-    """Run the maildir's file `loginexec`, if its owner may, and remove it once it has succeeded.
-
-    It runs in the maildir, without arguments, with the settings and what is known of the client in
-    its environment. Courier: it has the client's connection as standard input and output. Here it
-    reads nothing, and what it says goes to the log: before the greeting there is nothing that it
-    could say to a client.
-    """
-    path = os.path.join(session.tree.path, _LOGINEXEC)
-    try:
-        found = os.stat(path)
-    except OSError:
-        return
-    if not stat.S_ISREG(found.st_mode) or not found.st_mode & stat.S_IXUSR:
-        return
-    try:
-        process = subprocess.Popen(
-            [_LOGINEXEC],
-            executable=f"./{_LOGINEXEC}",
-            stdin=subprocess.DEVNULL,
-            stdout=2,
-            stderr=2,
-            cwd=session.tree.path,
-            env=_environment(session),
+    """Run the maildir's `loginexec`; see there."""
+    client, path = session.client, session.tree.path
+    if loginexec.is_due(path):
+        variables = session.settings.environment
+        loginexec.run(
+            path,
+            loginexec.environment(variables, path, client.user, client.options, client.peer),
         )
-        if process.wait(_PATIENCE_S) == 0:
-            os.unlink(path)
-    except subprocess.TimeoutExpired:
-        log.warn(f"{path}: still running after {_PATIENCE_S:.0f} seconds; the session goes on")
-    except OSError as error:
-        log.error("cannot run", path, error)
-
-
-def _environment(session: Session) -> dict[str, str]:
-    client = session.client
-    return {
-        **os.environ,
-        **session.settings.environment,
-        "AUTHENTICATED": client.user,
-        "MAILDIR": session.tree.path,
-        "OPTIONS": client.options or "",
-        "TCPREMOTEIP": client.peer.ip,
-        "TCPREMOTEPORT": str(client.peer.port),
-    }

@@ -23,6 +23,7 @@ from collections.abc import Mapping, Sequence
 
 from courier import log, version
 from courier.log import Peer
+from courier.maildir import loginexec
 from courier.maildir.folder import Options
 from courier.maildir.store import Store
 from courier.process import blocking
@@ -66,6 +67,9 @@ def serve(
     try:
         path = account.enter(client.user, client.peer, os.curdir, maildir)
         account.check_options(options, tls=client.tls)
+        if loginexec.is_due(path):
+            variables = loginexec.environment(environ, path, client.user, options, client.peer)
+            loginexec.run(path, variables)
         folder = Store(Options(index_dir=settings.index_dir)).open(path)
     except Refused as refused:
         os.write(sink, f"-ERR {refused}\r\n".encode())

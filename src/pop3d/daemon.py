@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from functools import partial
 
 from courier import log
 from courier.auth.account import Account
 from courier.daemon import program
 from courier.daemon.check import Finding, Subject
 from courier.daemon.program import Program
+from courier.maildir import loginexec
 from courier.maildir.folder import Options
 from courier.maildir.store import Store
 from courier.process.login_request import LoginSteps, Stranger
 from courier.process.message import SessionRequest
-from courier.process.request import Steps
+from courier.process.request import Steps, Work
 from pop3d import account
 from pop3d import settings as pop3d_settings
 from pop3d.account import Refused
@@ -55,6 +57,11 @@ def _session(settings: Settings, store: Store, request: SessionRequest) -> Steps
     try:
         account.reach_home(client.user, request.home)
         path = account.enter(client.user, client.peer, request.home, request.maildir)
+        if loginexec.is_due(path):
+            variables = loginexec.environment(
+                settings.environment, path, client.user, request.options, client.peer
+            )
+            yield Work(partial(loginexec.run, path, variables))
         folder = store.open(path)
     except Refused as refused:
         yield f"-ERR {refused}\r\n".encode()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Start
-from tests.support.servers import Implementation
+from tests.support.servers import OURS_POP3, REAL_POP3, Implementation
 
 pytestmark = pytest.mark.slow
 
@@ -44,3 +45,28 @@ def test_link(maildir: Path, start: Start, implementation: Implementation, tmp_p
     assert (maildir / "ran").exists()
     assert not (maildir / "loginexec").is_symlink()
     assert program.exists()
+
+
+@pytest.mark.parametrize("server", ["ours", pytest.param("courier", marks=pytest.mark.courier)])
+def test_pop3(maildir: Path, server: str, request: pytest.FixtureRequest) -> None:
+    """POP3 sessions run it, too."""
+    if server == "courier":
+        request.getfixturevalue("courier")
+    implementation = OURS_POP3 if server == "ours" else REAL_POP3
+    program = maildir / "loginexec"
+    program.write_text('#!/bin/sh\necho "$# $(pwd) $AUTHENTICATED" >>told\n')
+    program.chmod(0o755)
+
+    said = subprocess.run(
+        implementation.command_line(maildir),
+        input=b"STAT\r\nQUIT\r\n",
+        capture_output=True,
+        timeout=30,
+        cwd=maildir.parent,
+        env=implementation.variables({"AUTHENTICATED": "joe"}),
+        check=False,
+    ).stdout
+
+    assert b"+OK 0 0\r\n" in said
+    assert (maildir / "told").read_text() == f"0 {maildir} joe\n"
+    assert not program.exists()
