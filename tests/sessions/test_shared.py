@@ -254,6 +254,39 @@ def test_beside_courier(homes: Path, courier: Implementation) -> None:
     assert b"* 3 FETCH (UID 3 FLAGS (\\Seen other))" in second, second.decode()
 
 
+@root
+def test_shared_folder_that_is_closed_for_a_while(homes: Path) -> None:
+    """It does not exist meanwhile. Then it is there again, with the reader's UIDs and flags."""
+    folder = sharable(homes, "read")
+
+    def asked(*lines: str) -> Callable[[], None]:
+        def ask() -> None:
+            alice = session(homes)
+            for line, end in zip(lines[::2], lines[1::2], strict=True):
+                assert last(alice, line).startswith(end), line
+            alice.close()
+
+        return ask
+
+    run_as(ALICE, asked("a SELECT shared.pub.news", "a OK", "b STORE 2 FLAGS (\\Flagged)", "b OK"))
+    os.utime(folder / "cur")
+    folder.parent.chmod(0o700)
+    run_as(
+        ALICE,
+        asked("a SELECT shared.pub.news", "a NO", "b STATUS shared.pub.news (UNSEEN)", "b NO"),
+    )
+    folder.parent.chmod(0o755)
+
+    def look() -> None:
+        alice = session(homes)
+        alice.ask("a SELECT shared.pub.news")
+        told = [r.line for r in alice.ask("b FETCH 1:2 (UID FLAGS)")][:-1]
+        assert told == ["* 1 FETCH (UID 1 FLAGS ())", "* 2 FETCH (UID 2 FLAGS (\\Flagged))"]
+        alice.close()
+
+    run_as(ALICE, look)
+
+
 @pytest.mark.slow
 @pytest.mark.courier
 def test_lists_beside_courier(tmp_path: Path, courier: Implementation, start: Start) -> None:
