@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 
 USERID = "u@example.com"
 OFFER = b" AUTH=EXTERNAL"
+FAILED = r"^INFO: LOGIN FAILED, method=EXTERNAL, ip="
 
 
 def context(site: Site, signer: Signed, field: str | None = USERID) -> ssl.SSLContext:
@@ -74,18 +75,17 @@ def test_name_that_is_another_s(site: Site, daemon: Daemon) -> None:
     site.add_account("other@example.com", "pw")
     with connected(daemon, context(site, site.authority)) as client:
         client.send(b"a AUTHENTICATE EXTERNAL " + b64encode(b"other@example.com") + b"\r\n")
-        assert client.line() == b"a NO Login failed.\r\n"
+        daemon.wait_for_log(FAILED)  # the answer comes five seconds later
     assert site.authdaemond.asked == []
-    daemon.wait_for_log("^INFO: LOGIN FAILED, method=EXTERNAL, ip=")
 
 
 def test_nobody_s_certificate(site: Site, daemon: Daemon) -> None:
     """Without a certificate, or one that names nobody, it is neither offered nor accepted."""
-    for tls in (anybody(), context(site, site.authority, None)):
+    for count, tls in enumerate((anybody(), context(site, site.authority, None)), 1):
         with connected(daemon, tls) as client:
             assert OFFER not in client.command("CAPABILITY")[0]
             client.send(b"a AUTHENTICATE EXTERNAL =\r\n")
-            assert client.line() == b"a NO Login failed.\r\n"
+            daemon.wait_for_log(FAILED, count)
     assert site.authdaemond.asked == []
 
 
@@ -138,4 +138,4 @@ def test_field_that_is_not_set(site: Site) -> None:
     with connected(daemon, context(site, site.authority)) as client:
         assert OFFER not in client.command("CAPABILITY")[0]
         client.send(b"a AUTHENTICATE EXTERNAL =\r\n")
-        assert client.line() == b"a NO Login failed.\r\n"
+        daemon.wait_for_log(FAILED)

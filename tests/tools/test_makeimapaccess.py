@@ -15,6 +15,7 @@ from courier.process.service import PidFile
 from tests.conftest import missing
 from tests.support import authdaemon, courier_root
 from tests.support.courier_root import CourierRoot
+from tests.support.daemon import wait_until
 from tests.support.servers import COURIER, ROOT
 
 TEXTS = [
@@ -46,21 +47,20 @@ def contents(path: Path) -> dict[bytes, bytes]:
 def test_making(tmp_path: Path) -> None:
     """It compiles what the settings name, and tells servers that hold the pid files' locks."""
     (tmp_path / "access").write_text("127.0.0.9\tdeny\n")
-    heard: list[int] = []
-    before = signal.signal(signal.SIGHUP, lambda number, _: heard.append(number))
     running = os.fork()
     if running == 0:  # a lock of one's own is none
-        signal.signal(signal.SIGHUP, lambda *_: os._exit(7))
-        PidFile(tmp_path / "imapd.pid").take()
-        (tmp_path / "ready").touch()
-        while True:
-            signal.pause()
-    try:
-        while not (tmp_path / "ready").exists():
-            pass
-        made = make(tmp_path, f"IMAPACCESSFILE={tmp_path}/access\nPIDFILE={tmp_path}/imapd.pid\n")
-    finally:
-        signal.signal(signal.SIGHUP, before)
+        try:
+            signal.signal(signal.SIGHUP, lambda *_: os._exit(7))
+            signal.alarm(60)
+            PidFile(tmp_path / "imapd.pid").take()
+            (tmp_path / "ready").touch()
+            while True:
+                signal.pause()
+        finally:
+            os._exit(1)
+    wait_until((tmp_path / "ready").exists)
+
+    made = make(tmp_path, f"IMAPACCESSFILE={tmp_path}/access\nPIDFILE={tmp_path}/imapd.pid\n")
 
     assert (made.returncode, made.stdout, made.stderr) == (0, "", "")
     assert os.waitstatus_to_exitcode(os.waitpid(running, 0)[1]) == 7
