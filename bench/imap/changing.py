@@ -16,7 +16,13 @@ GROWTH = 10  # thousands of messages that are appended
 
 
 def since(run: Run, number: int) -> None:
-    """What a new process and NOOP have to do after flags were changed: by a session, from outside."""
+    """What a new process and NOOP have to do after flags were changed: by a session, from outside.
+
+    The session before the one that changes flags has seen everything: what it would have to find out first
+    would else be found out by that one, which Dovecot's next is then spared.
+    """
+    open_once(run, number)
+    settle()
     for contender in run.in_turn(number):
         with run.session(contender) as session:
             run.prepare(session)
@@ -69,9 +75,9 @@ def _take_noop(
         run.figures.cell(rows.SINCE, title, contender.name).outcome = "told nothing"
 
 
-def open_once(run: Run) -> None:
-    """Let every server know all messages, before it is told to append some."""
-    for contender in run.contenders:
+def open_once(run: Run, number: int = 0) -> None:
+    """Let every server know all messages, before it is told to change some."""
+    for contender in run.in_turn(number):
         with run.session(contender) as session:
             run.prepare(session)
 
