@@ -9,6 +9,7 @@ import pytest
 from imapd import folded, keys, matching, order, threads
 from tests.imapd.conftest import Drive
 from tests.imapd.driver import Driven
+from tests.imapd.test_criteria import read_no_more
 from tests.support.maildirs import deliver
 from tests.support.messages import generate
 
@@ -114,6 +115,26 @@ def test_damaged_memos(
             path.write_bytes(octets)
 
     assert answers(drive()) == expected
+
+
+@pytest.mark.parametrize("kept", [0, 15])
+def test_what_is_not_kept(
+    filled: Path,
+    drive: Drive,
+    expected: list[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    kept: int,
+) -> None:
+    """Nothing could be kept, or of some messages alone: they are read for each command."""
+    for path in filled.glob("pycourier-*"):
+        path.unlink()
+    driven = drive()
+    driven.ask("s SELECT INBOX")
+    if kept:
+        driven.ask(f"f FETCH 1:{kept} ENVELOPE")
+    monkeypatch.setattr("imapd.known.ready", read_no_more)
+
+    assert answers(driven) == expected
 
 
 def test_in_small_runs(
