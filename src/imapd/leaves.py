@@ -219,7 +219,7 @@ def body(needle: Needle | None) -> Leaf:
     if needle is None:
         return NOTHING
     column = _by_full_text(needle, in_head=False)
-    return Leaf(Cost.BODY, column, lambda c: text.body_contains(c.message, needle))
+    return Leaf(Cost.BODY, column, lambda c: any(map(needle.is_in, c.bodies)))
 
 
 def anywhere(needle: Needle | None) -> Leaf:
@@ -227,7 +227,13 @@ def anywhere(needle: Needle | None) -> Leaf:
     if needle is None:
         return NOTHING
     column = _by_full_text(needle, in_head=True)
-    return Leaf(Cost.BODY, column, lambda c: text.message_contains(c.message, needle))
+    return Leaf(Cost.BODY, column, lambda c: _is_anywhere(c, needle))
+
+
+def _is_anywhere(candidate: Candidate, needle: Needle) -> bool:
+    if text.header_contains(candidate.message, needle):
+        return True
+    return any(map(needle.is_in, candidate.bodies))
 
 
 def _by_full_text(needle: Needle, *, in_head: bool) -> Callable[[Rows], Bounds]:

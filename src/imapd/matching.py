@@ -23,6 +23,7 @@ from courier.maildir.folder import MessageGone
 from courier.maildir.items import Damaged, Table
 from courier.maildir.numberset import NumberSet
 from courier.maildir.view import View
+from courier.message import text
 from courier.message.message import Message
 from courier.process.request import Work
 from imapd import known
@@ -52,13 +53,14 @@ class Cost(enum.IntEnum):
 class Candidate:
     """One message under test. The file is looked at, and read, at most once."""
 
-    __slots__ = ("_found", "_message", "at", "rows", "uid")
+    __slots__ = ("_bodies", "_found", "_message", "at", "rows", "uid")
 
     def __init__(self, rows: Rows, at: int) -> None:
         self.rows = rows
         self.at = at  # its place in the run
         self.uid = rows.view.uids[rows.first + at]
         self._message: Message | None = None
+        self._bodies: list[str] | None = None
         self._found: os.stat_result | None = None
 
     @property
@@ -73,6 +75,13 @@ class Candidate:
             data, self._found = self.rows.view.folder.read(self.uid)
             self._message = Message(data)
         return self._message
+
+    @property
+    def bodies(self) -> list[str]:
+        """The texts that BODY looks at, decoded once. Raises as `message`."""
+        if self._bodies is None:
+            self._bodies = list(text.bodies(self.message))
+        return self._bodies
 
     @property
     def arrival(self) -> int:

@@ -26,16 +26,9 @@ def field_contains(message: Message, name: bytes, needle: Needle) -> bool:
     return any(needle.is_in(value) for value in values(message, name))
 
 
-def body_contains(message: Message, needle: Needle) -> bool:
-    """BODY: the text of parts, each on its own."""
-    return any(needle.is_in(body) for body in bodies(message))
-
-
-def message_contains(message: Message, needle: Needle) -> bool:
-    """TEXT: header lines as ``name: value``, also of parts and embedded messages, and BODY."""
-    if any(_header_contains(message.data, part, needle) for part in _parts(message.root)):
-        return True
-    return body_contains(message, needle)
+def header_contains(message: Message, needle: Needle) -> bool:
+    """TEXT: header lines as ``name: value``, also of parts and embedded messages."""
+    return any(_header_contains(message.data, part, needle) for part in _parts(message.root))
 
 
 def _header_contains(data: bytes, part: Part, needle: Needle) -> bool:
