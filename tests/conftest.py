@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.maildirs import make_maildir
 from tests.support.servers import (
@@ -19,6 +20,10 @@ from tests.support.servers import (
     Server,
     start_gam_server,
 )
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 Start = Callable[..., Server]
 
