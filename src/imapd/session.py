@@ -17,7 +17,7 @@ from typing import Any
 
 from courier import log
 from courier.log import End, Peer
-from courier.maildir import quota
+from courier.maildir import counting
 from courier.maildir.charged import Charged
 from courier.maildir.folder import Folder, FolderGone
 from courier.maildir.quota import Limits, Quota
@@ -203,7 +203,7 @@ class Session:
         path, name = os.path.split(folder.path)
         if self.tree.path in (folder.path, path):
             return Charged(folder, self.quota, name[1:] if path == self.tree.path else "")
-        path, name = quota.holder(folder.path)
+        path, name = counting.holder(folder.path)
         return Charged(folder, Quota(path, counts_trash=self.settings.trash_quota), name)
 
     # -- life ------------------------------------------------------------------------------

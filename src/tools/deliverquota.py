@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from courier import paths
-from courier.maildir import delivery, making, quota, quota_warning
+from courier.maildir import counting, delivery, making, quota_warning
 from courier.maildir.delivery import TemporaryFile
 from courier.maildir.quota import Limits, OverQuota, Quota, Usage
 from tools import trash_quota
@@ -85,7 +85,7 @@ def _deliver(found: _Arguments) -> int:
     Others see the message when it is whole and on disk. The quota's line comes before; it is taken
     back if the message can't be stored.
     """
-    maildir, folder = quota.holder(found.maildir)
+    maildir, folder = counting.holder(found.maildir)
     account = Quota(maildir, account=found.limits, counts_trash=trash_quota.is_counted())
     status = _store(found.maildir, account, folder)
     if found.warn_at is not None and status in (0, _REFUSED, _TRY_AGAIN):

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from courier.maildir import conversion, making, quota, sharable
+from courier.maildir import conversion, counting, making, sharable
 from courier.maildir.making import Modes
 from courier.maildir.quota import Limits, Quota
 from tools import trash_quota
@@ -140,7 +140,7 @@ def _set_quota(path: str, limits: Limits) -> int:
     """Set the quota of a maildir, or of the one that a folder belongs to."""
     if not limits:
         return 0
-    maildir, _ = quota.holder(path)
+    maildir, _ = counting.holder(path)
     try:
         Quota(maildir, counts_trash=trash_quota.is_counted()).set_limits(limits)
     except OSError as error:

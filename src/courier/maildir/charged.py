@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from courier.maildir import filename, quota
+from courier.maildir import counting, filename
 from courier.maildir.filename import Flag
 from courier.maildir.folder import FlagChange, Folder, Prepared
 from courier.maildir.quota import NOTHING, Quota, Usage
@@ -69,7 +69,7 @@ class Charged:
             nonlocal actual
             before, after = (bool(self._counted(one)) for one in (path, new_path))
             if before != after:
-                size = Usage(quota.octets_of(new_path) or 0, 1)
+                size = Usage(counting.octets_of(new_path) or 0, 1)
                 actual += size if after else -size
 
         try:
@@ -83,7 +83,7 @@ class Charged:
         is_free = only_deleted and not self._quota.counts(self._name, Flag.DELETED)
         sizes = {} if is_free else self._unstated(wanted)
         removed = self._folder.remove(wanted, only_deleted=only_deleted)
-        self._quota.note(-quota.weight(filter(self._counted, removed), sizes))
+        self._quota.note(-counting.weight(filter(self._counted, removed), sizes))
         return removed
 
     def shares_quota(self, other: Charged) -> bool:
@@ -93,7 +93,7 @@ class Charged:
         """Say what messages count for if they are counted at all."""
         wanted = list(uids)
         names = [name for uid in wanted if (name := self._file_name(uid))]
-        return quota.weight(names, self._unstated(wanted))
+        return counting.weight(names, self._unstated(wanted))
 
     def counted(self, uids: Iterable[int]) -> list[int]:
         """Pick the messages that are counted with the flags they have."""

@@ -12,7 +12,7 @@ import threading
 import time
 
 from courier import log
-from courier.maildir import filename, quota, scan
+from courier.maildir import counting, filename, scan
 from courier.maildir.quota import NOTHING, Quota, Usage
 
 DAY_S = 86_400
@@ -78,7 +78,7 @@ def _remove(folder: str, before: float, account: Quota, name: str) -> tuple[int,
                 if changed >= before:
                     oldest = min(oldest, changed)
                     continue
-                size = quota.octets_of(path) or 0
+                size = counting.octets_of(path) or 0
                 os.unlink(path)
             except FileNotFoundError:
                 continue  # another session was faster, or its flags were just changed

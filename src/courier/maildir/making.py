@@ -8,7 +8,7 @@ import re
 import shutil
 from dataclasses import dataclass
 
-from courier.maildir import quota
+from courier.maildir import counting
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def make(path: str, modes: Modes = Modes(), *, folder: bool = False) -> None:
             os.mkdir(os.path.join(path, name), 0o700)
             os.chmod(os.path.join(path, name), modes.below)
         if folder:
-            with open(os.path.join(path, quota.FOLDER_MARK), "xb") as mark:
+            with open(os.path.join(path, counting.FOLDER_MARK), "xb") as mark:
                 os.fchmod(mark.fileno(), 0o600)
         os.chmod(path, modes.top)
     except BaseException:

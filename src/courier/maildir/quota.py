@@ -20,18 +20,19 @@ from __future__ import annotations
 import errno
 import os
 import re
-import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from courier import log
-from courier.maildir import delivery, filename
+from courier.maildir import counting, delivery
+from courier.maildir.allowance import NOTHING, Limits, OverQuota, Usage
 from courier.maildir.filename import Flag
 
+__all__ = ["NOTHING", "Limits", "OverQuota", "Quota", "Usage"]
+
 NAME = "maildirsize"
-FOLDER_MARK = "maildirfolder"
 
 #: A file of this many octets or more has too many lines: all is counted, and one line is left.
 LONGEST = 5120
@@ -40,73 +41,7 @@ FRESH_S = 900
 
 _TRASH = "Trash"
 _COUNTS = 5
-_LIMIT = re.compile(r"([0-9]{1,18})[0-9]*(.?)", re.DOTALL)
 _LINE = re.compile(rb"[ \t]*(-?[0-9]{1,18})[ \t]+(-?[0-9]{1,18})")
-#: A directory's time of modification and inode.
-_Times = tuple[tuple[int, int], ...]
-
-
-class OverQuota(OSError):
-    """There is no room for a message in what its account may hold."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__(errno.EDQUOT, os.strerror(errno.EDQUOT), path)
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Octets and messages: what is used, or what is about to be added."""
-
-    octets: int = 0
-    messages: int = 0
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(self.octets + other.octets, self.messages + other.messages)
-
-    def __neg__(self) -> Usage:
-        return Usage(-self.octets, -self.messages)
-
-    def __bool__(self) -> bool:
-        return self.octets != 0 or self.messages != 0
-
-
-NOTHING = Usage()
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a maildir may hold; 0 is as much as there may be."""
-
-    octets: int = 0
-    messages: int = 0
-
-    @classmethod
-    def parse(cls, text: str) -> Limits:
-        """Read a quota as Courier does: what is no number with S or C behind it is passed over."""
-        found = {"S": 0, "C": 0}
-        for number, unit in _LIMIT.findall(text):
-            if unit in found:
-                found[unit] = int(number)
-            else:
-                log.warn(f"quota string '{text}' not parseable")
-        return cls(found["S"], found["C"])
-
-    def __str__(self) -> str:
-        pairs = ((self.octets, "S"), (self.messages, "C"))
-        return ",".join(f"{limit}{unit}" for limit, unit in pairs if limit)
-
-    def __bool__(self) -> bool:
-        return self.octets > 0 or self.messages > 0
-
-    def allow(self, used: Usage) -> bool:
-        return (not self.octets or used.octets <= self.octets) and (
-            not self.messages or used.messages <= self.messages
-        )
-
-    def percentage(self, used: Usage) -> int:
-        """How full it is, by the limit that is nearer; rounded down."""
-        shares = ((used.octets, self.octets), (used.messages, self.messages))
-        return max((max(part, 0) * 100 // whole for part, whole in shares if whole), default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,9 +240,9 @@ class Quota:
         """
         for _ in range(_COUNTS):
             paid = self._identity()
-            used, times = self._walk()
+            used, times = counting.count(self.maildir, self.counts)
             text = b"%b\n%12d %12d\n" % (str(limits).encode(), used.octets, used.messages)
-            if paid != self._identity() or times != self._times():
+            if paid != self._identity() or times != counting.times(self.maildir, self.counts):
                 continue
             break
         delivery.write_atomically(self.maildir, NAME, text, "NeWmAiLdIrSiZe")
@@ -320,89 +255,6 @@ class Quota:
         except FileNotFoundError:
             return None
         return found.st_ino, found.st_size
-
-    def _walk(self) -> tuple[Usage, _Times]:
-        times = self._times()
-        used = Usage()
-        for name, path in self._folders():
-            for directory in ("new", "cur"):
-                used += self._held(name, os.path.join(path, directory))
-        return used, times
-
-    def _held(self, folder: str, path: str) -> Usage:
-        octets = messages = 0
-        for name in _names(path):
-            if self.counts(folder, filename.flags(name)):
-                size = octets_of(os.path.join(os.fsencode(path), name))
-                if size is not None:
-                    octets, messages = octets + size, messages + 1
-        return Usage(octets, messages)
-
-    def _times(self) -> _Times:
-        found = []
-        for _, path in self._folders():
-            for directory in ("new", "cur"):
-                try:
-                    one = os.stat(os.path.join(path, directory))
-                except OSError:
-                    continue
-                found.append((one.st_mtime_ns, one.st_ino))
-        return tuple(found)
-
-    def _folders(self) -> Iterator[tuple[str, str]]:
-        """Give name and directory of the folders that are counted; none is a symbolic link."""
-        yield "", self.maildir
-        with os.scandir(self.maildir) as entries:
-            found = sorted(
-                entry.name
-                for entry in entries
-                if entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
-            )
-        for name in found:
-            if self.counts(name[1:], 0):
-                yield name[1:], os.path.join(self.maildir, name)
-
-
-def holder(folder: str) -> tuple[str, str]:
-    """Give the maildir whose quota a directory with messages counts for, and the folder's name.
-
-    That is the directory above one that has a `maildirfolder`, else itself. A symbolic link is
-    looked through: what it points to is in the quota of the maildir that it lies in.
-    """
-    if not os.path.lexists(os.path.join(folder, FOLDER_MARK)):
-        return folder, ""
-    real = os.path.realpath(folder)
-    return os.path.dirname(real), os.path.basename(real).removeprefix(".")
-
-
-def octets_of(path: bytes) -> int | None:
-    """Say how many octets a message counts for: as its name states, else its file's; None: gone."""
-    stated = filename.stated_size(filename.base(os.path.basename(path)))
-    if stated is not None:
-        return stated
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else 0
-
-
-def weight(names: Iterable[bytes], sizes: dict[bytes, int]) -> Usage:
-    """Sum up messages that are gone: octets as their names state, else from ``sizes`` by base."""
-    octets = messages = 0
-    for name in names:
-        base = filename.base(name)
-        stated = filename.stated_size(base)
-        octets += sizes.get(base, 0) if stated is None else stated
-        messages += 1
-    return Usage(octets, messages)
-
-
-def _names(path: str) -> list[bytes]:
-    try:
-        return [name for name in os.listdir(os.fsencode(path)) if not name.startswith(b".")]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 def _lacks_line_end(descriptor: int) -> bool:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from courier.maildir import filename, quota, scan, uiddb
+from courier.maildir import counting, filename, scan, uiddb
 from courier.maildir.filename import Flag
 from courier.maildir.folder import Folder
 
@@ -78,7 +78,7 @@ def _from_index(folder: Folder, sizes: bool) -> Status | None:
 def _octets(folder: Folder, names: Iterable[bytes]) -> int:
     """Give the room that messages in ``cur/`` take, as far as they are there."""
     top = os.path.join(os.fsencode(folder.path), b"cur")
-    return sum(quota.octets_of(os.path.join(top, name)) or 0 for name in names)
+    return sum(counting.octets_of(os.path.join(top, name)) or 0 for name in names)
 
 
 def _listed(folder: Folder, sizes: bool) -> Status:

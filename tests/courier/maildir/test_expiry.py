@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from courier.maildir import expiry, quota
+from courier.maildir import counting, expiry
 from courier.maildir.quota import Limits, Quota
 from tests.imapd.failing import failing_call
 from tests.support.maildirs import make_folder, make_maildir
@@ -96,14 +96,14 @@ def test_message_changed_at_that_moment(
 ) -> None:
     """A rename by another session keeps it: its time begins anew."""
     later(8)
-    real = quota.octets_of
+    real = counting.octets_of
 
     def renaming(path: bytes) -> int | None:
         size = real(path)
         os.rename(path, path.replace(b":2,", b":2,F"))
         return size
 
-    monkeypatch.setattr(quota, "octets_of", renaming)
+    monkeypatch.setattr(counting, "octets_of", renaming)
 
     assert expiry.expire(str(trash), 7, NONE, "Trash") == 0
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from courier.maildir import quota
+from courier.maildir import counting, quota
 from courier.maildir.filename import Flag
 from courier.maildir.quota import Limits, OverQuota, Quota, Usage
 from tests.courier.maildir.test_delivery import calls_of, fresh_maildirs, killed
@@ -230,7 +230,7 @@ def test_others_while_all_is_counted(
             else Quota(str(maildir)).note(Usage(60, 1))
         )
     ]
-    real = quota.octets_of
+    real = counting.octets_of
     counted = []
 
     def interfering(message: bytes) -> int | None:
@@ -239,7 +239,7 @@ def test_others_while_all_is_counted(
             once.pop()()
         return real(message)
 
-    monkeypatch.setattr(quota, "octets_of", interfering)
+    monkeypatch.setattr(counting, "octets_of", interfering)
     Quota(str(maildir)).add(Usage(1, 1))
 
     assert len(counted) > 1
@@ -272,9 +272,9 @@ def test_who_pays_for_a_folder(maildir: Path, tmp_path: Path) -> None:
     other = make_maildir(tmp_path / "other")
     (other / ".linked").symlink_to(folder)
 
-    assert quota.holder(str(folder)) == (str(maildir), "a.b")
-    assert quota.holder(str(maildir)) == (str(maildir), "")
-    assert quota.holder(str(other / ".linked")) == (str(maildir), "a.b")
+    assert counting.holder(str(folder)) == (str(maildir), "a.b")
+    assert counting.holder(str(maildir)) == (str(maildir), "")
+    assert counting.holder(str(other / ".linked")) == (str(maildir), "a.b")
 
 
 def test_percentage() -> None:
