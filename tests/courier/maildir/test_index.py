@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from courier.maildir import changelog, filename, filesystem, index
+from courier.maildir import changelog, filename, filesystem, index, journal, snapshot
 from courier.maildir.changelog import Changes
+from courier.maildir.filename import Flag
 from courier.maildir.folder import FlagChange, Folder, KeywordChange, Options
 from courier.maildir.index import INDEX, LOG
 from tests.courier.maildir.test_folder import (
+    DELETED,
     SEEN,
     later,
     listings,
@@ -23,8 +26,8 @@ from tests.courier.maildir.test_folder import (
     uids,
     words,
 )
-from tests.courier.maildir.test_processes import await_success, in_child
-from tests.support.maildirs import deliver, uid_database
+from tests.courier.maildir.test_processes import as_other, await_success, in_child
+from tests.support.maildirs import deliver, make_maildir, uid_database
 
 __all__ = ["later", "listings"]  # fixtures
 
@@ -337,3 +340,398 @@ def _damage(file: Path, chance: random.Random) -> None:
     copy.write_bytes(data)
     copy.chmod(0o600)
     copy.rename(file)
+
+
+# --- Files that can't be used -------------------------------------------------------------------
+
+
+def _truncated(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def _emptied(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def _lengthened(file: Path) -> None:
+    file.write_bytes(file.read_bytes() + b"more")
+
+
+def _newer(file: Path) -> None:
+    """As a later version would write it, with checksums that are right."""
+    data = bytearray(file.read_bytes())
+    data[16:20] = (snapshot.VERSION + 1).to_bytes(4, "little")
+    end = snapshot.HEAD_SIZE - 8
+    data[end : end + 4] = index.zlib.crc32(bytes(data[:end])).to_bytes(4, "little")
+    file.write_bytes(data)
+
+
+def _of_another_folder(file: Path) -> None:
+    other = make_maildir(file.parent.parent / "other")
+    deliver(other, b"x\n", number=77, flags="")
+    process(other)
+    (other / file.name).rename(file)
+
+
+def _directory(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+def _fifo(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+def _link(file: Path) -> None:
+    file.rename(file.parent.parent / "elsewhere")
+    file.symlink_to(file.parent.parent / "elsewhere")
+
+
+def _writable_by_all(file: Path) -> None:
+    file.chmod(0o666)
+
+
+@pytest.mark.parametrize("name", [INDEX, LOG])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _truncated,
+        _emptied,
+        _lengthened,
+        _newer,
+        _of_another_folder,
+        _directory,
+        _fifo,
+        _link,
+        _writable_by_all,
+    ],
+)
+def test_unusable_file(
+    maildir: Path,
+    name: str,
+    damage: Callable[[Path], None],
+    capfd: pytest.CaptureFixture[str],
+    listings: list[str],
+) -> None:
+    """It is thrown away and made anew; the log says so at most once; nobody is told anything wrong."""
+    first = filled(maildir)
+    first.change_flags([1], DELETED)
+    first.settle()
+    before, highest = known(first), first.log.highest
+    del first
+    damage(maildir / name)
+
+    second = process(maildir)
+    second.change_flags([4], SEEN)
+    second.settle()
+
+    assert known(second) == truth(maildir) != before
+    assert uid_database(maildir).uids == uids(second)
+    assert words(second, 2) == ("word",)
+    changes = second.log.since(highest)
+    assert changes is None or changes.changed == {4}
+    complaints = capfd.readouterr().err.splitlines()
+    assert len(complaints) <= 1 and all(line.startswith("WARN: index") for line in complaints)
+    listings.clear()
+    if damage not in (_directory,):  # which nobody can replace by a file
+        third = process(maildir)
+        assert "cur" not in listings
+        assert rows(third) == rows(second)
+
+
+@pytest.mark.slow
+def test_each_octet_damaged(tmp_path: Path) -> None:
+    """Whatever bit of either file is wrong, what is read is right."""
+    maildir = make_maildir(tmp_path / "m")
+    first = filled(maildir)
+    first.change_flags([1], DELETED)
+    first.settle()
+    for name in (INDEX, LOG):
+        good = (maildir / name).read_bytes()
+        for at in range(0, len(good), 3):
+            data = bytearray(good)
+            data[at] ^= 1 << at % 8
+            (maildir / name).unlink()
+            (maildir / name).write_bytes(data)
+            (maildir / name).chmod(0o600)
+
+            found = Folder(str(maildir), OPTIONS)
+            found._state.load()
+            found._is_current(True)  # the names are checked when they are needed
+            if found._state.is_begun and found._is_current(True):
+                assert known(found) == truth(maildir), (name, at)
+                assert uids(found) == uid_database(maildir).uids, (name, at)
+        (maildir / name).unlink()
+        (maildir / name).write_bytes(good)
+        (maildir / name).chmod(0o600)
+
+
+def test_log_torn_at_each_octet(maildir: Path) -> None:
+    """What a crash while writing left of a record is no record."""
+    first = filled(maildir)
+    start = (maildir / LOG).stat().st_size
+    first.change_flags([1, 3], DELETED)
+    whole = (maildir / LOG).read_bytes()
+    generation = snapshot.generation_of((maildir / INDEX).read_bytes())
+
+    ends = {
+        tuple(end for _, end in journal.records(whole[:size][journal.HEAD_SIZE :], generation, 40))
+        for size in range(start, len(whole))
+    }
+
+    assert journal.HEAD_SIZE == 40
+    assert len(ends) == 1 and all(end <= start for end in ends.pop())
+
+
+@pytest.mark.parametrize("files", [[INDEX], [LOG], [INDEX, LOG]])
+def test_deleted_while_in_use(maildir: Path, files: list[str], listings: list[str]) -> None:
+    """Whoever has the folder open goes on, and writes the index anew at the next change."""
+    first, other = filled(maildir), process(maildir)
+    first.settle()
+    for name in files:
+        (maildir / name).unlink()
+
+    first.change_flags([1], DELETED)
+    other.synchronise(take_new=True)
+    other.change_flags([3], DELETED)
+    first.synchronise(take_new=True)
+    first.settle()
+
+    assert known(first) == known(other) == truth(maildir)
+    listings.clear()
+    last = process(maildir)
+    assert "cur" not in listings
+    assert rows(last) == rows(first)
+
+
+def test_disk_full(maildir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder works without what could not be written; MODSEQs never go back."""
+    first = filled(maildir)
+    first.settle()
+    highest = first.log.highest
+
+    def full(*_arguments: object) -> int:
+        raise OSError(28, os.strerror(28))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        patch.setattr(index.snapshot, "pack", full)
+        first.change_flags([1], DELETED)
+        first.synchronise(take_new=True)
+        assert known(first) == truth(maildir)
+    second = process(maildir)
+
+    assert known(second) == truth(maildir)
+    assert second.log.highest > highest
+    first.change_flags([3], DELETED)
+    assert known(process(maildir)) == truth(maildir)
+
+
+# --- MODSEQ -------------------------------------------------------------------------------------
+
+
+def test_history_over_processes(maildir: Path) -> None:
+    """What changed and what vanished since a MODSEQ is known to all later processes, and when."""
+    marks = [filled(maildir).log.highest]
+    for act in (_store, _expunge, _append):
+        folder = process(maildir)
+        act(folder)
+        folder.settle()
+        marks.append(folder.log.highest)
+
+    last = process(maildir)
+
+    assert marks == sorted(set(marks))
+    assert last.log.since(marks[0]) == Changes(frozenset([1, 6, 7, 8]), frozenset([2, 4]))
+    assert last.log.since(marks[1]) == Changes(frozenset([6, 7, 8]), frozenset([2, 4]))
+    assert last.log.since(marks[3]) == Changes(frozenset(), frozenset())
+    gone = last.log.vanished(marks[0])
+    assert gone is not None and list(gone[0]) == [2, 4]
+    assert all(marks[1] < modseq <= marks[2] for modseq in gone[1])
+
+
+def test_history_survives_a_new_snapshot(maildir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records are folded in; vanished messages are remembered, and the log starts empty."""
+    folder = filled(maildir, 40)
+    start = folder.log.highest
+    monkeypatch.setattr(index, "_LEAST_ROWS", 3)
+    before = (maildir / INDEX).stat().st_ino
+    for uid in range(3, 20, 2):
+        folder.remove([uid], only_deleted=False)
+    folder.settle()
+    assert (maildir / INDEX).stat().st_ino != before
+
+    found = process(maildir)
+
+    changes = found.log.since(start)
+    assert changes is not None and changes.vanished == set(range(3, 20, 2))
+    assert rows(found) == rows(folder)
+
+
+def test_lost_index_starts_above(maildir: Path) -> None:
+    """Nobody takes a MODSEQ from before for one of now; what it stood for can't be told."""
+    folder = filled(maildir)
+    for _ in range(5):
+        folder.change_flags([1], FlagChange(add=Flag.SEEN))
+        folder.change_flags([1], FlagChange(remove=Flag.SEEN))
+    highest = folder.log.highest
+    for name in (INDEX, LOG):
+        (maildir / name).unlink()
+
+    found = process(maildir)
+
+    assert found.log.highest > highest
+    assert found.log.since(highest) is None
+    assert set(found.columns.modseqs) == {found.log.highest}
+
+
+def test_modseq_when_the_clock_is_set_back(maildir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers rise all the same, also of an index made anew: the directories' times tell."""
+    folder = filled(maildir)
+    highest = folder.log.highest
+    now = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now - 86400 * 10**9)
+
+    folder.change_flags([1], DELETED)
+    later_highest = folder.log.highest
+    for name in (INDEX, LOG):
+        (maildir / name).unlink()
+    found = process(maildir)
+
+    assert later_highest > highest
+    assert found.log.highest >= highest - 3_000_000
+
+
+# --- Whose it is --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shared(maildir: Path) -> Path:
+    """A maildir that everybody may read, with an index."""
+    if os.geteuid() != 0:
+        pytest.skip("missing: root, to become another user")
+    for directory in (maildir, *maildir.parents):
+        if directory.owner() == "root" and directory.is_relative_to("/tmp"):
+            directory.chmod(directory.stat().st_mode | 0o055)
+    for directory in ("new", "cur", "tmp"):
+        (maildir / directory).chmod(0o755)
+    filled(maildir).settle()
+    return maildir
+
+
+@pytest.mark.root
+def test_reader_of_another_users_folder(shared: Path) -> None:
+    """It uses the owner's index, copied and checked, and leaves it alone."""
+    before = {name: (shared / name).read_bytes() for name in (INDEX, LOG)}
+
+    def look() -> None:
+        listed = []
+        listdir = os.listdir
+        os.listdir = lambda path=".": listed.append(path) or listdir(path)  # type: ignore[assignment]
+        folder = process(shared)
+        assert not [path for path in listed if str(path).endswith(("cur", "cur'"))]
+        assert known(folder) == truth(shared)
+        assert words(folder, 2) == ("word",)
+
+    as_other(look)
+
+    assert {name: (shared / name).read_bytes() for name in (INDEX, LOG)} == before
+
+
+@pytest.mark.root
+def test_index_of_another_user_than_the_folder(shared: Path) -> None:
+    """Somebody who may write into the folder has put it there: it is not believed, but replaced."""
+    os.chown(shared / INDEX, 65534, 65534)
+
+    found = process(shared)
+    found.change_flags([1], DELETED)
+
+    assert known(found) == truth(shared)
+    assert (shared / INDEX).stat().st_uid == 0
+
+
+@pytest.mark.root
+def test_group_that_may_write(shared: Path) -> None:
+    """Changes by another user than the owner are found by the owner; only the owner's are logged."""
+    group = 54321
+    for directory in (shared, *(file for file in shared.rglob("*") if file.is_dir())):
+        os.chown(directory, 0, group)
+        directory.chmod(0o2775)
+    first = process(shared)
+    before = (shared / INDEX).stat().st_ino
+
+    def work() -> None:
+        os.umask(0o002)
+        folder = process(shared)
+        folder.change_flags([1], DELETED)
+        folder.deliver([prepared(shared)])
+        folder.settle()
+
+    as_other(work, group)
+    first.synchronise(take_new=True)
+
+    assert known(first) == known(process(shared)) == truth(shared)
+    assert (shared / INDEX).stat().st_ino == before
+
+
+# --- Where it is --------------------------------------------------------------------------------
+
+
+def test_index_in_a_directory_of_its_own(
+    maildir: Path, tmp_path: Path, listings: list[str]
+) -> None:
+    """IMAP_INDEX_DIR: nothing lies in the folder, and a directory that only the user can enter."""
+    place = tmp_path / "indexes"
+    place.mkdir(mode=0o1777)
+    options = Options(fsync=False, index_dir=str(place))
+    deliver(maildir, b"x\n", number=1, flags="")
+    first = process(maildir, options)
+    first.change_flags([1], DELETED)
+    first.settle()
+    listings.clear()
+
+    second = process(maildir, options)
+
+    assert "cur" not in listings
+    assert rows(second) == rows(first)
+    assert not list(maildir.glob("pycourier-*"))
+    own = place / str(os.geteuid())
+    assert own.stat().st_mode & 0o777 == 0o700
+    assert {file.name for file in own.rglob("*") if file.is_file()} == {INDEX, LOG}
+
+
+def test_index_directory_prepared_by_somebody_else(
+    maildir: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It is not written to: the folder is read each time."""
+    place = tmp_path / "indexes"
+    (place / str(os.geteuid())).mkdir(parents=True)
+    (place / str(os.geteuid())).chmod(0o777)
+    deliver(maildir, b"x\n", number=1, flags="")
+
+    found = process(maildir, Options(fsync=False, index_dir=str(place)))
+
+    assert known(found) == truth(maildir)
+    assert not [file for file in place.rglob("*") if file.is_file()]
+    assert "not a directory of the folder's owner alone" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("options", [Options(use_locks=False, fsync=False), OPTIONS])
+def test_private_without_locks_or_on_network_file_systems(
+    maildir: Path, monkeypatch: pytest.MonkeyPatch, options: Options
+) -> None:
+    """Nothing is kept, nothing is watched, and all is right."""
+    if options.use_locks:
+        monkeypatch.setattr(filesystem, "is_local", lambda _path: False)
+    for number in range(3):
+        deliver(maildir, b"x\n", number=number, flags="")
+    folder = process(maildir, options)
+    folder.change_flags([1], SEEN)
+    folder.deliver([prepared(maildir)])
+    folder.settle()
+    folder.synchronise(take_new=True)
+
+    assert known(folder) == truth(maildir)
+    assert not list(maildir.glob("pycourier-*"))
+    assert folder._state.witness._source is None
