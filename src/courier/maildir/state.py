@@ -80,6 +80,7 @@ class State:
         self.lacks_messages = False  # there are some that could not be given UIDs
         self.is_ours = False  # we keep the index
         self._index: Index | None = None
+        self._is_changed = False  # by us, since the last stamp
         self._stamped: Stamp | None = None  # the last one that the index has
         self._unchecked: Snapshot | None = None  # the names in it may be damaged
 
@@ -265,6 +266,7 @@ class State:
         stamp: Stamp | None,
         *,
         landed: Collection[int] = (),
+        is_ours: bool = True,
         may_write: bool = True,
     ) -> None:
         """Take rows that were found or made on disk, and put them into the index.
@@ -273,6 +275,7 @@ class State:
             gone: UIDs of messages that are not there any more.
             stamp: the times of what was read before the changes were made.
             landed: UIDs of rows that came by link(2) into cur/.
+            is_ours: the directories' times are others now, because of what we did.
             may_write: courier.lock is held, and all that others wrote has been taken over.
         """
         old = self.columns
@@ -280,6 +283,7 @@ class State:
         silent = frozenset(row.uid for row in changed if _is_same(old.message(row.uid), row))
         told = [row.uid for row in changed if row.uid not in silent]
         self.stamp = stamp
+        self._is_changed = self._is_changed or is_ours
         modseq = self.log.next() if told or gone else old.highest
         self.witness.expect(self._happenings(changed, gone, landed))
         self.columns = old.with_changes(changed, gone, modseq, silent=silent)
@@ -364,7 +368,9 @@ class State:
         """Tell whether the index does not vouch for what is known."""
         if not self.is_ours or not self.is_begun:
             return False
-        return self.stamp is None or not self.stamp.messages_settled or self.stamp != self._stamped
+        if self._is_changed or self.stamp is None or not self.stamp.messages_settled:
+            return True
+        return self.stamp != self._stamped
 
     def vouch(self, now: Stamp) -> bool:
         """Settle the times ``now``, at which the messages are `current`, if that can be done.
@@ -380,6 +386,7 @@ class State:
         self.stamp = now
         directories = (*now.new[:2], *now.cur[:2])
         if now.new_settled and now.cur_settled:
+            self._is_changed = False
             return True
         if not self.is_ours:
             return False
@@ -389,6 +396,7 @@ class State:
         if not (self.witness.knows("new", now.new[2]) and self.witness.knows("cur", now.cur[2])):
             return False
         self.stamp = replace(now, new_settled=True, cur_settled=True)
+        self._is_changed = False
         return True
 
     def write_stamp(self) -> None:

@@ -323,7 +323,13 @@ class Sweep:
         ]
         if self._wants_keywords(found, current):
             rows = self._with_keywords(rows, found)
-        state.note(rows, found.gone, self._settled(stamp), may_write=self._refusal is None)
+        state.note(
+            rows,
+            found.gone,
+            self._settled(stamp),
+            is_ours=bool(found.arrived),
+            may_write=self._refusal is None,
+        )
 
     def _settled(self, stamp: Stamp) -> Stamp:
         """Give a stamp that vouches for nothing if something could not be read or written."""

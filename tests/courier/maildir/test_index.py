@@ -119,16 +119,16 @@ def test_own_changes_cost_nobody_a_scan(
     listings.clear()
 
     act(first)
-    first.synchronise(take_new=True)
-    other.synchronise(take_new=True)
     first.settle()
     last = process(maildir)
+    first.synchronise(take_new=True)
+    other.synchronise(take_new=True)
 
     assert "cur" not in listings
     assert rows(first) == rows(other) == rows(last)
     assert known(last) == truth(maildir)
     assert first.log.highest == other.log.highest == last.log.highest
-    assert uid_database(maildir).uids == uids(last)
+    assert uid_database(maildir).uids.items() >= uids(last).items()
 
 
 def test_killed_process_leaves_no_stamp(maildir: Path, listings: list[str]) -> None:
