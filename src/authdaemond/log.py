@@ -161,6 +161,8 @@ def found(name: str, account: Account) -> None:
 
 
 def userdb_record(account: Account, shell: str | None) -> None:
+    if _level == 0:
+        return
     fields = {
         "home": account.home,
         "uid": account.uid,

@@ -82,9 +82,10 @@ class Pool:
             log.error(f"{self.module}: too many requests wait")
             job.on_answer(_TEMPORARY)
             return
-        job.timer = self._timers.after(WAIT_S, lambda: self._waited_too_long(job))
         self._waiting.append(job)
         self._assign()
+        if self._waiting and self._waiting[-1] is job:
+            job.timer = self._timers.after(WAIT_S, lambda: self._waited_too_long(job))
 
     def give_up(self, job: Job) -> None:
         """Nobody wants to hear of ``job`` any more. A worker in the middle of it is let go."""

@@ -7,8 +7,8 @@ SECURITY
 
 from __future__ import annotations
 
-import select
 import socket
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -30,10 +30,10 @@ _PATIENCE_S = 60
 
 def run(control: socket.socket, name: str, make: Callable[[], Backend], defaults: str) -> None:
     """Be a worker of the backend ``name``; ``defaults`` are DEFAULTOPTIONS."""
-    control.setblocking(False)
+    control.setblocking(True)  # there is nothing else to wait for
+    control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _PATIENCE_S, 0))
     worker = _Worker(control, name, make(), defaults)
     while True:
-        _wait(control, select.POLLIN, None)
         try:
             received = channel.receive(control)
             if received is not None:
@@ -90,12 +90,12 @@ class _Worker:
 
     def _finished(self, account: Account) -> Account:
         """What is done to every account, whatever knows it."""
-        fullname = account.fullname
-        return replace(
-            account,
-            fullname=fullname if fullname is None else fullname.partition(",")[0],
-            options=options.merged(account.options, self._defaults),
-        )
+        fullname, merged = account.fullname, options.merged(account.options, self._defaults)
+        if fullname is not None:
+            fullname = fullname.partition(",")[0]
+        if (fullname, merged) == (account.fullname, account.options):
+            return account
+        return replace(account, fullname=fullname, options=merged)
 
     def _list(self) -> None:
         piece = bytearray()
@@ -108,16 +108,7 @@ class _Worker:
             self._send(message.write_part(bytes(piece)))
 
     def _send(self, fields: list[bytes]) -> None:
-        while True:
-            try:
-                channel.send(self._control, fields)
-                return
-            except BlockingIOError:
-                if not _wait(self._control, select.POLLOUT, _PATIENCE_S):
-                    raise ChannelClosed("not read") from None
-
-
-def _wait(control: socket.socket, event: int, seconds: int | None) -> bool:
-    poll = select.poll()
-    poll.register(control, event)
-    return bool(poll.poll(None if seconds is None else seconds * 1000))
+        try:
+            channel.send(self._control, fields)
+        except BlockingIOError:  # not in all that time
+            raise ChannelClosed("not read") from None

@@ -80,13 +80,17 @@ def encode_listed(account: Account) -> bytes:
     return b"\t".join(map(octets, fields)) + b"\n"
 
 
+_END_OF_VALUE = re.compile(rb"[\n\0]")
+
+
 def octets(value: str | int | Secret) -> bytes:
     """Write a value, up to what would end it: nothing here is quoted."""
     if isinstance(value, Secret):
         text = value.reveal()
     else:
         text = str(value).encode("utf-8", "surrogateescape")
-    return re.split(rb"[\n\0]", text, maxsplit=1)[0]
+    end = _END_OF_VALUE.search(text)
+    return text if end is None else text[: end.start()]
 
 
 # --- Bytes to accounts --------------------------------------------------------------------------

@@ -163,7 +163,7 @@ class Reader:
         if len(self._data) < self._payload_size:
             return None
         payload = bytes(self._data[: self._payload_size])
-        return replace(_authenticate(payload), remote_ip=self._remote_ip)
+        return _authenticate(payload, self._remote_ip)
 
     def _line(self) -> bytes | None:
         end = self._data.find(b"\n", 0, LONGEST_LINE + 1)
@@ -221,14 +221,14 @@ def _lookup(rest: bytes) -> Lookup:
     return Lookup(module=words[1], service=words[2], userid=words[3])
 
 
-def _authenticate(payload: bytes) -> Authenticate:
+def _authenticate(payload: bytes, remote_ip: bytes) -> Authenticate:
     service, separator, rest = payload.partition(b"\n")
     authtype, separator, authdata = rest.partition(b"\n")
     if not separator:
         raise Malformed("AUTH needs service, authtype and authdata")
     # Courier: empty lines are dropped, so an empty password never reaches a module.
     first, second, *_ = [*filter(None, authdata.split(b"\n")), b"", b""]
-    return Authenticate(service, authtype, first, Secret(second))
+    return Authenticate(service, authtype, first, Secret(second), remote_ip)
 
 
 def _change_password(rest: bytes) -> ChangePassword:

@@ -15,6 +15,7 @@ One that can't be opened allows everybody, as in Courier, but doesn't replace on
 """
 
 import dbm.gnu
+import functools
 import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -139,6 +140,7 @@ def _local_keys(ip: str, port: int) -> Iterator[str]:
     yield "*"
 
 
+@functools.lru_cache(4096)  # clients come again
 def _key(ip: str) -> str:
     address = ipaddress.ip_address(ip.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address):

@@ -10,6 +10,7 @@ address is its first 15 octets: IPv4 /24, IPv6 /120.
 """
 
 import enum
+import functools
 import ipaddress
 from collections import Counter
 from collections.abc import Hashable
@@ -19,6 +20,7 @@ _MAPPED = b"\0" * 10 + b"\xff\xff"
 _BLOCK = 15
 _NETWORK = 8  # IPv6 /64
 _PAUSE_S = 60.0
+_REMEMBERED = 4096  # addresses
 
 
 class Limit(enum.Enum):
@@ -178,10 +180,7 @@ class Limits:
         return None
 
     def _octets(self, ip: str) -> bytes:
-        address = ipaddress.ip_address(ip.partition("%")[0])
-        if address.version == 4:
-            return _MAPPED + address.packed
-        octets = address.packed
+        octets = _packed(ip)
         if self._by_ipv6_network and not octets.startswith(_MAPPED):
             return octets[:_NETWORK].ljust(16, b"\0")
         return octets
@@ -191,6 +190,13 @@ class Limits:
         held.remove(number)
         if not held:
             del self._held[place.holder]
+
+
+@functools.lru_cache(_REMEMBERED)
+def _packed(ip: str) -> bytes:
+    """Give an address as 16 octets. Clients come again, and reading their text takes its time."""
+    address = ipaddress.ip_address(ip.partition("%")[0])
+    return address.packed if address.version == 6 else _MAPPED + address.packed
 
 
 def _lower(counts: Counter[bytes], key: bytes) -> None:

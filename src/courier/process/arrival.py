@@ -19,6 +19,8 @@ from courier.tcpd_options import Proxied
 
 def header_timeout_s(proxied: Sequence[Proxied], ip: str, port: int) -> int | None:
     """Give the seconds a connection to this local address has for its header; None: it has none."""
+    if not proxied:
+        return None
     address = ip_address(ip.partition("%")[0])
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped

@@ -7,6 +7,7 @@ only place that knows the order of the fields.
 from __future__ import annotations
 
 import enum
+import functools
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
@@ -69,14 +70,21 @@ def peers_of(fields: Sequence[bytes]) -> tuple[Peer, Peer]:
 
 
 def _peer(ip: bytes, port: bytes) -> Peer:
-    if b"%" in ip or not _PORT.fullmatch(port):
+    if not _PORT.fullmatch(port):
+        raise ChannelClosed("malformed address")
+    return Peer(_ip(ip), port.decode("ascii"))
+
+
+@functools.lru_cache(4096)  # clients come again, and reading an address takes its time
+def _ip(ip: bytes) -> str:
+    if b"%" in ip:
         raise ChannelClosed("malformed address")
     try:
         text = ip.decode("ascii")
         ipaddress.ip_address(text)
     except ValueError:
         raise ChannelClosed("malformed address") from None
-    return Peer(text, port.decode("ascii"))
+    return text
 
 
 def packed_environment(environment: Mapping[str, str]) -> bytes:
