@@ -5,18 +5,20 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from courier import paths, shell
+from courier import paths, setting_reader, shell
 from courier.auth import client
 from courier.auth.account import NoIdentity, identity
-from courier.maildir import inspection
+from courier.maildir import fulltext_builder, inspection
 from courier.maildir.folder import Folder, Options
 from courier.maildir.fulltext import FullText
 from courier.maildir.index import Index
 from courier.maildir.reading import Reading
+from courier.maildir.snapshot import Unusable
 from courier.maildir.tree import Tree
 from courier.process import privileges
 from courier.process.privileges import Ids
@@ -70,6 +72,13 @@ def _setting(name: str) -> str | None:
     except (OSError, shell.ShellError):
         return None
     return value or None
+
+
+def _is_on(name: str) -> bool:
+    try:
+        return setting_reader.flag(_setting(name) or "0")
+    except setting_reader.Expected:  # imapd tells what is wrong with it
+        return False
 
 
 def _named(path: str) -> Place:
@@ -159,14 +168,30 @@ def _build(directory: str, shown: str, asked: argparse.Namespace) -> None:
         reading.close()
         progress.end()
     folder.settle()
+    if _is_on("IMAP_FULLTEXT"):
+        _build_fulltext(folder, shown, asked)
     if not asked.quiet:
         print(f"{directory}: {len(uids)} messages, {len(unknown)} of them read")
+
+
+def _build_fulltext(folder: Folder, shown: str, asked: argparse.Namespace) -> None:
+    progress = Progress(f"{shown}, full text", is_shown=not asked.quiet and sys.stderr.isatty())
+    index = FullText(folder.path, asked.index_dir)
+    if not index.is_ours():
+        return
+    try:
+        fulltext_builder.build(folder, index, progress.tell)
+    except (sqlite3.Error, Unusable) as error:
+        raise OSError(0, str(error), folder.path) from error
+    finally:
+        progress.end()
 
 
 def _drop(directory: str, index_dir: str | None) -> None:
     """Remove the index and what is kept of messages beside it; sessions that use it go on."""
     folder = Folder(directory, Options(index_dir=index_dir))
     folder.items.drop()
+    folder.memos.drop()
     FullText(directory, index_dir).drop()
     Index(directory, index_dir).drop()
 

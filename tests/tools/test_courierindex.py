@@ -11,6 +11,7 @@ import pytest
 
 from courier.maildir.folder import Folder, Options
 from courier.maildir.index import INDEX, LOG
+from courier.maildir.memo import Memos
 from tests.authdaemond.conftest import write_userdb
 from tests.courier.maildir.test_index import truth
 from tests.support import authdaemon
@@ -114,6 +115,19 @@ def test_drop_while_in_use(maildir: Path) -> None:
     deliver(maildir, MESSAGE, number=9)
     folder.synchronise(take_new=True)
     assert len(folder.columns) == len(truth(maildir)) == 4
+
+
+def test_full_text(maildir: Path) -> None:
+    """Built where the setting is on; drop removes it, and what SORT and THREAD keep."""
+    run(maildir, "build", str(maildir))
+    assert not (maildir / "pycourier-fulltext").exists()
+
+    run(maildir, "build", str(maildir), IMAP_FULLTEXT="1")
+
+    assert (maildir / "pycourier-fulltext").stat().st_size > 0
+    Memos(str(maildir)).save("order-subject", b"0" * 16, b"body")
+    assert run(maildir, "drop", str(maildir)).returncode == 0
+    assert list(maildir.glob("pycourier-*")) == []
 
 
 def test_index_elsewhere(maildir: Path, tmp_path: Path) -> None:

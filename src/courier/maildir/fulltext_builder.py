@@ -18,7 +18,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -38,8 +38,13 @@ _running: dict[str, subprocess.Popen[bytes]] = {}
 _mutex = threading.Lock()
 
 
-def build(folder: Folder, index: FullText) -> int:
+def build(
+    folder: Folder, index: FullText, tell: Callable[[int, int], None] = lambda done, total: None
+) -> int:
     """Add all that the index has not seen; return the number of messages.
+
+    Args:
+        tell: called with the number of messages done, and of all to do.
 
     Raises:
         OSError, sqlite3.Error, Unusable: it can't be written.
@@ -52,6 +57,7 @@ def build(folder: Folder, index: FullText) -> int:
     waiting.reverse()
     while waiting:
         index.add(uidvalidity, _read(folder, waiting))
+        tell(count - len(waiting), count)
     return count
 
 

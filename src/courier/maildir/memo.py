@@ -18,6 +18,8 @@ from courier.maildir import itemfile
 from courier.maildir.index import Index
 from courier.maildir.snapshot import Unusable
 
+#: Of what memos there are: orders of messages, threads, texts of fields.
+_PREFIXES = ("pycourier-order-", "pycourier-text-", "pycourier-threads-")
 #: Octets of a stamp.
 STAMP = 16
 _MAGIC = int.from_bytes(b"PCmo", "big")  # in the order of this machine's bytes
@@ -32,6 +34,14 @@ class Memos:
         self._folder = folder
         self._index_dir = index_dir
         self._complained = False
+
+    def drop(self) -> None:
+        """Remove all memos. Raises OSError."""
+        place = Index(self._folder, self._index_dir).path
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(place):
+                if name.startswith(_PREFIXES):
+                    os.unlink(os.path.join(place, name))
 
     def load(self, name: str, stamp: bytes) -> bytes | None:
         """Give the memo of this name, if it was computed from what ``stamp`` says."""
