@@ -8,6 +8,7 @@ and checksums; what does not pass is as good as absent, and replaced.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -375,6 +376,10 @@ def _open(path: str) -> int:
         fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         raise Unusable("") from None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR):
+            raise Unusable("no regular file") from None
+        raise
     found = os.fstat(fd)
     if not stat.S_ISREG(found.st_mode):
         reason = "no regular file"

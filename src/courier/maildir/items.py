@@ -202,8 +202,9 @@ class Items:
         except Unusable as fault:
             if str(fault):
                 self._complain(fault)
-        except OSError as error:
+        except OSError as error:  # too many open files, no memory: they may be good all the same
             self._complain(error)
+            return self._use(ItemFile.create(None, uidvalidity))
         return self._use(self._create(uidvalidity))
 
     def _create(self, uidvalidity: int) -> ItemFile:

@@ -124,11 +124,7 @@ def describe(data: bytes) -> Facts:
         if is_twofold:
             flags |= Flag.UTF8
     else:
-        wire = (
-            structure.envelope(root, utf8=False),
-            structure.body(root, utf8=False, extended=False),
-            structure.body(root, utf8=False, extended=True),
-        )
+        wire = (structure.envelope(root, utf8=False), *structure.both(root, utf8=False))
     base, is_reply = ordering.base_subject(fields.get(b"subject", b""))
     if is_reply:
         flags |= Flag.REPLY
@@ -178,12 +174,7 @@ def _wire_both(message: Message) -> tuple[tuple[bytes, bytes, bytes], bool]:
     """Write ENVELOPE, BODY and BODYSTRUCTURE, in two forms if they differ."""
     root = message.root
     ascii_form, utf8_form = (
-        (
-            structure.envelope(root, utf8),
-            structure.body(root, utf8, extended=False),
-            structure.body(root, utf8, extended=True),
-        )
-        for utf8 in (False, True)
+        (structure.envelope(root, utf8), *structure.both(root, utf8)) for utf8 in (False, True)
     )
     if ascii_form == utf8_form:
         return ascii_form, False

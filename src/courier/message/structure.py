@@ -50,44 +50,50 @@ def envelope(message: Message | Part, utf8: bool) -> bytes:
 
 def body(message: Message | Part, utf8: bool, extended: bool) -> bytes:
     """Return the value of BODY, or if ``extended`` that of BODYSTRUCTURE."""
-    out: list[bytes] = []
-    _body(message.root if isinstance(message, Message) else message, utf8, extended, out)
-    return b"".join(out)
+    return both(message, utf8)[extended]
 
 
-def _body(part: Part, utf8: bool, extended: bool, out: list[bytes]) -> None:
+def both(message: Message | Part, utf8: bool) -> tuple[bytes, bytes]:
+    """Return the values of BODY and BODYSTRUCTURE."""
+    short: list[bytes] = []
+    full: list[bytes] = []
+    _body(message.root if isinstance(message, Message) else message, utf8, short, full)
+    return b"".join(short), b"".join(full)
+
+
+def _body(part: Part, utf8: bool, short: list[bytes], full: list[bytes]) -> None:
     """Recurses once per level: never deeper than ``mime.MAX_DEPTH``."""
     if part.children:
-        out.append(b"(")
+        short.append(b"(")
+        full.append(b"(")
         for child in part.children:
-            _body(child, utf8, extended, out)
-        out.append(b" " + _string(part.subtype, utf8))
-        if extended:
-            out.append(b" " + _parameters(part.parameters, utf8) + _extension(part, utf8))
-        out.append(b")")
+            _body(child, utf8, short, full)
+        subtype = b" " + _string(part.subtype, utf8)
+        parameters = _parameters(part.parameters, utf8)
+        short.append(subtype + b")")
+        full.append(b"%b %b%b)" % (subtype, parameters, _extension(part, utf8)))
         return
 
     fields = part.fields
     encoding = part.encoding
-    out.append(
-        b"(%b %b %b %b %d"
-        % (
-            _media(part.type, part.subtype, part.parameters, utf8),
-            _nstring(part.id, utf8) if b"content-id" in fields else b"NIL",
-            _nstring(part.description, utf8) if b"content-description" in fields else b"NIL",
-            _ENCODINGS.get(encoding) or _string(encoding, utf8),
-            part.octets,
-        )
+    basic = b"(%b %b %b %b %d" % (
+        _media(part.type, part.subtype, part.parameters, utf8),
+        _nstring(part.id, utf8) if b"content-id" in fields else b"NIL",
+        _nstring(part.description, utf8) if b"content-description" in fields else b"NIL",
+        _ENCODINGS.get(encoding) or _string(encoding, utf8),
+        part.octets,
     )
     if part.message is not None:
-        out += (b" ", envelope(part.message, utf8), b" ")
-        _body(part.message, utf8, extended, out)
+        inner = b"%b %b " % (basic, envelope(part.message, utf8))
+        short.append(inner)
+        full.append(inner)
+        _body(part.message, utf8, short, full)
+        basic = b""
     if part.message is not None or part.type == b"text":
-        out.append(b" %d" % part.lines)
-    if extended:
-        out.append(b" " + _nstring(part.md5, utf8) if b"content-md5" in fields else b" NIL")
-        out.append(_extension(part, utf8))
-    out.append(b")")
+        basic += b" %d" % part.lines
+    md5 = _nstring(part.md5, utf8) if b"content-md5" in fields else b"NIL"
+    short.append(basic + b")")
+    full.append(b"%b %b%b)" % (basic, md5, _extension(part, utf8)))
 
 
 @lru_cache(maxsize=256)

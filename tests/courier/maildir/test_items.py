@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from courier.maildir import itemfile, items
+from courier.maildir import filesystem, itemfile, items
 from courier.maildir.columns import EMPTY, Names
 from courier.maildir.itemfile import CACHE, ITEMS, ROW
 from courier.maildir.items import Damaged, Items, Stored
@@ -411,6 +411,31 @@ def test_folder_of_another_user(maildir: Path) -> None:
 
     assert subjects(found, [1, 2]) == names([1, 2])
     assert Items(str(maildir)).table(VALIDITY, [1, 2]).missing() == [1, 2]
+
+
+def test_files_that_cannot_be_opened(
+    maildir: Path, monkeypatch: pytest.MonkeyPatch, lines: Callable[[], list[str]]
+) -> None:
+    """Too many open files, no memory: they are left as they are, and done without."""
+    filled(maildir, [1])
+    whole = (maildir / ITEMS).read_bytes()
+    map_file = filesystem.map_file
+
+    def refuse(fd: int) -> memoryview:
+        if os.readlink(f"/proc/self/fd/{fd}").startswith(str(maildir)):
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        return map_file(fd)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(filesystem, "map_file", refuse)
+        found = Items(str(maildir))
+        assert found.table(VALIDITY, [1, 2]).missing() == [1, 2]
+        add(found, [1, 2])
+        assert subjects(found, [1, 2]) == names([1, 2])
+
+    assert (maildir / ITEMS).read_bytes() == whole
+    assert subjects(Items(str(maildir)), [1]) == names([1])
+    assert len(lines()) == 1
 
 
 def test_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
