@@ -138,3 +138,36 @@ def test_file_of_an_impossible_time(selected: Driven, maildir: Path, seconds: in
 
     assert isinstance(found(selected, "SINCE 1-Jan-1990"), list)
     assert selected.ask("c FETCH 1 INTERNALDATE")[-1].name == "OK"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("FETCH $ UID", "UID FETCH $ FLAGS", "STORE $ +FLAGS (kw)", "UID STORE $ +FLAGS (kw)"),
+        *("COPY $ INBOX", "UID COPY $ INBOX", "MOVE $ Trash", "UID MOVE $ Trash"),
+        *("UID EXPUNGE $", "SEARCH $", "UID SEARCH UID $", "SORT (DATE) utf-8 $"),
+    ],
+)
+def test_saved_result(selected: Driven, command: str) -> None:
+    """RFC 5182 2.1: ``$`` is a set for every command, and may be empty."""
+    command = command.replace("Trash", "INBOX.x")
+    selected.ask("c CREATE INBOX.x")
+    assert selected.ask(f"a {command}")[-1].name == "OK"
+
+    selected.ask("b SEARCH RETURN (SAVE) 2")
+    responses = selected.ask(f"a {command}")
+
+    assert responses[-1].name == "OK"
+    told = b"".join(response.raw for response in responses)
+    assert b"2" in told or "EXPUNGE" in command
+    assert b"* 1 FETCH" not in told and b"* 3 FETCH" not in told
+
+
+def test_saved_result_follows_the_messages(selected: Driven) -> None:
+    """What is expunged is no longer in it, and the others keep their place."""
+    selected.ask("a SEARCH RETURN (SAVE) 2:3")
+    selected.ask("b STORE 1:2 +FLAGS (\\Deleted)")
+    selected.ask("c EXPUNGE")
+
+    assert selected.ask("d SEARCH $")[0].values == (1,)
+    assert selected.ask("e UID SEARCH $")[0].values == (3,)
