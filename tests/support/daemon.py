@@ -7,6 +7,7 @@ daemons run in the foreground, write their log into a file, and are stopped by t
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
 import signal
@@ -405,9 +406,16 @@ def give(directory: Path, uid: int, gid: int) -> None:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        port: int = one.getsockname()[1]
-        return port
+    """A port that nobody has at any address, out of the range that clients are given."""
+    while True:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            port = random.randrange(12_000, 32_000)
+            try:
+                probe.bind(("::", port))
+            except OSError:
+                continue
+            return port
 
 
 def wait_until(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import random
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,6 +13,7 @@ import pytest
 
 from courier.net import listener
 from courier.net.listener import Endpoint, ListenError, bind, complete
+from tests.support.daemon import free_port
 
 
 @pytest.fixture
@@ -33,25 +33,13 @@ def listening(
 ) -> socket.socket:
     """A service manager's socket."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    port = port or (unused_port() if v6only else 0)
+    port = port or (free_port() if v6only else 0)
     one = closing.enter_context(socket.socket(family))
     if family == socket.AF_INET6:
         one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(v6only))
     one.bind((host, port))
     one.listen()
     return one
-
-
-def unused_port() -> int:
-    """A port that nobody has at any address, out of the range that clients are given."""
-    while True:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            try:
-                probe.bind(("::", random.randrange(12_000, 32_000)))
-            except OSError:
-                continue
-            return port_of(probe)
 
 
 def port_of(one: socket.socket) -> int:
@@ -281,7 +269,7 @@ def test_socket_bound_before_at_a_wider_or_narrower_address(
     closing: ExitStack, before: str | None, after: str | None
 ) -> None:
     """A new one takes its place: at no moment is a client refused, at none may others join."""
-    [former] = keep(closing, bind([Endpoint(unused_port(), before and ip_address(before), "PORT")]))
+    [former] = keep(closing, bind([Endpoint(free_port(), before and ip_address(before), "PORT")]))
     wanted = Endpoint(port_of(former), after and ip_address(after), "PORT")
 
     completed = complete([], [wanted], [former])
@@ -300,7 +288,7 @@ def test_socket_bound_before_at_a_wider_or_narrower_address(
 
 def test_socket_bound_before_stays_if_a_new_one_can_t_be_bound(closing: ExitStack) -> None:
     """Nothing changes then, and what was bound beside it is closed again."""
-    [former] = keep(closing, bind([everywhere(unused_port())]))
+    [former] = keep(closing, bind([everywhere(free_port())]))
     busy = listening(closing, "127.0.0.1")
     wanted = [at("127.0.0.1", port_of(former)), at("127.0.0.1", port_of(busy))]
 
