@@ -14,6 +14,7 @@ from courier.message import date, encoded, header, lines, ordering, parted, stru
 from courier.message.collation import fold
 from courier.message.lines import CR
 from courier.message.message import Message
+from courier.message.mime import Part
 
 #: Fields whose lines are kept: what today's clients ask for by name. Only ever appended to, up to 64.
 FIELDS = (
@@ -117,9 +118,9 @@ def describe(data: bytes) -> Facts:
         flags |= Flag.NO_DATE
     else:
         sent, sent_day = when.timestamp, when.day.toordinal() - date.EPOCH
-    if not data.isascii():
-        if not head.isascii():
-            flags |= Flag.EIGHT_BIT
+    if not head.isascii():
+        flags |= Flag.EIGHT_BIT
+    if flags or not _has_ascii_headers(data, root):
         wire, is_twofold = _wire_both(message)
         if is_twofold:
             flags |= Flag.UTF8
@@ -168,6 +169,18 @@ def header_piece(known: list[tuple[int, bytes]]) -> bytes:
     """
     numbers = bytes([number + 1 for number, _ in known])
     return b"\0".join([numbers, *[line for _, line in known], b"", b"\r\n"])
+
+
+def _has_ascii_headers(data: bytes, root: Part) -> bool:
+    """Tell whether the headers of parts and of embedded messages are ASCII. Most 8-bit text is in bodies."""
+    waiting = [root]
+    for part in waiting:
+        if not data[part.header_start : part.body_start].isascii():
+            return False
+        waiting += part.children
+        if part.message is not None:
+            waiting.append(part.message)
+    return True
 
 
 def _wire_both(message: Message) -> tuple[tuple[bytes, bytes, bytes], bool]:

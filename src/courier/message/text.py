@@ -63,6 +63,11 @@ def value(name: bytes, raw: bytes) -> str:
     return _frequent(unfolded) if len(unfolded) <= _FREQUENT else addresses(unfolded)
 
 
+# In a folder few people write to few: most names have been seen before.
+_FREQUENT = 80  # octets
+_frequent_name = lru_cache(maxsize=1024)(encoded.decode)
+
+
 def addresses(value: bytes) -> str:
     """Return an unfolded address field as people write it: ``John Doe <john@example.com>, …``."""
     shown: list[str] = []
@@ -73,7 +78,11 @@ def addresses(value: bytes) -> str:
             shown.append(encoded.decode(mailbox) + ":")
             continue
         spec = charset.guess(mailbox + b"@" + host if host else mailbox)
-        shown.append(f"{encoded.decode(name)} <{spec}>" if name else spec)
+        if not name:
+            shown.append(spec)
+            continue
+        decoded = _frequent_name(name) if len(name) <= _FREQUENT else encoded.decode(name)
+        shown.append(f"{decoded} <{spec}>")
     return ", ".join(shown)
 
 
