@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 
 from courier import log, paths
 from courier.auth import options as account_options
@@ -69,11 +70,29 @@ def enter(settings: Settings, user: str, peer: Peer, home: str, maildir: str) ->
             "[ALERT] Fatal error: Account's mailbox directory is not owned by the correct "
             "uid or gid: "
         )
-    try:
-        tree.remove_leftovers(path)
-    except OSError as error:  # no reason not to serve what can be served
-        log.error("cannot remove leftovers", path, error)
+    if _is_uncleaned(found):
+        try:
+            tree.remove_leftovers(path)
+        except OSError as error:  # no reason not to serve what can be served
+            log.error("cannot remove leftovers", path, error)
     return Tree(path, trash=settings.trash_folder_name, use_locks=settings.use_locks)
+
+
+#: When a maildir's leftovers were last looked for by this process, by its directory's identity.
+_cleaned: dict[tuple[int, int], float] = {}
+_CLEAN_EVERY_S = 3600.0
+_REMEMBERED = 4096
+
+
+def _is_uncleaned(found: os.stat_result) -> bool:
+    """Tell whether it is time to look for a maildir's leftovers; the caller does."""
+    now, key = time.monotonic(), (found.st_dev, found.st_ino)
+    if now - _cleaned.get(key, float("-inf")) < _CLEAN_EVERY_S:
+        return False
+    if len(_cleaned) >= _REMEMBERED:
+        _cleaned.clear()
+    _cleaned[key] = now
+    return True
 
 
 def folder_options(settings: Settings) -> Options:

@@ -32,6 +32,7 @@ LOG = "pycourier-log"
 _LEAST_ROWS = 512
 _PART = 16
 _LONGEST_LOG = 32 << 20
+_PIECE = 1 << 16  # octets that are read at once
 _SMALL = 1 << 18  # octets: some thousand messages
 
 
@@ -142,9 +143,7 @@ class Index:
         try:
             if not journal.check_head(os.pread(fd, journal.HEAD_SIZE, 0), self._generation):
                 return []
-            data = b""
-            while piece := os.pread(fd, _LONGEST_LOG, self._end + len(data)):
-                data += piece
+            data = _read_from(fd, self._end)
             changes = []
             total = self._end + len(data)
             for change, end in journal.records(data, self._generation, self._end):
@@ -331,3 +330,12 @@ def _with_generation(found: Snapshot, generation: int) -> Snapshot:
         found.stamp,
         zlib.crc32(text),
     )
+
+
+def _read_from(fd: int, at: int) -> bytes:
+    """Read a file from an offset to its end, which is near in most cases: no large buffer for that."""
+    pieces = []
+    while piece := os.pread(fd, _PIECE, at):
+        pieces.append(piece)
+        at += len(piece)
+    return b"".join(pieces)
