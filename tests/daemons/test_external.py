@@ -139,3 +139,22 @@ def test_field_that_is_not_set(site: Site) -> None:
         assert OFFER not in client.command("CAPABILITY")[0]
         client.send(b"a AUTHENTICATE EXTERNAL =\r\n")
         daemon.wait_for_log(FAILED)
+
+
+def test_pop3(site: Site) -> None:
+    """AUTH EXTERNAL of pop3d-ssl: offered in CAPA, and a log-in."""
+    trusted = site.etc / "trusted.pem"
+    trusted.write_bytes(site.authority.certificate_pem)
+    daemon = site.start(
+        "pop3d-ssl",
+        TLS_TRUSTCERTS=str(trusted),
+        TLS_VERIFYPEER="PEER",
+        TLS_EXTERNAL="emailaddress",
+    )
+
+    with Peer(daemon.tls(context(site, site.authority))) as client:
+        client.send(b"CAPA\r\nAUTH EXTERNAL =\r\n")
+        assert b"SASL EXTERNAL\r\n" in client.until(b"+ \r\n")
+        client.send(b"\r\nSTAT\r\n")
+        assert client.until(b"+OK 0 0\r\n")[0] == b"+OK logged in.\r\n"
+    assert [(one.authtype, one.userid) for one in site.authdaemond.asked] == [("PRE", USERID)]
