@@ -12,7 +12,7 @@ from courier.message import date as message_date
 from courier.message.collation import Needle
 from imapd import leaves
 from imapd.completion import Bad, CommandFailed, No
-from imapd.matching import EVERYTHING, All, Criterion, Either, Negated
+from imapd.criterion import EVERYTHING, All, Criterion, Either, Negated
 from imapd.wire.parser import Parser
 
 #: Courier: 1,000 nodes. Deeper nesting than this no client needs, and the parser recurses.

@@ -16,7 +16,7 @@ from courier.message import date as message_date
 from courier.message import facts, text
 from courier.message.collation import Needle
 from imapd import folded
-from imapd.matching import NOTHING, Bounds, Candidate, Cost, Leaf, Rows, by_column, by_message
+from imapd.criterion import NOTHING, Bounds, Candidate, Cost, Leaf, Rows, by_column, by_message
 from imapd.wire.parser import SequenceSet
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from courier.maildir.numberset import NumberSet
 from courier.process.request import Work
 from imapd import criteria, matching, result
 from imapd.completion import CommandFailed, No, Ok
-from imapd.matching import Cost
+from imapd.criterion import Cost
 from imapd.request import Handling
 from imapd.wire.parser import Parser
 
