@@ -79,6 +79,16 @@ class Batch:
                 return start + place
         return stop
 
+    def end_of_gap(self, table: Table | None, start: int, stop: int) -> int:
+        """Tell how far after ``start``, which can't be written so, the same holds of others."""
+        if table is None:
+            return stop
+        flags = table.unchecked_flags(start + 1, stop)
+        for place, (row, flag) in enumerate(zip(table.rows[start + 1 : stop], flags, strict=True)):
+            if row and not flag & self.excluded:
+                return start + 1 + place
+        return stop
+
     def write(self, rows: Rows) -> tuple[bytes, int]:
         """Write the responses; return them and the octets of header lines in them."""
         values = [writer.values(rows) for writer in self.writers]

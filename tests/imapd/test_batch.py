@@ -123,6 +123,23 @@ def test_only_what_is_asked_for_is_read(drive: Drive, maildir: Path, opened: lis
     assert len(opened) == 5
 
 
+def test_dates_alone(drive: Drive, maildir: Path, opened: list[str]) -> None:
+    """They are no reason to read messages, known or not."""
+    for number in range(6):
+        path = maildir / "cur" / deliver(maildir, b"x\n", number=number)
+        os.utime(next((maildir).glob(f"*/{path.name}*")), (0, 1_700_000_000 + number))
+    driven = drive()
+    driven.send(b"s SELECT INBOX\r\n")
+    expected = driven.send(b"a FETCH 1:* (UID INTERNALDATE FLAGS)\r\n")
+    assert opened == []
+    assert b"2023 22:13:25 +0000" in expected
+
+    driven.send(b"b FETCH 2:3,5 ENVELOPE\r\n")
+
+    assert driven.send(b"a FETCH 1:* (UID INTERNALDATE FLAGS)\r\n") == expected
+    assert len(opened) == 3
+
+
 def test_text_too_large_to_keep(drive: Drive, maildir: Path, opened: list[str]) -> None:
     """It is read from the file each time."""
     deliver(maildir, b"Subject: a\n\nb\n", number=1)

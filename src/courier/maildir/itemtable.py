@@ -146,6 +146,10 @@ class Table:
             self._stamp = digest.digest()
         return self._stamp
 
+    def unchecked_flags(self, start: int, stop: int) -> list[int]:
+        """Give the flags of messages, though they may be of others by now: see `numbers`."""
+        return self._pick(*NUMBERS["flags"], self.rows[start:stop])
+
     def octets(self, start: int = 0, stop: int | None = None) -> int:
         """Count the octets of all the texts of these messages."""
         return sum(self._pick(LENGTH, "I", self._rows(start, stop)))

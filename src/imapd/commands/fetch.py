@@ -34,6 +34,9 @@ _UNICODE_ALERT = (
     "Unicode support. Please use an E-mail reader that supports IMAP with UTF-8 "
     "(see https://datatracker.ietf.org/doc/html/rfc6855)\r\n"
 )
+#: Items that need no more than what the file system says.
+_OF_FILES = frozenset(("UID", "FLAGS", "INTERNALDATE"))
+_NO_MESSAGE = Message(b"")
 _OF_SECTIONS = frozenset(
     ("UID", "FLAGS", "INTERNALDATE", "BODY[]", "RFC822", "RFC822.HEADER", "RFC822.TEXT")
 )
@@ -52,6 +55,7 @@ class _Plan:
     by_uid: bool
     needs_date: bool
     sets_seen: bool
+    needs_message: bool
     is_sections: bool  # nothing of the message but sections of it
 
 
@@ -89,8 +93,10 @@ def _from_known(
     """Answer from columns and what is known; tell whether a message was gone."""
     view = session.selected
     table: Table | None = None
+    # A date alone is not worth reading a message.
+    unread = wanted if plan.needs_message else NumberSet()
     if planned.needs_table:
-        table = yield from known.ready(view, wanted)
+        table = yield from known.ready(view, unread)
     is_gone = is_renewed = False
     for start, stop in batch.slices(table, wanted):
         while start < stop:
@@ -104,15 +110,16 @@ def _from_known(
                 end = start
                 if not is_renewed:
                     is_renewed = True
-                    table = yield from known.ready(view, wanted)
+                    table = yield from known.ready(view, unread)
                     continue
             if end > start:
                 session.counts.headers += headers
                 yield text
                 start = end
             else:
-                is_gone |= yield from _from_files(session, plan, (start + 1,))
-                start += 1
+                end = planned.end_of_gap(table, start, stop)
+                is_gone |= yield from _from_files(session, plan, range(start + 1, end + 1))
+                start = end
     return is_gone
 
 
@@ -148,6 +155,7 @@ def _plan(items: Sequence[FetchItem], by_uid: bool, *, may_see: bool) -> _Plan:
         by_uid=by_uid,
         needs_date=any(item.name == "INTERNALDATE" for item in items),
         sets_seen=may_see and any(_sets_seen(item) for item in items),
+        needs_message=any(item.name not in _OF_FILES for item in items),
         is_sections=all(item.name in _OF_SECTIONS for item in items),
     )
 
@@ -161,6 +169,8 @@ def _open(
 ) -> tuple[Message | PartedMessage, os.stat_result]:
     """Read a message, unless it is the one read last: clients fetch big ones in pieces."""
     folder = session.selected.folder
+    if not plan.needs_message:
+        return _NO_MESSAGE, folder.stat(uid)
     kept = session.opened
     if (
         kept is not None
