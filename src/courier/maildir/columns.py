@@ -231,26 +231,35 @@ class Columns:
             gone: UIDs of messages that are not there any more.
             silent: UIDs among ``rows`` whose MODSEQ stays: only their file's name changed.
         """
+        given = {row.uid: modseq for row in rows if row.uid not in silent}
+        return self.with_history(rows, gone, given, modseq)
+
+    def with_history(
+        self, rows: Sequence[Row], gone: Collection[int], modseqs: Mapping[int, int], highest: int
+    ) -> Columns:
+        """Do what `with_changes` does for many changes at once.
+
+        Args:
+            modseqs: by UID, of those among ``rows`` whose MODSEQ does not stay.
+        """
         known = [(at, row) for row in rows if (at := self.row(row.uid)) is not None]
-        result = self._altered(known, modseq, silent) if known else self
+        result = self._altered(known, modseqs) if known else self
         if len(known) < len(rows) or gone:
             had = {row.uid for _, row in known}
             fresh = sorted(row for row in rows if row.uid not in had)
-            result = result._edited(fresh, gone, modseq)
+            result = result._edited(fresh, gone, modseqs)
         waiting = frozenset(row.uid for row in rows if row.in_new)
         if waiting or self.in_new:
             in_new = (self.in_new - {row.uid for row in rows} - frozenset(gone)) | waiting
             result = replace(result, in_new=in_new)
-        return replace(result, highest=max(self.highest, modseq))
+        return replace(result, highest=max(self.highest, highest))
 
-    def _altered(
-        self, known: Sequence[tuple[int, Row]], modseq: int, silent: Collection[int]
-    ) -> Columns:
+    def _altered(self, known: Sequence[tuple[int, Row]], modseqs: Mapping[int, int]) -> Columns:
         """Change rows that are there; columns in which nothing differs are shared."""
         names = {at: row.name for at, row in known if row.name != self.names[at]}
         flags = [(at, row.flags) for at, row in known if row.flags != self.flags[at]]
         words = [(at, row.keywords) for at, row in known if row.keywords != self.keywords[at]]
-        told = [(at, modseq) for at, row in known if row.uid not in silent]
+        told = [(at, modseqs[row.uid]) for at, row in known if row.uid in modseqs]
         changed = bytearray(self.flags) if flags else None
         for at, value in flags:
             assert changed is not None
@@ -263,8 +272,12 @@ class Columns:
             modseqs=_with_values("Q", self.modseqs, told),
         )
 
-    def _edited(self, fresh: Sequence[Row], gone: Collection[int], modseq: int) -> Columns:
+    def _edited(
+        self, fresh: Sequence[Row], gone: Collection[int], modseqs: Mapping[int, int]
+    ) -> Columns:
         rows = [at for uid in gone if (at := self.row(uid)) is not None]
+        if not rows and not fresh:
+            return self
         uids = array("I", [row.uid for row in fresh])
         edit = Edit(self.uids, rows, uids)
         flags = array("B", [row.flags for row in fresh])
@@ -273,7 +286,7 @@ class Columns:
             self.names.edited(edit, [row.name for row in fresh]),
             edit.column("B", self.flags, flags).tobytes(),
             edit.column("I", self.keywords, array("I", [row.keywords for row in fresh])),
-            edit.column("Q", self.modseqs, array("Q", [modseq]) * len(fresh)),
+            edit.column("Q", self.modseqs, array("Q", [modseqs[row.uid] for row in fresh])),
             self.in_new,
             self.highest,
         )

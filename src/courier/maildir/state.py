@@ -13,8 +13,9 @@ from __future__ import annotations
 import time
 import weakref
 from array import array
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from courier.maildir import filename, filesystem, scan, snapshot, witness
 from courier.maildir.changelog import ChangeLog
@@ -137,14 +138,12 @@ class State:
             if found.snapshot is not None:
                 self._take(found, found.snapshot)
             else:
-                for change in found.changes:
-                    self._apply(change)
+                self._apply(found.changes)
                 self._forget_history()
             if not found.is_whole:
                 self._index.forget()
         elif found is not None:
-            for change in found:
-                self._apply(change)
+            self._apply(found)
 
     def look_up(self, now: Stamp) -> bool:
         """Take the index of another user, if it says what is there ``now``."""
@@ -183,31 +182,53 @@ class State:
         self._stamped = found.stamp
         self._unchecked = found if self.is_ours else None
         self.witness.forget()
-        for change in loaded.changes:
-            self._apply(change)
+        self._apply(loaded.changes)
         if not loaded.is_whole:
             self._forget_history()
 
-    def _apply(self, change: Change) -> None:
-        """Make a change that another process did."""
-        numbers = self.table.numbers_of(change.sets)
-        rows = [row._replace(keywords=numbers[row.keywords]) for row in change.rows]
-        self.witness.expect(self._happenings(rows, change.gone, change.landed))
-        told = [row.uid for row in rows if row.uid not in change.silent]
-        if told or change.gone:
-            self.log.record(told, change.gone, change.modseq)
-        self.columns = self.columns.with_changes(
-            rows, change.gone, change.modseq, silent=change.silent
-        )
-        self.stamp = change.stamp
-        self._stamped = change.stamp
-        self.numbering.adopt(change.numbers, change.stamp.uiddb if change.stamp else None)
+    def _apply(self, changes: Sequence[Change]) -> None:
+        """Make changes that other processes did, all at once: a million rows are copied but once."""
+        rows: dict[int, Row] = {}
+        gone: set[int] = set()
+        modseqs: dict[int, int] = {}
+        for change in changes:
+            numbers = self.table.numbers_of(change.sets)
+            fresh = [row._replace(keywords=numbers[row.keywords]) for row in change.rows]
+            self.witness.expect(self._happenings(fresh, change.gone, change.landed, rows, gone))
+            told = [row.uid for row in fresh if row.uid not in change.silent]
+            if told or change.gone:
+                self.log.record(told, change.gone, change.modseq)
+            rows |= {row.uid: row for row in fresh}
+            modseqs |= dict.fromkeys(told, change.modseq)
+            gone -= rows.keys()
+            for uid in change.gone:
+                rows.pop(uid, None)
+            gone |= set(change.gone)
+            self.stamp = self._stamped = change.stamp
+            self.numbering.adopt(change.numbers, change.stamp.uiddb if change.stamp else None)
+        if changes:
+            highest = changes[-1].modseq
+            self.columns = self.columns.with_history(list(rows.values()), gone, modseqs, highest)
 
     def _happenings(
-        self, rows: Iterable[Row], gone: Iterable[int], landed: Collection[int]
+        self,
+        rows: Iterable[Row],
+        gone: Iterable[int],
+        landed: Collection[int],
+        newer: Mapping[int, Row] = MappingProxyType({}),
+        removed: Collection[int] = (),
     ) -> Iterator[witness.Happening]:
+        """Give what happens in the directories by a change after which there are ``rows``.
+
+        Args:
+            newer, removed: what has changed since `columns`.
+        """
+
+        def before(uid: int) -> Row | None:
+            return newer.get(uid) or (None if uid in removed else self.columns.message(uid))
+
         for row in rows:
-            old = self.columns.message(row.uid)
+            old = before(row.uid)
             if old is not None:
                 yield from witness.renamed(old, row)
             elif row.uid in landed:
@@ -215,7 +236,7 @@ class State:
             else:
                 yield from witness.came(row)
         for uid in gone:
-            old = self.columns.message(uid)
+            old = before(uid)
             if old is not None:
                 yield from witness.removed(old)
 

@@ -364,6 +364,8 @@ class Sweep:
     def _with_keywords(self, rows: list[Row], found: Found) -> list[Row]:
         """Read the keywords of all messages; give rows for those whose keywords changed, too."""
         state = self._state
+        if len(state.table.sets) == 1 and keywords.stamp(state.path) is None:
+            return rows
         columns = state.columns.with_changes(rows, found.gone, 0)
         words = self._load_keywords(columns.names.listed())
         if words is None:

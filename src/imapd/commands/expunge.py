@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -23,6 +24,7 @@ from imapd.wire.parser import Parser
 if TYPE_CHECKING:
     from imapd.session import Session
 
+_MARKED = re.compile(b"[" + re.escape(bytes(f for f in range(32) if f & Flag.DELETED)) + b"]")
 #: Messages put into the trash folder under one lock.
 _SLICE = 100
 
@@ -66,11 +68,8 @@ def remove_deleted(session: Session, among: NumberSet | None) -> None:
     """
     folder = session.selected.folder
     columns = folder.columns
-    uids = [
-        uid
-        for uid, flags in zip(columns.uids, columns.flags, strict=True)
-        if flags & Flag.DELETED and (among is None or uid in among)
-    ]
+    marked = (columns.uids[found.start()] for found in _MARKED.finditer(columns.flags))
+    uids = [uid for uid in marked if among is None or uid in among]
     kept: dict[bytes, bytes] = {}
     if session.settings.move_expunge_to_trash and not _is_final(session):
         copied = {uid for uid in uids if (folder.uidvalidity, uid) in session.copied}
