@@ -22,6 +22,8 @@ from courier.maildir import delivery, filename, keywords, uiddb
 
 #: Seconds after which a directory's time can be trusted to differ from a later change's.
 _SETTLED_S = 2.0
+#: Strange names for whose old ones all known names are looked through.
+_FEW = 4
 #: Listings made before a message that is in none of them is believed to be gone, come what may.
 _TRIES = 5
 
@@ -232,9 +234,8 @@ def survey(path: str, known: Sequence[bytes], *, may_write: bool) -> Survey:
         listed = set(os.listdir(os.fsencode(os.path.join(path, "cur"))))
         others = listed.difference(known)
         strange = [name for name in others if filename.acceptable(name)]
-        lacking: Sequence[int] = ()
-        if len(known) > len(listed) - len(others):
-            lacking = [row for row, name in enumerate(known) if name not in listed]
+        count = len(known) - (len(listed) - len(others))
+        lacking = _lacking(known, listed, strange, count) if count else ()
         unfound, collided = _match(found, known, lacking, strange)
         missing = unfound if missing is None else missing & unfound
         if collided and may_write:
@@ -248,6 +249,19 @@ def survey(path: str, known: Sequence[bytes], *, may_write: bool) -> Survey:
             break
     found.gone = missing or set()
     return found
+
+
+def _lacking(
+    known: Sequence[bytes], listed: set[bytes], strange: Sequence[bytes], count: int
+) -> Sequence[int]:
+    """Give the rows of the ``count`` known names that are not listed: mostly some that were renamed."""
+    if len(strange) <= _FEW:
+        starts = tuple(filename.base(name) + b":" for name in strange)
+        rows = [row for row, name in enumerate(known) if name.startswith(starts)]
+        rows = [row for row in rows if known[row] not in listed]
+        if len(rows) == count:
+            return rows
+    return [row for row, name in enumerate(known) if name not in listed]
 
 
 def _match(
