@@ -23,6 +23,7 @@ import signal
 import socket
 import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -163,6 +164,9 @@ class Master:
         self._generation = 0
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._ties = itertools.count()
+        #: Log-ins that wait for authdaemond, or did, and until when; the soonest first, nearly.
+        self._asked: deque[tuple[float, _Login, int]] = deque()
+        self._expires = False  # the timer for them is set
         self._signals: set[int] = set()
         self._is_stopping = False
 
@@ -553,18 +557,39 @@ class Master:
 
         pending.registered = exchange.fileno()
         self._selector.register(pending.registered, events, ready)
-        # The timer outlives the request, so it must not hold it: there is a password in it.
-        self._at(exchange.deadline - time.monotonic(), lambda: self._expire(child, number))
+        while self._asked and self._asked[0][2] not in self._asked[0][1].waiting:
+            self._asked.popleft()
+        self._asked.append((exchange.deadline, child, number))
+        self._set_expiry()
 
-    def _expire(self, child: _Login, number: int) -> None:
-        """Give up waiting for authdaemond, if it is time for what has this number now."""
-        pending = child.waiting.get(number)
-        if pending is None or not isinstance(pending.exchange, Exchange):
-            return
-        if time.monotonic() >= pending.exchange.deadline:
+    def _set_expiry(self) -> None:
+        if self._asked and not self._expires:
+            self._expires = True
+            self._at(max(0.0, self._asked[0][0] - time.monotonic()), self._expire)
+
+    def _expire(self) -> None:
+        """Give up waiting for authdaemond where it is time.
+
+        One timer does for all log-ins, whose limits are the same. What it goes by must not hold the
+        requests, which it may outlive: there are passwords in them.
+        """
+        self._expires = False
+        now = time.monotonic()
+        for _ in range(len(self._asked)):
+            due, child, number = self._asked.popleft()
+            pending = child.waiting.get(number)
+            if pending is None or not isinstance(pending.exchange, Exchange):
+                continue  # it was answered
+            if due > now:
+                self._asked.appendleft((due, child, number))
+                break
+            if pending.exchange.deadline > now:  # it came on, or is another with this number
+                self._asked.append((pending.exchange.deadline, child, number))
+                continue
             self._unfollow(pending)
             pending.exchange.on_deadline()
             self._follow(child, pending)
+        self._set_expiry()
 
     def _unfollow(self, pending: _Pending) -> None:
         if pending.registered >= 0:

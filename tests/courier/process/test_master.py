@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from courier.process import channel
+from courier.auth.client import Exchange, Timeouts
+from courier.auth.request import Request
+from courier.process import channel, master
 from courier.process.channel import ChannelClosed
 from courier.process.message import Kind, SessionRequest
 from tests.courier.process.puppets import Puppet, Settings, Stage
@@ -353,6 +355,36 @@ def test_slow_authdaemond_delays_nobody_else(start: Start) -> None:
     assert puppet.admit(3)[0] == ADMITTED
     stage.authdaemond.released.set()
     assert puppet.hear() == [Kind.TAKEN.value, b"1"]
+
+
+def test_authdaemond_that_does_not_answer(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each log-in is given up when its own time is over, the others are not."""
+
+    class Hasty(Exchange):
+        def __init__(self, request: Request, path: Path | str) -> None:
+            super().__init__(request, path, Timeouts(read_s=0.2))
+
+    monkeypatch.setattr(master, "Exchange", Hasty)
+    stage = start()
+    for number in range(1, 4):
+        stage.authdaemond.behaviour.delays[f"slow{number}@example.com"] = 30.0
+    puppet = stage.login()
+    for number in range(1, 5):
+        puppet.admit(number)
+
+    for number in range(1, 4):
+        puppet.log_in(number, f"slow{number}@example.com").close()
+    puppet.log_in(4).close()
+
+    assert puppet.hear() == [Kind.TAKEN.value, b"4"]
+    assert [puppet.hear() for _ in range(3)] == [
+        [Kind.TEMPORARY.value, b"%d" % n] for n in (1, 2, 3)
+    ]
+    assert stage.log.count("ERR: authdaemon: no reply in time\n") == 3
+    puppet.log_in(1).close()
+    assert puppet.hear() == [Kind.TAKEN.value, b"1"]
+    puppet.log_in(2, "slow2@example.com").close()
+    assert puppet.hear() == [Kind.TEMPORARY.value, b"2"]
 
 
 def test_release_while_authdaemond_is_asked(start: Start) -> None:
