@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from courier.maildir import itemfile
+from courier.maildir import items as maildir_items
 from courier.maildir.itemfile import CACHE, ITEMS
 from courier.message import facts
 from imapd import batch, dates
@@ -121,6 +123,54 @@ def test_only_what_is_asked_for_is_read(drive: Drive, maildir: Path, opened: lis
     driven.send(b"a FETCH 5,17:19 ENVELOPE\r\n")
 
     assert len(opened) == 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_random_changes(
+    drive: Drive, maildir: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Two sessions, a delivering program, one that removes, damages or restores the files: all agree."""
+    chance = random.Random(seed)
+    messages = list(generate(60, mean_size=800, seed=seed))
+    sessions = [drive(), drive()]
+    monkeypatch.setattr(maildir_items, "_UNSORTED_LEAST", 3)
+    monkeypatch.setattr(maildir_items, "_COMPACT_LEAST", 0)
+    saved: dict[str, bytes] = {}
+    number = 0
+    for _ in range(120):
+        match chance.randrange(8):
+            case 0 | 1 | 2:
+                for _ in range(chance.randint(1, 4)):
+                    deliver(maildir, messages[number % 60], number=number)
+                    number += 1
+            case 3:
+                for path in chance.sample(there := [*(maildir / "cur").iterdir()], len(there) // 4):
+                    path.unlink()
+            case 4:
+                for name in (ITEMS, CACHE):
+                    if chance.randrange(2) and (maildir / name).exists():
+                        (maildir / name).unlink()
+            case 5:
+                saved = {n: (maildir / n).read_bytes() for n in _kept(maildir)}
+            case 6:
+                for name, data in saved.items():
+                    (maildir / "tmp" / name).write_bytes(data)
+                    (maildir / "tmp" / name).chmod(0o600)
+                    (maildir / "tmp" / name).rename(maildir / name)
+            case 7:
+                sessions[chance.randrange(2)] = drive()
+        driven = chance.choice(sessions)
+        driven.send(b"s SELECT INBOX\r\n" if chance.randrange(3) else b"n NOOP\r\n")
+        line = b"a FETCH 1:* (ENVELOPE RFC822.SIZE BODYSTRUCTURE)\r\n"
+        with monkeypatch.context() as patch:
+            patch.setattr(batch, "batch", lambda *_, **__: None)
+            from_files = driven.send(line)
+        assert driven.send(line) == from_files
+
+
+def _kept(maildir: Path) -> list[str]:
+    return [name for name in (ITEMS, CACHE) if (maildir / name).exists()]
 
 
 def test_dates_alone(drive: Drive, maildir: Path, opened: list[str]) -> None:
