@@ -71,13 +71,18 @@ class Index:
 
     def may_write(self) -> bool:
         """Tell whether this process is the one to keep the index."""
+        return self.may_keep() and filesystem.is_local(self._folder)
+
+    def may_keep(self) -> bool:
+        """Tell whether this process may keep files beside the index, about messages that don't change.
+
+        The folder itself may lie on a file system that other hosts write to.
+        """
         try:
             owner = os.stat(os.path.join(self._folder, "cur")).st_uid
-            if owner != os.geteuid() or not filesystem.is_local(self._folder):
-                return False
-            return self._directory is None or filesystem.is_local(self._directory)
         except OSError:
             return False
+        return owner == os.geteuid() and filesystem.is_local(self._directory or self._folder)
 
     def is_small(self) -> bool:
         """Tell whether there is an index, and it is read in a millisecond or two."""

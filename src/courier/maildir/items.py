@@ -185,7 +185,7 @@ class Items:
         if self.path is None:
             return None, None
         index = Index(self.path, self.index_dir)
-        if not index.may_write():
+        if not index.may_keep():
             return None, None
         index.make_directory()
         temporary = os.path.join(self.path, "tmp") if self.index_dir is None else None

@@ -438,6 +438,23 @@ def test_files_that_cannot_be_opened(
     assert len(lines()) == 1
 
 
+def test_folder_that_other_hosts_write_to(
+    maildir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is kept in it; but on a local disk, if there is a place."""
+    local = tmp_path / "local"
+    local.mkdir(mode=0o777)
+    monkeypatch.setattr(filesystem, "is_local", lambda path: path.startswith(str(local)))
+
+    filled(maildir, [1])
+    found = Items(str(maildir), str(local))
+    add(found, [1, 2])
+
+    assert sorted(path.name for path in maildir.iterdir()) == ["cur", "new", "tmp"]
+    assert subjects(Items(str(maildir), str(local)), [1, 2]) == names([1, 2])
+    assert Items(str(maildir)).table(VALIDITY, [1, 2]).missing() == [1, 2]
+
+
 def test_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Works the same, and starts anew when it has grown too large."""
     found = Items(None)
