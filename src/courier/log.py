@@ -113,6 +113,13 @@ def expunged(user: str, peer: Peer, old_name: str, new_name: str | None = None) 
     _write(f"INFO: EXPUNGED, {_who(user, peer)}, old_name={_safe(old_name)}{kept}")
 
 
+def not_sent(user: str, said: str) -> None:
+    """A message put into the outbox; ``said`` is what the program that sends mail had to say."""
+    # Courier: control characters are slashes.
+    text = "".join("/" if ord(char) < 0x20 or char == "\x7f" else char for char in said)
+    _write(f"ERR: error sending a message, user={_safe(user)}: {_safe(text)}")
+
+
 def client_id(user: str, peer: Peer, fields: Iterable[tuple[str, str | None]]) -> None:
     """The fields of an ID command, in the client's order (RFC 2971)."""
     named = "".join(

@@ -53,6 +53,8 @@ def _words(settings: Settings, tls: bool, of_login: Sequence[str]) -> Iterator[s
     if settings.id_fields is not None:
         yield "ID"
     yield from of_login
+    if settings.outbox is not None:
+        yield f"XCOURIEROUTBOX=INBOX{settings.outbox}"
     if settings.move_expunge_to_trash:
         yield "XMAGICTRASH"
     # Courier: always, since 5.0.

@@ -22,6 +22,12 @@ def test_listed() -> None:
     assert {"LITERAL+", "UNSELECT", "MOVE", "ESEARCH", "ESORT"} <= set(words[10:])
 
 
+def test_outbox() -> None:
+    """Courier's word for it, with the mailbox."""
+    assert "XCOURIEROUTBOX=INBOX.Out.box" in listed(OUTBOX=".Out.box")
+    assert not [word for word in listed() if word.startswith("XCOURIER")]
+
+
 def test_quota_taken_away() -> None:
     """The same for QUOTA."""
     assert "QUOTA=RES-STORAGE" in listed(IMAP_CAPABILITY=SHIPPED)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from courier.maildir import counting, filename
@@ -27,6 +27,7 @@ class Charged:
         *,
         freed: Usage = NOTHING,
         whatever: bool = False,
+        before: Callable[[], None] | None = None,
     ) -> list[int]:
         """Land messages, all or none; see `Folder.deliver`.
 
@@ -36,6 +37,8 @@ class Charged:
         Args:
             freed: what the same command is going to remove elsewhere.
             whatever: no limit refuses them.
+            before: is called once there is room, and before any message is visible; what it raises
+                is passed on, and nothing has changed.
 
         Raises:
             OverQuota: nothing has changed.
@@ -45,6 +48,8 @@ class Charged:
         size = Usage(sum(one.file.size for one in counted), len(counted))
         if not whatever:
             with self._quota.charged(size, freed=freed):
+                if before is not None:
+                    before()
                 return self._folder.deliver(messages)
         uids = self._folder.deliver(messages)
         self._quota.note(size)

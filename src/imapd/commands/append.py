@@ -15,9 +15,10 @@ from courier.maildir.linked_folder import landing_directory
 from courier.maildir.quota import OverQuota
 from courier.process.request import Work
 from imapd import acl_letters as rights
-from imapd import mailbox
+from imapd import mailbox, outbox
 from imapd.commands import store
 from imapd.completion import No, Ok, Violation
+from imapd.outbox import NotSent
 from imapd.request import Ask, Handling
 from imapd.wire.parser import ParseError, Parser
 from imapd.wire.reader import Line
@@ -96,9 +97,12 @@ def append(session: Session, arguments: Parser) -> Handling:
             prepared = Prepared(
                 file, *rights.settable(target.rights, message.flags, message.keywords)
             )
-            uids = yield Work(partial(session.charged(opened).deliver, [prepared]))
+            send = outbox.sending(session, target, [partial(outbox.of_file, file.path)])
+            uids = yield Work(partial(session.charged(opened).deliver, [prepared], before=send))
         except OverQuota:
             return session.over_quota()
+        except NotSent:
+            return No("Unable to send E-mail message.", "ALERT")
         except OSError as error:
             log.error("cannot store message", opened.path, error)
             return No(_NO_ROOM, "ALERT")

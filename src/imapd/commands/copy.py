@@ -11,8 +11,9 @@ from courier import log
 from courier.maildir.folder import Prepared
 from courier.maildir.quota import NOTHING, OverQuota
 from courier.process.request import Work
-from imapd import mailbox, transfer
+from imapd import mailbox, outbox, transfer
 from imapd.completion import No, Ok
+from imapd.outbox import NotSent
 from imapd.request import Handling
 from imapd.wire import writer
 from imapd.wire.parser import Parser
@@ -59,6 +60,12 @@ def _copy(session: Session, arguments: Parser, *, by_uid: bool, move: bool) -> H
             if right not in session.rights:
                 return No(_MAY_NOT_REMOVE.format(command, right), "NOPERM")
     wanted = [view.uids[seq - 1] for seq in mailbox.sequence_numbers(seqs)]
+    if (
+        len(wanted) > 1
+        and not session.settings.outbox_multiple_send
+        and outbox.is_outbox(session, to)
+    ):
+        return No("Only one message may be sent at a time.", "ALERT")
     target = mailbox.opened(session, to)
     source, payer = session.charged(view.folder), session.charged(target)
 
@@ -74,9 +81,14 @@ def _copy(session: Session, arguments: Parser, *, by_uid: bool, move: bool) -> H
             freed = NOTHING
             if move and source.shares_quota(payer):
                 freed = source.weigh(source.counted(prepared))
-            uids = yield Work(partial(payer.deliver, list(prepared.values()), freed=freed))
+            landing = list(prepared.values())
+            contents = [partial(outbox.of_folder, view.folder, uid) for uid in prepared]
+            send = outbox.sending(session, to, contents)
+            uids = yield Work(partial(payer.deliver, landing, freed=freed, before=send))
         except OverQuota:
             return session.over_quota()
+        except NotSent:
+            return No(_FAILED, "ALERT")
         except OSError as error:
             log.error("cannot copy messages", target.path, error)
             return No(_FAILED, "ALERT")
