@@ -18,46 +18,26 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import stat
 import threading
-import unicodedata
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import NamedTuple
-from urllib.parse import quote
-from zlib import crc32
 
 from courier import log
-from courier.maildir import filename
+from courier.maildir import fulltext_database as database
 from courier.maildir.columns import Columns
+from courier.maildir.fulltext_database import NAME
 from courier.maildir.index import Index
 from courier.maildir.numberset import NumberSet
 from courier.message import text
 from courier.message.collation import fold
 from courier.message.message import Message
 
-NAME = "pycourier-fulltext"
 #: What SQLite puts beside a database while it writes.
 JOURNAL = f"{NAME}-journal"
-_VERSION = 1
-#: Seconds to wait for another process that commits.
-_WAIT_S = 2.0
 #: Letters of a message's text above which it is left to be searched itself.
 _MAX_TEXT = 4 << 20
-#: Trigrams that are asked for: more make a long search no narrower.
-_MAX_TRIGRAMS = 12
-
-_TABLE = (
-    "USING fts5(text, content='', columnsize=0, detail='none', tokenize='trigram case_sensitive 1')"
-)
-_SCHEMA = (
-    "CREATE TABLE about (version INTEGER, uidvalidity INTEGER, unicode TEXT)",
-    "CREATE TABLE batch (number INTEGER PRIMARY KEY, uids BLOB, names BLOB, untold BLOB)",
-    f"CREATE VIRTUAL TABLE body {_TABLE}",
-    f"CREATE VIRTUAL TABLE head {_TABLE}",
-)
 
 
 class Texts(NamedTuple):
@@ -116,17 +96,17 @@ class FullText:
             columns: the folder's.
             in_head: in the header lines, too.
         """
-        query = _query(needle)
+        query = database.query(needle)
         if query is None or not self.is_ours():
             return None
         try:
-            with self._opened(uidvalidity) as database:
-                if database is None:
+            with self._opened(uidvalidity) as connection:
+                if connection is None:
                     return None
-                known = self._all_known(database, uidvalidity, columns)
-                found = set(_matching(database, "body", query))
+                known = self._all_known(connection, uidvalidity, columns)
+                found = set(database.matching(connection, "body", query))
                 if in_head:
-                    found.update(_matching(database, "head", query))
+                    found.update(database.matching(connection, "head", query))
         except (sqlite3.Error, OSError) as error:
             self._give_up(error)
             return None
@@ -135,8 +115,8 @@ class FullText:
     def missing(self, uidvalidity: int, uids: Sequence[int]) -> list[tuple[int, int]]:
         """Give half-open ranges of ``uids``, which ascend, that the index has not seen."""
         try:
-            with self._opened(uidvalidity) as database:
-                seen = NumberSet() if database is None else _seen(database)
+            with self._opened(uidvalidity) as connection:
+                seen = NumberSet() if connection is None else database.seen(connection)
         except (sqlite3.Error, OSError) as error:
             self._give_up(error)
             seen = NumberSet()
@@ -156,35 +136,35 @@ class FullText:
         Raises:
             OSError, sqlite3.Error, Unusable: it can't be written.
         """
-        with self._opened(uidvalidity, create=True) as database:
-            assert database is not None
-            database.execute("BEGIN IMMEDIATE")
-            seen = _seen(database)
+        with self._opened(uidvalidity, create=True) as connection:
+            assert connection is not None
+            connection.execute("BEGIN IMMEDIATE")
+            seen = database.seen(connection)
             new = [one for one in messages if one.uid not in seen]
             told = [(one, one.texts) for one in new if one.texts is not None]
             for table, place in (("body", 0), ("head", 1)):
-                rows = ((one.uid, _storable(texts[place])) for one, texts in told)
-                database.executemany(f"INSERT INTO {table}(rowid, text) VALUES (?, ?)", rows)
+                rows = ((one.uid, database.storable(texts[place])) for one, texts in told)
+                connection.executemany(f"INSERT INTO {table}(rowid, text) VALUES (?, ?)", rows)
             columns = (
                 array("I", (one.uid for one, _ in told)),
-                array("I", (_name_of(one.name) for one, _ in told)),
+                array("I", (database.name_of(one.name) for one, _ in told)),
                 array("I", (one.uid for one in new if one.texts is None)),
             )
-            database.execute(
+            connection.execute(
                 "INSERT INTO batch(uids, names, untold) VALUES (?, ?, ?)",
                 tuple(column.tobytes() for column in columns),
             )
-            database.execute("COMMIT")
+            connection.execute("COMMIT")
 
     def drop_if_stale(self, uidvalidity: int, columns: Columns) -> None:
         """Begin anew if most of what is in the index is of messages that are gone, or some of others."""
         with contextlib.suppress(sqlite3.Error, OSError):
-            with self._opened(uidvalidity) as database:
-                if database is None:
+            with self._opened(uidvalidity) as connection:
+                if connection is None:
                     return
-                seen = len(_seen(database))
-                present = _names(database).keys() & set(columns.uids)
-                known = self._all_known(database, uidvalidity, columns)
+                seen = len(database.seen(connection))
+                present = database.names(connection).keys() & set(columns.uids)
+                known = self._all_known(connection, uidvalidity, columns)
             if seen > 2 * len(columns) + 1000 or len(known) < len(present):
                 self.drop()
 
@@ -201,24 +181,26 @@ class FullText:
     ) -> Iterator[sqlite3.Connection | None]:
         """Open the database; None if there is none for this UIDVALIDITY, unless it may be made."""
         path = os.path.join(self._index.path, NAME)
-        is_there = _is_ours(path)
+        is_there = database.is_ours(path)
         if not is_there and not create:
             yield None
             return
         if not is_there:
             self._make(path)
-        with contextlib.closing(_connect(path)) as database:
-            if _is_about(database, uidvalidity):
-                yield database
+        with contextlib.closing(database.connect(path)) as connection:
+            if create and not os.path.getsize(path):  # just made, by this process or another
+                database.begin(connection, uidvalidity)
+            if database.is_about(connection, uidvalidity):
+                yield connection
                 return
         if not create:
             yield None
             return
         self.drop()
         self._make(path)
-        with contextlib.closing(_connect(path)) as database:
-            _begin(database, uidvalidity)
-            yield database
+        with contextlib.closing(database.connect(path)) as connection:
+            database.begin(connection, uidvalidity)
+            yield connection
 
     def _make(self, path: str) -> None:
         """Make an empty file: SQLite would let others read it."""
@@ -227,15 +209,17 @@ class FullText:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
     def _all_known(
-        self, database: sqlite3.Connection, uidvalidity: int, columns: Columns
+        self, connection: sqlite3.Connection, uidvalidity: int, columns: Columns
     ) -> NumberSet:
         """Give the messages of the folder that are in the index, read again after it has grown."""
-        (batches,) = database.execute("SELECT max(number) FROM batch").fetchone()
+        (batches,) = connection.execute("SELECT max(number) FROM batch").fetchone()
         with self._mutex:
             if self._known[:2] != (uidvalidity, batches):
-                names = _names(database)
+                names = database.names(connection)
                 there = zip(columns.uids, columns.names, strict=True)
-                known = NumberSet.of(uid for uid, name in there if names.get(uid) == _name_of(name))
+                known = NumberSet.of(
+                    uid for uid, name in there if names.get(uid) == database.name_of(name)
+                )
                 self._known = (uidvalidity, batches, known)
             return self._known[2]
 
@@ -250,97 +234,3 @@ class FullText:
         if is_damaged or "malformed" in str(error):
             with contextlib.suppress(OSError):
                 self.drop()
-
-
-def _is_ours(path: str) -> bool:
-    """Tell whether a database is there. What is not this user's own file is none."""
-    try:
-        found = os.lstat(path)
-    except FileNotFoundError:
-        return False
-    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise OSError(0, f"{NAME} is not a file of the folder's owner alone", path)
-    return True
-
-
-def _connect(path: str) -> sqlite3.Connection:
-    database = sqlite3.connect(
-        f"file:{quote(path)}?mode=rw", uri=True, timeout=_WAIT_S, isolation_level=None
-    )
-    try:
-        database.execute("PRAGMA trusted_schema=OFF")
-        database.execute("PRAGMA journal_mode=TRUNCATE")
-        database.execute("PRAGMA synchronous=NORMAL")
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-def _is_about(database: sqlite3.Connection, uidvalidity: int) -> bool:
-    try:
-        row = database.execute("SELECT version, uidvalidity, unicode FROM about").fetchone()
-    except sqlite3.OperationalError as error:
-        if "no such" in str(error):  # an empty file, or another's
-            return False
-        raise
-    return bool(row == (_VERSION, uidvalidity, unicodedata.unidata_version))
-
-
-def _begin(database: sqlite3.Connection, uidvalidity: int) -> None:
-    database.execute("BEGIN IMMEDIATE")
-    for statement in _SCHEMA:
-        database.execute(statement)
-    about = (_VERSION, uidvalidity, unicodedata.unidata_version)
-    database.execute("INSERT INTO about VALUES (?, ?, ?)", about)
-    database.execute("COMMIT")
-
-
-def _column(database: sqlite3.Connection, name: str) -> array[int]:
-    found = array("I")
-    for (octets,) in database.execute(f"SELECT {name} FROM batch ORDER BY number"):
-        found.frombytes(octets)
-    return found
-
-
-def _names(database: sqlite3.Connection) -> dict[int, int]:
-    """Give what is left of the names of the messages in the index, by UID."""
-    uids, names = _column(database, "uids"), _column(database, "names")
-    return dict(zip(uids, names, strict=True))
-
-
-def _name_of(name: bytes) -> int:
-    return crc32(filename.base(name))
-
-
-def _seen(database: sqlite3.Connection) -> NumberSet:
-    return NumberSet.of(chain(_column(database, "uids"), _column(database, "untold")))
-
-
-def _storable(folded: str) -> str:
-    """Replace what is no letter: a needle with such is never asked for."""
-    return folded if folded.isascii() else folded.encode("utf-8", "replace").decode()
-
-
-def _query(needle: str) -> str | None:
-    """Ask for messages with these trigrams; None if a needle has none, or odd ones."""
-    if len(needle) < 3 or "\0" in needle or not _is_plain(needle):
-        return None
-    starts = range(len(needle) - 2)
-    if len(starts) > _MAX_TRIGRAMS:  # every third, so that each letter is in one
-        starts = range(0, len(needle) - 2, max(3, len(starts) // _MAX_TRIGRAMS))
-    trigrams = dict.fromkeys(needle[start : start + 3] for start in starts)
-    return " AND ".join('"' + trigram.replace('"', '""') + '"' for trigram in trigrams)
-
-
-def _is_plain(needle: str) -> bool:
-    try:
-        needle.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _matching(database: sqlite3.Connection, table: str, query: str) -> Iterator[int]:
-    for (uid,) in database.execute(f"SELECT rowid FROM {table} WHERE {table} MATCH ?", (query,)):
-        yield uid

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from courier.maildir import fulltext, fulltext_builder
+from courier.maildir import fulltext_database as database
 from courier.maildir.columns import EMPTY, Columns, Names
 from courier.maildir.folder import Folder
 from courier.maildir.fulltext import Candidates, Entry, FullText, Texts
@@ -146,9 +147,23 @@ def test_added_twice(index: FullText) -> None:
     for _ in range(2):
         index.add(VALIDITY, [entry(1, message("", "text"))])
 
-    database = sqlite3.connect(index._index.path + "/" + fulltext.NAME)
-    assert database.execute("SELECT count(*) FROM body('tex')").fetchone() == (1,)
-    database.close()
+    connection = sqlite3.connect(index._index.path + "/" + fulltext.NAME)
+    assert connection.execute("SELECT count(*) FROM body('tex')").fetchone() == (1,)
+    connection.close()
+
+
+def test_begun_by_two(index: FullText, maildir: Path) -> None:
+    """Processes that begin at the same time fill one index."""
+    (maildir / fulltext.NAME).touch(0o600)
+    one = database.connect(str(maildir / fulltext.NAME))
+    other = database.connect(str(maildir / fulltext.NAME))
+    for connection in (one, other):
+        database.begin(connection, VALIDITY)
+        connection.close()
+
+    index.add(VALIDITY, [entry(1, message("", "text"))])
+
+    assert may_have(index, "text") == [1]
 
 
 def test_file_of_others(index: FullText, maildir: Path) -> None:
