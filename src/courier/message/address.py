@@ -7,6 +7,8 @@ without a host. Comments name an address that has no display name; routes are dr
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from courier.message import header
@@ -48,8 +50,12 @@ _IN_COMMENT = re.compile(rb"[()]|\\.?", re.DOTALL)
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 
-def parse(value: bytes) -> list[Address]:
+def parse(value: bytes) -> Sequence[Address]:
     """Return the addresses of an unfolded field value, and the marks of its groups."""
+    return _just_parsed(value) if len(value) <= _SHORT else _parse(value)
+
+
+def _parse(value: bytes) -> Sequence[Address]:
     if len(value) >= header.MAX_FIELD:
         value = value[
             : value.rfind(b",", 0, header.MAX_FIELD) + 1
@@ -69,6 +75,11 @@ def parse(value: bytes) -> list[Address]:
         else:
             addresses.append(Address(None, *is_bare.split(b"@")))
     return addresses
+
+
+# What describes a message looks at the same field several times.
+_SHORT = 1000  # octets
+_just_parsed = lru_cache(maxsize=32)(_parse)
 
 
 class _Word(NamedTuple):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from courier.message import date, encoded, header, lines, ordering, parted, structure, text
 from courier.message.collation import fold
-from courier.message.lines import CR
+from courier.message.lines import CR, LF
 from courier.message.message import Message
 from courier.message.mime import Part
 
@@ -147,9 +147,16 @@ def header_lines(data: bytes, body_start: int) -> tuple[list[tuple[int, bytes]],
     """
     if body_start <= _MAX_QUICK_HEADER and data[body_start - 1 : body_start] == b"\n":
         head = b"\n" + data[:body_start]
-        known = [(NUMBER[name.lower()], line) for line, name in _LINES.findall(head)]
+        found = _LINES.findall(head)
         if CR not in head:
-            return [(n, line.replace(b"\n", b"\r\n") + b"\r\n") for n, line in known], True
+            return [
+                (
+                    NUMBER[name.lower()],
+                    (line.replace(b"\n", b"\r\n") if LF in line else line) + b"\r\n",
+                )
+                for line, name in found
+            ], True
+        known = [(NUMBER[name.lower()], line) for line, name in found]
         return [(n, lines.wire(line + b"\n")) for n, line in known], True
 
     stop = min(body_start, header.MAX_HEADER)
