@@ -267,3 +267,35 @@ def test_process(maildir: Path) -> None:
         or fulltext_builder._running[folder.path] is process
     )
     assert folder.fulltext.missing(folder.uidvalidity, folder.columns.uids) == []
+
+
+@pytest.mark.slow
+def test_builder_killed(maildir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whenever it is killed, what is there rules out nothing that matches, and is gone on with."""
+    for number in range(600):
+        text = f"Subject: x\n\n{'filler ' * 200} body{number % 50:03d}\n"
+        deliver(maildir, text.encode(), number=number, flags="")
+    folder = Folder(str(maildir), Options(fulltext=True, use_locks=False))
+    folder.synchronise(take_new=True)
+    index = folder.fulltext
+    assert index is not None
+
+    for round_ in range(6):
+        fulltext_builder.start(folder)
+        process = fulltext_builder._running[folder.path]
+        journal = maildir / f"{fulltext.NAME}-journal"
+        for _ in range(20_000 * round_):  # up to a moment within a transaction, if there is one
+            if process.poll() is not None or (journal.exists() and journal.stat().st_size):
+                break
+        process.kill()
+        process.wait(30)
+
+        found = index.candidates(folder.uidvalidity, folder.columns, "body007", in_head=False)
+
+        if found is not None:
+            having = {uid for uid in folder.columns.uids if (uid - 1) % 50 == 7}
+            assert all(uid in found.may_have for uid in having if uid in found.known)
+
+    fulltext_builder.build(folder, index)
+    found = index.candidates(folder.uidvalidity, folder.columns, "body007", in_head=False)
+    assert found is not None and len(found.known) == 600 and len(found.may_have) == 12
