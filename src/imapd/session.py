@@ -6,6 +6,7 @@ One generator, `Session.run`, is the whole of a session's life; a driver answers
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
 import time
@@ -223,6 +224,7 @@ class Session:
                 while self.state is not State.LOGOUT:
                     yield from self._command()
                 end = End.LOGOUT
+                yield from self._settle_in_thread()
             except Farewell as farewell:
                 end = End.TIMEOUT if farewell.is_timeout else End.DISCONNECTED
                 yield self._sent(f"* BYE {farewell.text}\r\n".encode())
@@ -235,7 +237,7 @@ class Session:
         except Exception as error:
             log.bug(self.client.user, "session", error)
         finally:
-            self._settle()
+            self._settle(at_once=True)
             self._log_end(end)
 
     def _prepare(self) -> Steps:
@@ -246,11 +248,17 @@ class Session:
         except OSError as error:
             log.error("cannot look after maildir", error.filename or self.tree.path, error)
 
-    def _settle(self) -> None:
+    def _settle_in_thread(self) -> Steps:
+        """Do what `_settle` does without keeping other sessions waiting."""
+        if not self.store.is_settled:
+            with contextlib.suppress(OSError):  # then the next session reads the directories
+                yield Work(self._settle)
+
+    def _settle(self, *, at_once: bool = False) -> None:
         """Leave the indexes of what was used as the next session wants to find them."""
         if self.view is not None:
-            self.view.folder.settle()
-        self.store.settle()
+            self.view.folder.settle(at_once=at_once)
+        self.store.settle(at_once=at_once)
 
     def _log_end(self, end: End) -> None:
         log.end(

@@ -294,12 +294,15 @@ class Folder:
         """Whether `settle` has nothing to do."""
         return not self._state.is_due()
 
-    def settle(self) -> None:
+    def settle(self, *, at_once: bool = False) -> None:
         """Have the index vouch for what is known, so that who opens the folder next need not read it.
 
-        Called when a session leaves the folder. Waits for a tick of the clock, at most.
+        Called when a session leaves the folder. Waits for a tick of the clock, at most, and unless
+        ``at_once`` for other sessions that work on the folder.
         """
-        with self._mutex:
+        if not self._state.is_due() or not self._mutex.acquire(blocking=not at_once):
+            return
+        try:
             state = self._state
             if not state.is_due():
                 return
@@ -314,6 +317,8 @@ class Folder:
                     state.write_stamp()
             except OSError:
                 return  # the next one reads it
+        finally:
+            self._mutex.release()
 
     def _purge_tmp(self) -> None:
         if time.monotonic() - self._purged > _PURGE_EVERY_S:

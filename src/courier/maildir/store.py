@@ -47,9 +47,15 @@ class Store:
             del self._recent[self._KEPT :]
         return folder
 
-    def settle(self) -> None:
+    def settle(self, *, at_once: bool = False) -> None:
         """Have the indexes of the folders used last vouch for them; see `Folder.settle`."""
         with self._mutex:
             recent = list(self._recent)
         for folder in recent:
-            folder.settle()
+            folder.settle(at_once=at_once)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether `settle` has nothing to do."""
+        with self._mutex:
+            return all(folder.is_settled for folder in self._recent)

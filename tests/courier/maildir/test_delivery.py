@@ -17,7 +17,21 @@ from hypothesis import strategies as st
 from courier.maildir import delivery
 from courier.maildir.filename import Flag
 
-CALLS = ("open", "write", "fsync", "close", "utime", "link", "rename", "unlink", "mkdir", "chmod")
+CALLS = (
+    "open",
+    "write",
+    "fsync",
+    "close",
+    "utime",
+    "link",
+    "rename",
+    "unlink",
+    "mkdir",
+    "chmod",
+    "pwrite",
+    "ftruncate",
+    "fdatasync",
+)
 ERRORS = (errno.ENOSPC, errno.EACCES, errno.EIO)
 
 

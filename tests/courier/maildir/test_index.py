@@ -11,7 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from courier.maildir import changelog, filename, filesystem, index, journal, snapshot
+from courier.maildir import (
+    changelog,
+    filename,
+    filesystem,
+    index,
+    journal,
+    numbering,
+    snapshot,
+    uiddb,
+)
 from courier.maildir.changelog import Changes
 from courier.maildir.filename import Flag
 from courier.maildir.folder import FlagChange, Folder, KeywordChange, Options
@@ -735,3 +744,47 @@ def test_private_without_locks_or_on_network_file_systems(
     assert known(folder) == truth(maildir)
     assert not list(maildir.glob("pycourier-*"))
     assert folder._state.witness._source is None
+
+
+# --- What it is for -----------------------------------------------------------------------------
+
+
+def test_appending_stays_linear(
+    maildir: Path, monkeypatch: pytest.MonkeyPatch, listings: list[str]
+) -> None:
+    """A message costs a line in courierimapuiddb and a record in the log: no directory is listed,
+    and no file written anew but now and then.
+    """
+    monkeypatch.setattr(numbering, "APPENDED_FROM", 50)
+    monkeypatch.setattr(numbering, "_LEAST_AHEAD", 60)
+    for number in range(100):
+        deliver(maildir, b"x\n", number=number, flags="")
+    folder = process(maildir)
+    folder.settle()
+    other = process(maildir)
+    listings.clear()
+    written: list[str] = []
+    write = uiddb.write
+    monkeypatch.setattr(
+        uiddb, "write", lambda path, db, sync: written.append(path) or write(path, db, sync)
+    )
+
+    for number in range(150):
+        (uid,) = (folder if number % 3 else other).deliver([prepared(maildir)])
+        assert uid == 101 + number
+
+    assert "cur" not in listings
+    assert len(written) == 2
+    folder.synchronise(take_new=True)
+    assert known(folder) == truth(maildir)
+    assert uiddb.read(str(maildir)) == uiddb.parse((maildir / uiddb.NAME).read_bytes())
+
+
+def test_no_object_per_message_is_kept(maildir: Path) -> None:
+    """Columns are views of the mapped file, after the first reading as after the next opening."""
+    for number in range(50):
+        deliver(maildir, b"x\n", number=number, flags="")
+
+    for folder in (process(maildir), process(maildir)):
+        for column in (folder.columns.uids, folder.columns.keywords, folder.columns.modseqs):
+            assert isinstance(column, memoryview) and column.readonly
