@@ -10,7 +10,7 @@ from operator import add
 from typing import NamedTuple
 from zlib import crc32
 
-from courier.maildir.alignment import align
+from courier.maildir.alignment import Runs, align
 from courier.maildir.columns import Columns
 from courier.maildir.itemfile import Content, Kind
 from courier.maildir.itemrow import (
@@ -90,7 +90,13 @@ class Table:
         """List the UIDs of messages that are not known."""
         if self.is_complete():
             return []
-        return [uid for uid, row in zip(self.uids, self.rows, strict=True) if not row]
+        missing: list[int] = []
+        at = 0
+        for rows in self._parts(self.rows):
+            if not isinstance(rows, range):
+                missing += [self.uids[at + place] for place, row in enumerate(rows) if not row]
+            at += len(rows)
+        return missing
 
     def numbers(self, name: str, start: int = 0, stop: int | None = None) -> list[int]:
         """Give one of `NUMBERS` for messages ``start`` to ``stop``; 0 for those not known.
@@ -157,6 +163,10 @@ class Table:
     def _rows(self, start: int, stop: int | None) -> Sequence[int]:
         return self.rows if stop is None and not start else self.rows[start:stop]
 
+    def _parts(self, rows: Sequence[int]) -> Iterable[Sequence[int]]:
+        """Give rows as ranges and arrays."""
+        return rows.parts() if isinstance(rows, Runs) else (rows,)
+
     def _column(self, word: int, kind: Kind) -> memoryview:
         column = self._columns.get((word, kind))
         if column is None:
@@ -167,11 +177,17 @@ class Table:
         column = self._column(word, kind)
         if isinstance(rows, range):
             return column[rows.start : rows.stop].tolist()
+        if isinstance(rows, Runs):
+            return [number for part in rows.parts() for number in self._pick(word, kind, part)]
         # Row 0 is the header of the file, which holds other things.
         return [column[row] if row else 0 for row in rows]
 
     def _verify(self, rows: Sequence[int]) -> None:
         """Check texts that nobody in this process has looked at yet."""
+        if isinstance(rows, Runs):
+            for part in rows.parts():
+                self._verify(part)
+            return
         verified = self._verified.texts
         if isinstance(rows, range):
             if verified.count(1, rows.start, rows.stop) == len(rows):

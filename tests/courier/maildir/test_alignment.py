@@ -38,8 +38,16 @@ def test_align(
     rows = content(ordered, tail)
     excluded = frozenset(row for row in excluded if row < rows.end)
 
-    assert list(align(array("I", uids), rows, excluded)) == expected(uids, rows, excluded)
+    found = align(array("I", uids), rows, excluded)
     alignment._MAX_RUNS = before
+
+    right = expected(uids, rows, excluded)
+    assert list(found) == right and len(found) == len(right)
+    assert (0 in found) == (0 in right)
+    for start in range(0, len(right) + 1, 7):
+        assert list(found[start : start + 9]) == right[start : start + 9]
+        assert list(found[start:]) == right[start:]
+    assert [found[place] for place in range(0, len(right), 5)] == right[::5]
 
 
 def test_align_neighbours() -> None:
