@@ -108,24 +108,15 @@ def describe(data: bytes) -> Facts:
     head = data[: root.body_start]
     known, is_exact = header_lines(data, root.body_start)
 
-    flags = 0
     mask = 0
     for number, _ in known:
         mask |= 1 << number
-    sent = sent_day = 0
-    when = date.parse(fields[b"date"]) if b"date" in fields else None
-    if when is None:
-        flags |= Flag.NO_DATE
-    else:
-        sent, sent_day = when.timestamp, when.day.toordinal() - date.EPOCH
+    sent, sent_day, flags = _sent(fields.get(b"date"))
     if not head.isascii():
         flags |= Flag.EIGHT_BIT
-    if flags or not _has_ascii_headers(data, root):
-        wire, is_twofold = _wire_both(message)
-        if is_twofold:
-            flags |= Flag.UTF8
-    else:
-        wire = (structure.envelope(root, utf8=False), *structure.both(root, utf8=False))
+    wire, is_twofold = _wire(data, root)
+    if is_twofold:
+        flags |= Flag.UTF8
     base, is_reply = ordering.base_subject(fields.get(b"subject", b""))
     if is_reply:
         flags |= Flag.REPLY
@@ -138,6 +129,14 @@ def describe(data: bytes) -> Facts:
     elif 0 in head and any(b"\0" in line for _, line in known):
         flags |= Flag.HEADER_IN_FILE
     return Facts(message.size, sent, sent_day, mask, flags, pieces)
+
+
+def _sent(value: bytes | None) -> tuple[int, int, int]:
+    """Read Date: the moment and the day of `Facts`, and a flag if it says nothing."""
+    when = None if value is None else date.parse(value)
+    if when is None:
+        return 0, 0, Flag.NO_DATE
+    return when.timestamp, when.day.toordinal() - date.EPOCH, 0
 
 
 def header_lines(data: bytes, body_start: int) -> tuple[list[tuple[int, bytes]], bool]:
@@ -190,12 +189,12 @@ def _has_ascii_headers(data: bytes, root: Part) -> bool:
     return True
 
 
-def _wire_both(message: Message) -> tuple[tuple[bytes, bytes, bytes], bool]:
-    """Write ENVELOPE, BODY and BODYSTRUCTURE, in two forms if they differ."""
-    root = message.root
-    ascii_form, utf8_form = (
-        (structure.envelope(root, utf8), *structure.both(root, utf8)) for utf8 in (False, True)
-    )
+def _wire(data: bytes, root: Part) -> tuple[tuple[bytes, bytes, bytes], bool]:
+    """Write ENVELOPE, BODY and BODYSTRUCTURE; tell whether each is two forms, which differ."""
+    ascii_form = structure.envelope(root, utf8=False), *structure.both(root, utf8=False)
+    if _has_ascii_headers(data, root):
+        return ascii_form, False
+    utf8_form = structure.envelope(root, utf8=True), *structure.both(root, utf8=True)
     if ascii_form == utf8_form:
         return ascii_form, False
     one, two, three = (b"\0".join(forms) for forms in zip(ascii_form, utf8_form, strict=True))
