@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,7 @@ from courier.maildir.changelog import Changes
 from courier.maildir.filename import Flag
 from courier.maildir.folder import FlagChange, Folder, KeywordChange, Options
 from courier.maildir.index import INDEX, LOG
+from tests.conftest import Start
 from tests.courier.maildir.test_folder import (
     DELETED,
     SEEN,
@@ -37,6 +40,7 @@ from tests.courier.maildir.test_folder import (
 )
 from tests.courier.maildir.test_processes import as_other, await_success, in_child
 from tests.support.maildirs import deliver, make_maildir, uid_database
+from tests.support.servers import Implementation
 
 __all__ = ["later", "listings"]  # fixtures
 
@@ -788,3 +792,108 @@ def test_no_object_per_message_is_kept(maildir: Path) -> None:
     for folder in (process(maildir), process(maildir)):
         for column in (folder.columns.uids, folder.columns.keywords, folder.columns.modseqs):
             assert isinstance(column, memoryview) and column.readonly
+
+
+# --- Processes at once --------------------------------------------------------------------------
+
+
+def _works(path: Path, who: int, steps: int) -> None:
+    """Do what a session does, and check what the log says of each of the last changes."""
+    chance = random.Random(who)
+    folder = process(path)
+    told: list[int] = []
+    history: list[tuple[int, dict[int, int]]] = []
+    for _ in range(steps):
+        some = chance.sample(list(folder.columns.uids), min(2, len(folder.columns)))
+        action = chance.randrange(8)
+        if action < 3:
+            flags = chance.choice([1, 2, 4, 8]), chance.choice([1, 2, 4, 8])
+            folder.change_flags(some, FlagChange(*flags))
+        elif action == 3:
+            told += folder.deliver([prepared(path, b"%d\n" % who)])
+        elif action == 4 and len(folder.columns) > 20:
+            folder.remove(some[:1], only_deleted=False)
+        elif action == 5:
+            folder.settle()
+            folder, history = process(path), []
+        history.append((folder.log.highest, dict(_flags(folder))))
+        folder.synchronise(take_new=True)
+        now = dict(_flags(folder))
+        for modseq, before in history[-6:]:
+            changes = folder.log.since(modseq)
+            if changes is not None:
+                assert before.keys() - now.keys() <= changes.vanished
+                assert now.keys() - before.keys() <= changes.changed
+                different = {uid for uid in before.keys() & now.keys() if before[uid] != now[uid]}
+                assert different <= changes.changed
+    (path.parent / f"told{who}").write_text(" ".join(map(str, told)))
+
+
+def _flags(folder: Folder) -> Iterator[tuple[int, int]]:
+    return zip(folder.columns.uids, folder.columns.flags, strict=True)
+
+
+def _disturbs(path: Path, steps: int) -> None:
+    """Deliver, change flags without a lock, and now and then remove a file of the index."""
+    chance = random.Random(99)
+    for step in range(steps):
+        deliver(path, b"new\n", number=1000 + step)
+        name = chance.choice(os.listdir(path / "cur"))
+        target = f"{name.partition(':')[0]}:2,{chance.choice(['', 'S', 'FS'])}"
+        with contextlib.suppress(FileNotFoundError):
+            (path / "cur" / name).rename(path / "cur" / target)
+        if step % 10 == 0:
+            (path / chance.choice([INDEX, LOG])).unlink(missing_ok=True)
+        time.sleep(0.001)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", [3, 512])
+def test_processes_at_once(maildir: Path, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    """Three of ours and a foreign one: no UID is told twice, no change is missed in any log, and at the
+    end everybody sees what is there.
+    """
+    monkeypatch.setattr(index, "_LEAST_ROWS", rows)
+    for number in range(30):
+        deliver(maildir, b"x\n", number=number, flags="")
+    process(maildir)
+
+    works = [in_child(partial(_works, maildir, who, 120)) for who in range(3)]
+    await_success(*works, in_child(partial(_disturbs, maildir, 120)))
+
+    found = process(maildir)
+    told = " ".join((maildir.parent / f"told{who}").read_text() for who in range(3)).split()
+    assert known(found) == truth(maildir)
+    assert uid_database(maildir).uids == uids(found)
+    assert len(told) == len(set(told)) > 0
+
+
+@pytest.mark.courier
+@pytest.mark.slow
+def test_beside_courier(maildir: Path, courier: Implementation, start: Start) -> None:
+    """Real Courier works on the folder at the same time: no UID is lost or given twice, no flag missed."""
+    for number in range(30):
+        deliver(maildir, b"Subject: x\n\nx\n", number=number, flags="")
+    process(maildir).settle()
+    client = start(courier).client
+    client.command("SELECT INBOX")
+    works = [in_child(partial(_works, maildir, who, 60)) for who in range(2)]
+
+    for number in range(40):
+        client.command("NOOP")
+        client.append("INBOX", b"Subject: theirs\r\n\r\nx\r\n", "(\\Seen)")
+        client.command(f"UID STORE {number + 1} +FLAGS (\\Answered)")
+    await_success(*works)
+
+    found = process(maildir)
+    client.command("NOOP")
+    theirs = {item["UID"] for item in client.fetch("1:*", "UID").values()}
+    assert theirs == set(found.columns.uids)
+    assert known(found) == truth(maildir)
+    assert uid_database(maildir).uids == uids(found)
+    told = " ".join((maildir.parent / f"told{who}").read_text() for who in range(2)).split()
+    assert len(told) == len(set(told)) > 0
+    found.settle()
+    del found
+    again = process(maildir)
+    assert known(again) == truth(maildir)
