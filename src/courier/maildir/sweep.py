@@ -6,17 +6,15 @@ it is compared is in `scan`; what follows from it - UIDs, keywords, what is `\\R
 
 from __future__ import annotations
 
-import gc
 import os
 import time
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from courier import log
-from courier.maildir import filename, keywords, scan
+from courier.maildir import filename, keywords, memory, scan
 from courier.maildir.columns import EMPTY, Bases, Columns, Names, Row
 from courier.maildir.numbering import UidsUsedUp
 from courier.maildir.scan import Stamp
@@ -64,11 +62,12 @@ class Sweep:
         """
         began = time.monotonic()
         is_first = not self._state.is_begun
-        with _without_collector():
+        with memory.without_collector():
             claimed = self._run()
         messages = len(self._state.columns)
         if is_first and messages >= _BIG:
             log.index_built(self._state.path, messages, time.monotonic() - began)
+            memory.release()
         return claimed
 
     def _run(self) -> Sequence[int]:
@@ -415,15 +414,3 @@ class Sweep:
                 if filename.base(name) in found.arrived:
                     claimed.add(uid)
         return sorted(claimed.intersection(state.columns.uids)) if claimed else ()
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Let Python not look for garbage among a million names again and again."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
