@@ -114,7 +114,7 @@ def batch(items: Sequence[FetchItem], *, utf8: bool) -> Batch | None:
             sections.append(place)
         elif item.name in _PIECES:
             excluded |= Flag.TEXT_IN_FILE
-    needs_table = any(item.name not in ("UID", "FLAGS") for item in items)
+    needs_table = any(item.name not in ("UID", "FLAGS", "MODSEQ") for item in items)
     return Batch(tuple(known), needs_table, excluded, tuple(sections))
 
 
@@ -141,6 +141,8 @@ def _writer(item: FetchItem, utf8: bool) -> Writer | None:
         return Writer(b"UID %d", lambda rows: (rows.view.uids[rows.start : rows.stop],))
     if name == "FLAGS":
         return Writer(b"FLAGS %b", lambda rows: (flag_lists(rows.view, rows.start, rows.stop),))
+    if name == "MODSEQ":
+        return Writer(b"MODSEQ (%d)", lambda rows: (rows.view.modseqs[rows.start : rows.stop],))
     if name == "RFC822.SIZE":
         return Writer(b"RFC822.SIZE %d", lambda rows: (rows.numbers("size"),))
     if name == "INTERNALDATE":

@@ -10,7 +10,17 @@ from imapd.settings import Settings
 #: Words that may stand in IMAP_CAPABILITY and whose commands this version does not have.
 _NOT_YET = frozenset(("SMAP1",))
 #: Our own, appended unless IMAP_EXTENSIONS is 0.
-_OURS = ("LITERAL+", "UNSELECT", "MOVE", "ESEARCH", "SEARCHRES", "WITHIN", "I18NLEVEL=1")
+_OURS = (
+    "LITERAL+",
+    "UNSELECT",
+    "MOVE",
+    "ESEARCH",
+    "SEARCHRES",
+    "WITHIN",
+    "I18NLEVEL=1",
+    "CONDSTORE",
+    "QRESYNC",
+)
 #: Ours, too, where the administrator's list has SORT.
 _OF_SORT = ("ESORT", "SORT=DISPLAY")
 #: And where it has QUOTA (RFC 9208 3).

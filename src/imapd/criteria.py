@@ -1,4 +1,4 @@
-"""Search criteria: reading them (RFC 9051 6.4.4, RFC 3501 6.4.4, RFC 5032, RFC 5182)."""
+"""Search criteria: reading them (RFC 9051 6.4.4, RFC 3501 6.4.4, RFC 5032, RFC 5182, RFC 7162)."""
 
 from __future__ import annotations
 
@@ -111,6 +111,8 @@ class _Reader:
         if word in ("KEYWORD", "UNKEYWORD"):
             key = leaves.keyword(self._arguments.atom().decode("ascii"))
             return key if word == "KEYWORD" else Negated(key)
+        if word == "MODSEQ":
+            return leaves.changed(self._modseq())
         if word == "UID":
             return leaves.uids(self._arguments.sequence_set())
         if word in _DATES:
@@ -125,6 +127,17 @@ class _Reader:
         if word == "SMALLER":
             return leaves.sized(0, self._arguments.number())
         return self._text(word)
+
+    def _modseq(self) -> int:
+        """``[entry-name SP entry-type-req SP] mod-sequence-valzer``: we keep one for all entries."""
+        if self._arguments.at(b'"'):
+            if not self._arguments.quoted().lower().startswith(b"/flags/"):
+                raise self._arguments.fail("entry-flag-name")
+            self._arguments.sp()
+            if self._arguments.word() not in ("ALL", "PRIV", "SHARED"):
+                raise self._arguments.fail("entry-type-req")
+            self._arguments.sp()
+        return self._arguments.mod_sequence()
 
     def _text(self, word: str) -> Criterion:
         if word == "HEADER":

@@ -83,6 +83,10 @@ class Criterion(Protocol):
     def cost(self) -> Cost:
         """What `test` may have to look at."""
 
+    @property
+    def asks_modseq(self) -> bool:
+        """Whether MODSEQ is part of it: then the answer tells one (RFC 7162 3.1.5)."""
+
     def bounds(self, rows: Rows) -> Bounds:
         """Tell what columns know of a run."""
 
@@ -179,6 +183,7 @@ class Leaf:
     cost: Cost
     column: Callable[[Rows], Bounds]
     look: Callable[[Candidate], bool]  # asked only where the bounds leave it open
+    asks_modseq: bool = False
 
     def bounds(self, rows: Rows) -> Bounds:
         return rows.bounds_of(self)
@@ -191,6 +196,11 @@ class Leaf:
 def by_column(column: Callable[[Rows], Bounds]) -> Leaf:
     """Give a leaf whose bounds are always exact."""
     return Leaf(Cost.COLUMNS, column, _never_asked)
+
+
+def by_modseq(column: Callable[[Rows], Bounds]) -> Leaf:
+    """Give a leaf whose bounds are always exact and tell of MODSEQs."""
+    return Leaf(Cost.COLUMNS, column, _never_asked, asks_modseq=True)
 
 
 def by_message(cost: Cost, look: Callable[[Candidate], bool]) -> Leaf:
@@ -212,6 +222,7 @@ class All:
     def __init__(self, keys: Sequence[Criterion]) -> None:
         self._keys = sorted(keys, key=lambda key: key.cost)
         self.cost = self._keys[-1].cost
+        self.asks_modseq = any(key.asks_modseq for key in keys)
 
     def bounds(self, rows: Rows) -> Bounds:
         low = high = rows.every
@@ -233,6 +244,7 @@ class Either:
     def __init__(self, first: Criterion, second: Criterion) -> None:
         self._first, self._second = sorted((first, second), key=lambda key: key.cost)
         self.cost = self._second.cost
+        self.asks_modseq = first.asks_modseq or second.asks_modseq
 
     def bounds(self, rows: Rows) -> Bounds:
         (low, high), (other_low, other_high) = self._first.bounds(rows), self._second.bounds(rows)
@@ -248,6 +260,7 @@ class Negated:
     def __init__(self, key: Criterion) -> None:
         self._key = key
         self.cost = key.cost
+        self.asks_modseq = key.asks_modseq
 
     def bounds(self, rows: Rows) -> Bounds:
         low, high = self._key.bounds(rows)

@@ -16,13 +16,20 @@ from courier.message import date as message_date
 from courier.message import facts, text
 from courier.message.collation import Needle
 from imapd import folded
-from imapd.criterion import NOTHING, Bounds, Candidate, Cost, Leaf, Rows, by_column, by_message
+from imapd.criterion import NOTHING, Bounds, Candidate, Cost, Leaf, Rows, by_column, by_message, by_modseq
 from imapd.wire.parser import SequenceSet
 
 if TYPE_CHECKING:
     from courier.maildir.fulltext import Candidates
 
 # -- what the view has ---------------------------------------------------------------------------
+
+
+def changed(modseq: int) -> Leaf:
+    """Messages with this MODSEQ or a higher one (RFC 7162 3.1.5)."""
+    return by_modseq(
+        lambda rows: rows.where(at >= modseq for at in rows.view.modseqs[rows.first : rows.end])
+    )
 
 
 def flag(wanted: Flag, *, is_set: bool) -> Leaf:

@@ -1,6 +1,6 @@
 """What a search found, as a client asked to be told: SEARCH and ESEARCH (RFC 9051 6.4.4, 7.3.4).
 
-RFC 4731 and, for results in another order than the mailbox's, RFC 5267 3.
+RFC 4731, RFC 7162 3.1.5 and, for results in another order than the mailbox's, RFC 5267 3.
 """
 
 from __future__ import annotations
@@ -35,9 +35,14 @@ class Wanted:
         return "SAVE" in self.options
 
     @property
+    def tells_ends(self) -> bool:
+        """Tell whether nothing is told but the first or the last message."""
+        return not self.options & {"ALL", "COUNT"} and bool(self.options & {"MIN", "MAX"})
+
+    @property
     def saves_all(self) -> bool:
         """Tell whether ``$`` becomes all that was found (RFC 5182 2.4)."""
-        return not self.options & {"MIN", "MAX"} or bool(self.options & {"ALL", "COUNT"})
+        return not self.tells_ends
 
 
 def wanted(arguments: Parser) -> Wanted | None:
@@ -73,32 +78,33 @@ def numbers(view: View, found: bytes, *, by_uid: bool) -> array[int]:
     return chosen
 
 
-def listed(name: bytes, results: Iterable[int]) -> Iterator[bytes]:
-    """Write ``* name`` and numbers, in pieces."""
-    return pieces(_listed(name, results))
+def listed(name: bytes, results: Iterable[int], modseq: int = 0) -> Iterator[bytes]:
+    """Write ``* name`` and numbers, in pieces; then the MODSEQ unless it is 0."""
+    return pieces(_listed(name, results, modseq))
 
 
-def _listed(name: bytes, results: Iterable[int]) -> Iterator[bytes]:
+def _listed(name: bytes, results: Iterable[int], modseq: int) -> Iterator[bytes]:
     yield b"* " + name
     rest = iter(results)
     while piece := tuple(islice(rest, _PIECE)):
         yield b" %d" * len(piece) % piece
-    yield b"\r\n"
+    yield b" (MODSEQ %d)\r\n" % modseq if modseq else b"\r\n"
 
 
 def extended(
-    tag: bytes, options: Wanted, results: Sequence[int], *, by_uid: bool
+    tag: bytes, options: Wanted, results: Sequence[int], modseq: int = 0, *, by_uid: bool
 ) -> Iterator[bytes]:
     """Write an ESEARCH response, in pieces; nothing if the client wants no more than SAVE.
 
     Args:
         results: sequence numbers or UIDs in the order that was asked for.
+        modseq: the highest of the messages that are told; 0 if it is not asked for.
     """
-    return pieces(_extended(tag, options.options - {"SAVE"}, results, by_uid=by_uid))
+    return pieces(_extended(tag, options.options - {"SAVE"}, results, modseq, by_uid=by_uid))
 
 
 def _extended(
-    tag: bytes, told: frozenset[str], results: Sequence[int], *, by_uid: bool
+    tag: bytes, told: frozenset[str], results: Sequence[int], modseq: int, *, by_uid: bool
 ) -> Iterator[bytes]:
     if not told:
         return
@@ -111,7 +117,9 @@ def _extended(
             yield b" MAX %d" % results[-1]
         if "ALL" in told:
             yield from _sequence_set(results)
-    yield b" COUNT %d\r\n" % len(results) if "COUNT" in told else b"\r\n"
+    if "COUNT" in told:
+        yield b" COUNT %d" % len(results)
+    yield b" MODSEQ %d\r\n" % modseq if modseq else b"\r\n"
 
 
 def _sequence_set(results: Iterable[int]) -> Iterator[bytes]:
@@ -163,8 +171,21 @@ def save(view: View, options: Wanted, uids: Sequence[int]) -> None:
     Args:
         uids: in the order that was asked for.
     """
-    if options.saves_all:
-        view.saved = NumberSet.of(uids)
-        return
+    view.saved = NumberSet.of(_ends(options, uids) if options.tells_ends else uids)
+
+
+def _ends(options: Wanted, uids: Sequence[int]) -> Iterator[int]:
     ends = {"MIN": uids[:1], "MAX": uids[-1:]}
-    view.saved = NumberSet.of(uid for end in options.options & ends.keys() for uid in ends[end])
+    return (uid for end in options.options & ends.keys() for uid in ends[end])
+
+
+def highest(view: View, options: Wanted | None, found: bytes, uids: Sequence[int]) -> int:
+    """Give the highest MODSEQ of what is told of what was found, 0 of nothing (RFC 4731 3.2).
+
+    Args:
+        uids: in the order that was asked for.
+    """
+    if options is None or not options.tells_ends:
+        return max(compress(view.modseqs, found), default=0)
+    seqs = (view.seq(uid) for uid in _ends(options, uids))
+    return max((view.modseqs[seq - 1] for seq in seqs if seq), default=0)

@@ -38,7 +38,7 @@ from courier.process.request import (
 )
 from imapd import account, capability, mailbox, updates, upkeep
 from imapd.commands import table
-from imapd.completion import Bad, CommandFailed, Completion, Farewell, No, Violation
+from imapd.completion import Bad, CommandFailed, Completion, Farewell, No, Ok, Violation
 from imapd.mailboxes import Mailbox
 from imapd.request import Ask, Handling, Idle, Step
 from imapd.settings import Settings
@@ -106,6 +106,7 @@ class Session:
         self.view: View | None = None
         self.copied: set[tuple[int, int]] = set()  # UIDVALIDITY, UID: copied by this session
         self.utf8 = False  # RFC 6855
+        self.form = updates.PLAIN  # RFC 7162: CONDSTORE, QRESYNC
         self.tag = b"*"  # of the command at hand: ESEARCH names it
         self.counts = Counts()
         self.announced: reader.Announced | None = None  # of the command at hand
@@ -296,7 +297,8 @@ class Session:
                 self.recheck_rights()
             completion = yield from self._handle(command.handler(self, arguments))
             self._violations = 0
-            yield from self._tell(command.disturbs)
+            if (yield from self._tell(command.disturbs)):
+                completion = self._with_highest(completion)
         except CommandFailed as failure:
             completion = failure.completion
             if isinstance(failure, Violation):
@@ -471,17 +473,20 @@ class Session:
 
     # -- updates ---------------------------------------------------------------------------
 
-    def _tell(self, disturbs: table.Disturbs) -> Steps:
-        """Tell what others changed, as far as this command allows (RFC 9051 7.5.1)."""
+    def _tell(self, disturbs: table.Disturbs) -> Generator[Request, Any, bool]:
+        """Tell what others changed, as far as this command allows (RFC 9051 7.5.1).
+
+        Returns: whether messages are gone of which the client knew.
+        """
         if self.view is None or self.state is not State.SELECTED:
-            return
+            return False
         if time.monotonic() - self._looked > _LOOK_EVERY_S:
             try:
                 yield from self.refresh()
             except OSError as error:  # what the command did is done, and its completion stands
                 log.error("cannot read folder", self.view.folder.path, error)
             except CommandFailed:
-                return  # the right to read was taken away: there is nothing to tell any more
+                return False  # the right to read was taken away: there is nothing to tell any more
         if self._rights_to_tell:
             self._rights_to_tell = False
             yield self._sent(updates.rights(self.rights))
@@ -489,9 +494,9 @@ class Session:
         expunge = disturbs is table.Disturbs.NUMBERS or (
             disturbs is table.Disturbs.NUMBERS_IF_LAST and not self.reader.unread()
         )
-        yield self._sent(
-            updates.text(self.view, self.view.update(expunge=expunge), self.settings, self.rights)
-        )
+        update = self.view.update(expunge=expunge)
+        yield self._sent(updates.text(self.view, update, self.settings, self.rights, self.form))
+        return bool(update.vanished)
 
     def refresh(self) -> Steps:
         """Bring the selected mailbox up to date with the disk, telling nothing yet.
@@ -510,7 +515,32 @@ class Session:
     def tell_all(self) -> bytes:
         """Give everything there is to tell, expunged messages too (IDLE)."""
         update = self.selected.update(expunge=True)
-        return updates.text(self.selected, update, self.settings, self.rights)
+        return updates.text(self.selected, update, self.settings, self.rights, self.form)
+
+    def use_modseqs(self) -> bytes:
+        """Tell MODSEQs from here on, for the client has shown that it knows them (RFC 7162 3.1).
+
+        Returns: what it has to be told first.
+        """
+        if self.form.modseqs:
+            return b""
+        self.form = replace(self.form, modseqs=True)
+        return b"" if self.view is None else updates.highest(self.view)
+
+    def use_vanished(self) -> bytes:
+        """Tell of removed messages by UID from here on (RFC 7162 3.2.3). Returns as `use_modseqs`."""
+        told = self.use_modseqs()
+        self.form = replace(self.form, vanished=True)
+        return told
+
+    def _with_highest(self, completion: Completion) -> Completion:
+        """Say up to where the client is in step, after it was told of removed messages.
+
+        That is an answer's duty with QRESYNC (RFC 7162 3.2.7, 3.2.9), and nobody else's.
+        """
+        if not self.form.vanished or not isinstance(completion, Ok) or completion.code:
+            return completion
+        return replace(completion, code=f"HIGHESTMODSEQ {self.selected.highest}")
 
 
 _TOO_LONG = Bad("IMAP command too long.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from courier.maildir import acl
 from courier.maildir.view import Update, View
 from imapd import acl_letters
@@ -12,15 +14,46 @@ _SYSTEM = b"\\Draft \\Answered \\Flagged \\Deleted \\Seen"
 _RIGHT = {b"\\Deleted": "t", b"\\Seen": "s"}  # the others: w
 
 
-def text(view: View, update: Update, settings: Settings, rights: str = acl.ALL) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a client has enabled that changes how it is told of messages (RFC 7162)."""
+
+    modseqs: bool = False  # CONDSTORE: of changes with UID and MODSEQ
+    vanished: bool = False  # QRESYNC: of removed messages by UID, not with EXPUNGE
+
+
+PLAIN = Form()
+
+
+def text(
+    view: View,
+    update: Update,
+    settings: Settings,
+    rights: str = acl.ALL,
+    form: Form = PLAIN,
+) -> bytes:
     """Write an update in Courier's order; empty if there is nothing to tell."""
-    lines = [b"* %d EXPUNGE\r\n" % seq for seq in update.expunged]
+    lines = _removed(update, form)
     if update.new_keywords:
         lines.append(flags(view, settings, rights))
     if update.expunged or update.exists is not None:
         lines.append(b"* %d EXISTS\r\n* %d RECENT\r\n" % (len(view.uids), view.recents()))
-    lines.extend(fetch_flags(view, seq) for seq in update.flags)
+    lines.extend(fetch_flags(view, seq, form) for seq in update.flags)
+    if update.withholds and form.vanished:  # RFC 7162 6: so that what comes later is asked for
+        lines.append(highest(view))
     return b"".join(lines)
+
+
+def _removed(update: Update, form: Form) -> list[bytes]:
+    if not form.vanished:
+        return [b"* %d EXPUNGE\r\n" % seq for seq in update.expunged]
+    gone = update.vanished
+    return [b"* VANISHED " + writer.uid_set(gone) + b"\r\n"] if gone else []
+
+
+def highest(view: View) -> bytes:
+    """``* OK [HIGHESTMODSEQ n]``: all up to there has been told (RFC 7162 3.1.2.1)."""
+    return b"* OK [HIGHESTMODSEQ %d] Ok\r\n" % view.highest
 
 
 def flags(view: View, settings: Settings, held: str = acl.ALL) -> bytes:
@@ -56,7 +89,17 @@ def flag_text(view: View, flags: int, keywords: int) -> bytes:
     return writer.flags(flags, view.folder.keyword_sets[keywords])
 
 
-def fetch_flags(view: View, seq: int, *, with_uid: bool = False) -> bytes:
+def fetch_flags(view: View, seq: int, form: Form = PLAIN, *, with_uid: bool = False) -> bytes:
     """``* n FETCH (FLAGS (…))``, with the UID where a UID command asks for it."""
-    uid = b"UID %d " % view.uids[seq - 1] if with_uid else b""
-    return b"* %d FETCH (%bFLAGS %b)\r\n" % (seq, uid, flag_list(view, seq))
+    uid = b"UID %d " % view.uids[seq - 1] if with_uid or form.modseqs else b""
+    modseq = b" MODSEQ (%d)" % view.modseq(seq) if form.modseqs else b""
+    return b"* %d FETCH (%bFLAGS %b%b)\r\n" % (seq, uid, flag_list(view, seq), modseq)
+
+
+def fetch_modseq(view: View, seq: int) -> bytes:
+    """``* n FETCH (UID u MODSEQ (m))``: flags changed as the client expects (RFC 7162 3.1.3)."""
+    return b"* %d FETCH (UID %d MODSEQ (%d))\r\n" % (
+        seq,
+        view.uids[seq - 1],
+        view.modseq(seq),
+    )

@@ -40,6 +40,7 @@ _ATOM = re.compile(rb'[^\x00-\x20(){%*"\\\]\x7f-\xff]+')
 _TAG = re.compile(rb'[^\x00-\x20(){%*"\\\x7f-\xff+]+')
 _QUOTED = re.compile(rb'"(?:[^\x00\r\n"\\]|\\["\\])*"')
 _LITERAL = re.compile(rb"\{([0-9]+)\}\r\n")
+_MODSEQ = re.compile(rb"[1-9][0-9]{0,18}(?![0-9])")
 _NUMBER = re.compile(rb"[0-9]{1,10}(?![0-9])")
 _NZ_NUMBER = re.compile(rb"[1-9][0-9]{0,9}(?![0-9])")
 _TEXT = re.compile(rb"[^\x00\r\n]+")
@@ -203,6 +204,12 @@ class _Reader:
         if name in (b"UIDNEXT", b"UIDVALIDITY", b"UNSEEN"):
             self.sp()
             self.nz_number()
+        elif name == b"HIGHESTMODSEQ":  # RFC 7162 7
+            self.sp()
+            self._modseq()
+        elif name == b"MODIFIED":
+            self.sp()
+            self.match(_UID_SET, "sequence-set")
         elif name == b"PERMANENTFLAGS":
             self.sp()
             self.listed(self._flag_perm, empty=True)
@@ -222,6 +229,18 @@ class _Reader:
                 self.match(_UID_SET, "uid-set")
         elif name not in _PLAIN_CODES:
             raise self.fail("a response code that this server has")
+
+    def _modseq(self) -> int:
+        """``mod-sequence-value`` (RFC 7162 7)."""
+        value = int(self.match(_MODSEQ, "mod-sequence-value"))
+        if not 0 < value < 1 << 63:
+            raise self.fail("mod-sequence-value")
+        return value
+
+    def _vanished(self) -> list[object]:
+        self.sp()
+        is_earlier = self.maybe(b"(EARLIER) ")
+        return [is_earlier, self.match(_UID_SET, "known-uids")]
 
     def _flag_perm(self) -> bytes:
         return b"\\*" if self.maybe(b"\\*") else self._flag()
@@ -250,6 +269,12 @@ class _Reader:
     def _search(self) -> list[object]:
         numbers: list[object] = []
         while self.maybe(b" "):
+            if self.maybe(b"(MODSEQ "):
+                if not numbers:
+                    raise self.fail("numbers before a MODSEQ")
+                self._modseq()
+                self.exact(b")")
+                break
             numbers.append(self.nz_number())
         return numbers
 
@@ -295,10 +320,12 @@ class _Reader:
         while self.maybe(b" "):
             name = self.match(_ATOM, "search-return-data").decode()
             self.sp()
-            if name in found or name not in ("MIN", "MAX", "ALL", "COUNT"):
+            if name in found or name not in ("MIN", "MAX", "ALL", "COUNT", "MODSEQ"):
                 raise self.fail("search-return-data")
             if name == "ALL":
                 found[name] = self.match(_UID_SET, "sequence-set")
+            elif name == "MODSEQ":
+                found[name] = self._modseq()
             else:
                 found[name] = self.number() if name == "COUNT" else self.nz_number()
         return [*values, found]
@@ -340,7 +367,7 @@ class _Reader:
         if name not in _STATUS:
             raise self.fail("status-att")
         self.sp()
-        return name, self.number()
+        return name, self._modseq() if name == "HIGHESTMODSEQ" else self.number()
 
     def _quota(self) -> list[object]:
         """``quota-response`` (RFC 9208 7)."""
@@ -416,6 +443,11 @@ class _Reader:
         self.sp()
         if name == b"UID":
             return name, self.nz_number()
+        if name == b"MODSEQ":
+            self.exact(b"(")
+            modseq = self._modseq()
+            self.exact(b")")
+            return name, modseq
         if name == b"RFC822.SIZE":
             return name, self.number()
         if name == b"INTERNALDATE":
@@ -553,13 +585,23 @@ class _Reader:
 
 
 _STATUS = frozenset(
-    ["MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "DELETED", "DELETED-STORAGE"]
+    (
+        "MESSAGES",
+        "RECENT",
+        "UIDNEXT",
+        "UIDVALIDITY",
+        "UNSEEN",
+        "DELETED",
+        "DELETED-STORAGE",
+        "HIGHESTMODSEQ",
+    )
 )
 _PLAIN_CODES = frozenset(
     (
         b"ALERT",
         b"BADCHARSET",
         b"OVERQUOTA",
+        b"CLOSED",
         b"EXPUNGEISSUED",
         b"NOPERM",
         b"READ-ONLY",
@@ -587,5 +629,6 @@ _UNTAGGED: dict[str, Callable[[_Reader], list[object]]] = {
     "SEARCH": _Reader._search,
     "SORT": _Reader._search,
     "STATUS": _Reader._status,
+    "VANISHED": _Reader._vanished,
     "THREAD": _Reader._thread,
 }

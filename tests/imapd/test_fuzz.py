@@ -96,8 +96,12 @@ class Words:
         words += [b"BODY", b"RFC822", b"RFC822.HEADER", b"RFC822.TEXT", b"BODY[]", b"BODY.PEEK[1]"]
         words += [b"BODY.PEEK[2.HEADER]<3.9>", b"BODY[2.1.MIME]", b"BODY.PEEK [TEXT]<4294967295>"]
         words += [b"BODY.PEEK[HEADER.FIELDS (To " + self.astring(b'a"]\\b') + b")]", b"FULL"]
-        words += [b"BODY.PEEK[HEADER.FIELDS.NOT (Subject)]"]
+        words += [b"BODY.PEEK[HEADER.FIELDS.NOT (Subject)]", b"MODSEQ"]
         return b"(" + self.some(words) + b")"
+
+    def modifiers(self) -> bytes:
+        odd = [b" (CHANGEDSINCE 1)", b" (CHANGEDSINCE 1 VANISHED)", b" (CHANGEDSINCE)"]
+        return self.pick([*(b"",) * 12, *odd])
 
     def keys(self, depth: int = 0) -> bytes:
         words: list[Callable[[], bytes]] = [
@@ -105,6 +109,7 @@ class Words:
             self.numbers,
             lambda: b"UID " + self.numbers(),
             lambda: b"KEYWORD kw",
+            lambda: b"MODSEQ " + self.pick([b"0", b"1%d" % 10**17, b'"/flags/\\\\seen" all 5']),
             lambda: self.pick([b"BEFORE", b"ON", b"SENTSINCE"]) + b" 1-Feb-2020",
             lambda: self.pick([b"LARGER", b"SMALLER"]) + b" 40",
             lambda: (
@@ -157,7 +162,11 @@ class Words:
             [
                 lambda: b"STORE 1:2 +FLAGS.SILENT (\\Deleted)",
                 lambda: self.pick([b"NOOP", b"CHECK", b"CAPABILITY", b"NAMESPACE", b"IDLE"]),
-                lambda: self.pick([b"SELECT ", b"SELECT ", b"EXAMINE "]) + self.mailbox(),
+                lambda: (
+                    self.pick([b"SELECT ", b"SELECT ", b"EXAMINE "])
+                    + self.mailbox()
+                    + self.pick([*(b"",) * 6, b" (CONDSTORE)", b" (QRESYNC (1 1))"])
+                ),
                 lambda: self.pick([b"CLOSE", b"UNSELECT", *(b"EXPUNGE",) * 4, b"UID EXPUNGE 1:3"]),
                 lambda: (
                     self.pick([b"CREATE ", b"DELETE ", b"SUBSCRIBE ", b"UNSUBSCRIBE "])
@@ -172,14 +181,20 @@ class Words:
                     + self.pick([b"*", b"%", b'"inbox.%"', b'""', b"INBOX.c*", b"{3+}\r\n*%*"])
                 ),
                 lambda: b"STATUS " + self.mailbox() + b" (MESSAGES UIDNEXT UNSEEN RECENT)",
+                lambda: b"STATUS " + self.mailbox() + b" (HIGHESTMODSEQ)",
                 lambda: b"APPEND " + self.mailbox() + b" " + self.flags() + b" " + self.message(),
                 lambda: b"APPEND INBOX " + self.message(),
-                lambda: by_uid + b"FETCH " + self.numbers() + b" " + self.items(),
+                lambda: (
+                    by_uid + b"FETCH " + self.numbers() + b" " + self.items() + self.modifiers()
+                ),
                 lambda: (
                     by_uid
                     + b"STORE "
                     + self.numbers()
                     + b" "
+                    + self.pick(
+                        [*(b"",) * 6, b"(UNCHANGEDSINCE 0) ", b"(UNCHANGEDSINCE 1%d) " % 10**17]
+                    )
                     + self.pick([b"", b"+", b"-"])
                     + self.pick([b"FLAGS ", b"FLAGS.SILENT "])
                     + self.flags()
@@ -195,7 +210,7 @@ class Words:
                     + self.mailbox()
                 ),
                 lambda: b"ID " + self.pick([b"NIL", b'("a" "b\\"")', b"(x)"]),
-                lambda: b"ENABLE " + self.pick([b"UTF8=ACCEPT", b"X"]),
+                lambda: b"ENABLE " + self.pick([b"UTF8=ACCEPT", b"X", b"CONDSTORE"]),
             ]
         )()
 

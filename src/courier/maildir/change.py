@@ -16,6 +16,7 @@ class FlagChange:
 
     add: int = 0
     remove: int = 0
+    until: int | None = None  # a MODSEQ: messages that changed after it stay as they are
     #: Called after each rename with the old path and the new one.
     renamed: Callable[[bytes, bytes], None] | None = field(default=None, compare=False)
 
@@ -30,6 +31,7 @@ class KeywordChange:
     add: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
     clear: bool = False  # remove all others first
+    until: int | None = None  # as for flags
 
     def apply(self, words: Sequence[str]) -> tuple[str, ...]:
         dropped = {word.lower() for word in self.remove}

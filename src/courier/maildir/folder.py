@@ -464,7 +464,8 @@ class Folder:
         the change is applied to the flags found on disk. A crash leaves the old name or the
         new one. Messages that are gone are left out.
 
-        courier.lock is held so that the change log is in order; if it can't be had, the changes
+        courier.lock is held so that the change log is in order, and so that of two who change
+        what nobody has changed (``until``) one comes too late; if it can't be had, the changes
         are made all the same, and found by the next reading.
 
         Raises:
@@ -474,6 +475,8 @@ class Folder:
         with self._mutex, self._locked_if_possible() as is_locked:
             try:
                 for uid in uids:
+                    if self._has_changed(uid, change.until):
+                        continue
                     try:
                         renamed[uid] = self._with_file(uid, partial(rename_flags, change))
                     except MessageGone:
@@ -482,6 +485,14 @@ class Folder:
                 if is_locked:
                     self._note_renamed(renamed)
         return {uid: filename.flags(name) for uid, name in renamed.items()}
+
+    def _has_changed(self, uid: int, until: int | None) -> bool:
+        """Tell whether a message is known to have changed after a MODSEQ."""
+        if until is None:
+            return False
+        columns = self._state.columns
+        row = columns.row(uid)
+        return row is not None and columns.modseqs[row] > until
 
     @contextmanager
     def _locked_if_possible(self) -> Iterator[bool]:
@@ -524,6 +535,7 @@ class Folder:
         with self._mutex, self._locked():
             state = self._state
             wanted = () if self.is_void else uids
+            wanted = [uid for uid in wanted if not self._has_changed(uid, change.until)]
             rows = [row for uid in wanted if (row := state.columns.message(uid)) is not None]
             bases = {row.uid: filename.base(row.name) for row in rows}
             # Merging is left to the next reading: it has to know every message there is.

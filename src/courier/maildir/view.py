@@ -26,8 +26,10 @@ class Update:
     """What a client has to be told, in this order (RFC 9051 7.4.1, 7.5.1)."""
 
     expunged: tuple[int, ...] = ()  # sequence numbers, each as it is after those before it
+    vanished: tuple[int, ...] = ()  # the same messages by UID, ascending
     new_keywords: bool = False  # FLAGS and PERMANENTFLAGS have to be said again
     exists: int | None = None  # None: no message came
+    withholds: bool = False  # messages are gone that keep their numbers for now
     flags: tuple[int, ...] = ()  # sequence numbers whose flags or keywords differ, ascending
 
 
@@ -41,10 +43,16 @@ class View:
         self.uids: Column = array("I")
         self.flags = b""
         self.keywords: Column = array("I")
+        self.modseqs: Column = array("Q")  # as they were at the last update; see `modseq`
         self.recent = NumberSet()  # UIDs
         self.saved = NumberSet()  # UIDs: what the last search with SAVE found (RFC 5182)
         self._modseq = -1
         self._keywords_told: frozenset[str] = frozenset()
+
+    @property
+    def highest(self) -> int:
+        """The MODSEQ up to which everything has been told (RFC 7162 3.1.2.1)."""
+        return self._modseq
 
     def refresh(self) -> None:
         """Read the folder if it changed; claim what is new as ``\\Recent``. Raises as the folder."""
@@ -94,6 +102,17 @@ class View:
                     column[row] = number
             self.keywords = column
 
+    def modseq(self, seq: int) -> int:
+        """Give the MODSEQ of a message as it was told, the changes just made among that.
+
+        Another session's change that came in between has one of its own, to be told with it.
+        """
+        columns = self.folder.columns
+        now = columns.row(self.uids[seq - 1])
+        if now is not None and (columns.flags[now], columns.keywords[now]) == self._values(seq):
+            return columns.modseqs[now]
+        return self.modseqs[seq - 1]
+
     def update(self, *, expunge: bool) -> Update:
         """Give what differs from the folder, and take it as told.
 
@@ -116,6 +135,7 @@ class View:
         highest = self.uids[-1] if self.uids else 0
         told = {uid: self._values(seq) for uid in changes.changed if (seq := self.seq(uid))}
 
+        vanished = tuple(self.uids[seq - 1] for seq in gone)
         came = len(columns.uids) - bisect_right(columns.uids, highest)
         self._take(columns, highest, {self.uids[seq - 1] for seq in gone}, expunge=expunge)
         seqs = ((self.seq(uid), values) for uid, values in told.items())
@@ -124,6 +144,8 @@ class View:
             self._modseq = columns.highest
         return Update(
             expunged=tuple(seq - index for index, seq in enumerate(gone)) if expunge else (),
+            vanished=vanished if expunge else (),
+            withholds=bool(gone) and not expunge,
             new_keywords=self.learn_keywords(),
             exists=len(self.uids) if came else None,
             flags=tuple(flags),
@@ -148,6 +170,7 @@ class View:
         known = bisect_right(columns.uids, highest)
         if known == len(self.uids) - len(gone) and (expunge or not gone):
             self.uids, self.flags, self.keywords = columns.uids, columns.flags, columns.keywords
+            self.modseqs = columns.modseqs
             return
         # A UID that appears below the highest one told (another program gave it back) can be
         # told to no client, because new messages come at the end: it stays out of this view.
@@ -158,12 +181,13 @@ class View:
             if row is None:
                 seq = self.seq(uid)
                 assert seq is not None
-                values.append(self._values(seq))
+                values.append((*self._values(seq), self.modseqs[seq - 1]))
             else:
-                values.append((columns.flags[row], columns.keywords[row]))
+                values.append((columns.flags[row], columns.keywords[row], columns.modseqs[row]))
         self.uids = joined("I", kept, columns.uids[known:])
-        self.flags = bytes(flags for flags, _ in values) + columns.flags[known:]
-        self.keywords = joined("I", (number for _, number in values), columns.keywords[known:])
+        self.flags = bytes(flags for flags, _, _ in values) + columns.flags[known:]
+        self.keywords = joined("I", (number for _, number, _ in values), columns.keywords[known:])
+        self.modseqs = joined("Q", (modseq for _, _, modseq in values), columns.modseqs[known:])
 
     def learn_keywords(self) -> bool:
         """Note the keywords in use if one is new to the client, who has to be told all of them."""

@@ -1,4 +1,4 @@
-"""ENABLE. RFC 9051 6.3.1, RFC 5161; UTF8=ACCEPT is RFC 6855."""
+"""ENABLE. RFC 9051 6.3.1, RFC 5161; UTF8=ACCEPT is RFC 6855, CONDSTORE and QRESYNC RFC 7162."""
 
 from __future__ import annotations
 
@@ -20,8 +20,20 @@ def enable(session: Session, arguments: Parser) -> Handling:
         words.append(arguments.atom())
     arguments.end()
 
-    if b"UTF8=ACCEPT" in (word.upper() for word in words):
+    wanted = {word.upper() for word in words}
+    if b"UTF8=ACCEPT" in wanted:
         session.utf8 = True
+    told = b""
+    if b"QRESYNC" in wanted:
+        told = session.use_vanished()
+    elif b"CONDSTORE" in wanted:
+        told = session.use_modseqs()
     # Courier: all that is on, whenever it was switched on.
-    yield b"* ENABLED UTF8=ACCEPT\r\n" if session.utf8 else b"* ENABLED\r\n"
+    are_on = {
+        b" UTF8=ACCEPT": session.utf8,
+        b" CONDSTORE": session.form.modseqs,
+        b" QRESYNC": session.form.vanished,
+    }
+    yield b"* ENABLED" + b"".join(word for word, is_on in are_on.items() if is_on) + b"\r\n"
+    yield told
     return Ok("Options enabled")

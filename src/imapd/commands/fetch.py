@@ -1,4 +1,4 @@
-"""FETCH and UID FETCH. RFC 9051 6.4.5, RFC 3501 6.4.5 and 7.4.2."""
+"""FETCH and UID FETCH. RFC 9051 6.4.5, RFC 3501 6.4.5 and 7.4.2, RFC 7162 3.1.4 and 3.2.6."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from courier.message import structure
 from courier.message.message import Message
 from courier.message.parted import PartedMessage
 from courier.process.request import Unfinished, Work
-from imapd import batch, known, large, mailbox, section, updates
+from imapd import batch, known, large, mailbox, modseqs, section, updates
 from imapd.commands.store import mark_seen
 from imapd.completion import Completion, Ok
 from imapd.request import Handling, Step
@@ -38,7 +38,7 @@ _UNICODE_ALERT = (
 _OF_FILES = frozenset(("UID", "FLAGS", "INTERNALDATE"))
 _NO_MESSAGE = Message(b"")
 _OF_SECTIONS = frozenset(
-    ("UID", "FLAGS", "INTERNALDATE", "BODY[]", "RFC822", "RFC822.HEADER", "RFC822.TEXT")
+    ("UID", "FLAGS", "MODSEQ", "INTERNALDATE", "BODY[]", "RFC822", "RFC822.HEADER", "RFC822.TEXT")
 )
 _SECTIONS = {
     "RFC822": Section(),
@@ -72,12 +72,24 @@ def _fetch(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     which = arguments.sequence_set()
     arguments.sp()
     items = arguments.fetch_items()
+    since = _since(session, arguments, by_uid=by_uid)
     arguments.end()
 
     view = session.selected
+    if since is not None and all(item.name != "MODSEQ" for item in items):
+        items.append(FetchItem("MODSEQ"))
+    if any(item.name == "MODSEQ" for item in items):
+        yield session.use_modseqs()
     may_see = not view.read_only and "s" in session.rights
     plan = _plan(items, by_uid, may_see=may_see)
     wanted = mailbox.messages(view, which, by_uid=by_uid)
+    if since is not None:
+        if since.vanished:
+            among = modseqs.uids(view, which)
+            yield from modseqs.earlier(
+                (yield Work(partial(modseqs.vanished, view, among, since.modseq)))
+            )
+        wanted = yield Work(partial(modseqs.changed, view, wanted, since.modseq))
     planned = None if plan.sets_seen else batch.batch(plan.items, utf8=session.utf8)
     if planned is None:
         is_gone = yield from _from_files(session, plan, mailbox.sequence_numbers(wanted))
@@ -85,6 +97,40 @@ def _fetch(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
         is_gone = yield from _from_known(session, plan, planned, wanted)
     done: Completion = Ok("FETCH completed.", "EXPUNGEISSUED" if is_gone else "")
     return done
+
+
+@dataclass(frozen=True, slots=True)
+class _Since:
+    """``CHANGEDSINCE``."""
+
+    modseq: int
+    vanished: bool  # tell of removed messages, too
+
+
+def _since(session: Session, arguments: Parser, *, by_uid: bool) -> _Since | None:
+    """Read ``[SP "(" fetch-modifier *(SP fetch-modifier) ")"]`` (RFC 4466 2.4).
+
+    Raises:
+        ParseError: not one of ours, or VANISHED where it must not be (RFC 7162 3.2.6).
+    """
+    if arguments.at_end():
+        return None
+    arguments.sp()
+    found: dict[str, int] = {}
+
+    def modifier() -> None:
+        word = arguments.word()
+        if word not in ("CHANGEDSINCE", "VANISHED") or word in found:
+            raise arguments.fail("fetch-modifier")
+        if word == "CHANGEDSINCE":
+            arguments.sp()
+        found[word] = arguments.mod_sequence() if word == "CHANGEDSINCE" else 1
+
+    arguments.parenthesised(modifier)
+    tells_vanished = "VANISHED" in found
+    if "CHANGEDSINCE" not in found or (tells_vanished and not (by_uid and session.form.vanished)):
+        raise arguments.fail("fetch-modifier")
+    return _Since(found["CHANGEDSINCE"], tells_vanished)
 
 
 def _from_known(
@@ -221,6 +267,8 @@ def _item(
         return b"UID %d" % view.uids[seq - 1]
     if item.name == "FLAGS":
         return b"FLAGS " + updates.flag_list(view, seq)
+    if item.name == "MODSEQ":
+        return b"MODSEQ (%d)" % view.modseqs[seq - 1]
     if item.name == "INTERNALDATE":
         return b"INTERNALDATE " + writer.date_time(found.st_mtime)
     if item.name not in _OF_SECTIONS:
@@ -261,7 +309,7 @@ def _body(session: Session, item: FetchItem, message: Message | PartedMessage) -
 
 def _seen(session: Session, seq: int, message: Message | PartedMessage, *, by_uid: bool) -> bytes:
     """Tell that a message now is ``\\Seen``; Courier: and that a client ought to know UTF-8."""
-    told = updates.fetch_flags(session.selected, seq, with_uid=by_uid)
+    told = updates.fetch_flags(session.selected, seq, session.form, with_uid=by_uid)
     if session.utf8 or message.octets(0, message.body_start).isascii():
         return told
     return _UNICODE_ALERT.format(seq).encode() + told

@@ -1,4 +1,4 @@
-"""SEARCH and UID SEARCH. RFC 9051 6.4.4, RFC 3501 6.4.4, RFC 4731, RFC 5182."""
+"""SEARCH and UID SEARCH. RFC 9051 6.4.4, RFC 3501 6.4.4, RFC 4731, RFC 5182, RFC 7162."""
 
 from __future__ import annotations
 
@@ -38,12 +38,17 @@ def _search(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
 
     found = yield from matching.find(criterion, view)
     numbers = result.numbers(view, found, by_uid=by_uid)
+    uids = numbers if by_uid else result.numbers(view, found, by_uid=True)
+    modseq = 0
+    if criterion.asks_modseq:
+        yield session.use_modseqs()
+        modseq = result.highest(view, wanted, found, uids)
     if wanted is not None and wanted.saves:
-        result.save(view, wanted, result.numbers(view, found, by_uid=True))
+        result.save(view, wanted, uids)
     if wanted is None:
-        yield from result.listed(b"SEARCH", numbers)
+        yield from result.listed(b"SEARCH", numbers, modseq)
     else:
-        yield from result.extended(session.tag, wanted, numbers, by_uid=by_uid)
+        yield from result.extended(session.tag, wanted, numbers, modseq, by_uid=by_uid)
     if criterion.cost is Cost.BODY and view.folder.options.fulltext:
         from courier.maildir import fulltext_builder  # which loads SQLite: few want it
 

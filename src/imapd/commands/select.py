@@ -1,18 +1,22 @@
-"""SELECT and EXAMINE: open a mailbox. RFC 9051 6.3.2 and 6.3.3, RFC 3501 6.3.1 and 6.3.2."""
+"""SELECT and EXAMINE: open a mailbox. RFC 9051 6.3.2 and 6.3.3, RFC 3501 6.3.1 and 6.3.2, RFC 7162."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Generator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from courier import log
 from courier.maildir.filename import Flag
+from courier.maildir.numberset import NumberSet
 from courier.maildir.view import View
 from courier.process.request import Work
-from imapd import mailbox, updates
+from imapd import mailbox, modseqs, updates
 from imapd.completion import No, Ok
-from imapd.request import Handling
-from imapd.wire.parser import Parser
+from imapd.request import Handling, Step
+from imapd.wire.parser import Parser, SequenceSet
 
 if TYPE_CHECKING:
     from imapd.session import Session
@@ -30,8 +34,11 @@ def examine(session: Session, arguments: Parser) -> Handling:
 
 def _open(session: Session, arguments: Parser, *, read_only: bool) -> Handling:
     name = mailbox.argument(session, arguments)
+    parameters = _parameters(session, arguments)
     arguments.end()
 
+    if session.view is not None and session.settings.extensions:
+        yield b"* OK [CLOSED] Ok\r\n"  # RFC 7162 3.2.11
     yield from session.leave()  # also if the other one can't be opened
     found = mailbox.existing(session, name, "SELECT/EXAMINE", "r")
     directory = found.directory
@@ -48,6 +55,8 @@ def _open(session: Session, arguments: Parser, *, read_only: bool) -> Handling:
         return No("Unable to open this mailbox.")
     view.read_only = read_only or not view.folder.is_writable
     view.update(expunge=True)
+    if parameters.modseqs:
+        session.use_modseqs()  # before the mailbox counts as selected: the number comes below
     session.select(found, view)
 
     yield updates.flags(view, session.settings, found.rights)
@@ -55,8 +64,111 @@ def _open(session: Session, arguments: Parser, *, read_only: bool) -> Handling:
     yield b"* OK [UIDVALIDITY %d] Ok\r\n" % view.folder.uidvalidity
     # Courier sends neither of these; RFC 3501 6.3.1 requires them.
     yield b"* OK [UIDNEXT %d] Ok\r\n" % view.folder.uidnext
+    if session.settings.extensions:
+        yield updates.highest(view)
     unseen = _UNSEEN.search(view.flags)
     if unseen is not None:
         yield b"* OK [UNSEEN %d] Ok\r\n" % (unseen.start() + 1)
     yield updates.rights(found.rights)
+    if parameters.known is not None:
+        yield from _resynchronise(session, parameters.known)
     return Ok("Ok", "READ-ONLY" if view.read_only else "READ-WRITE")
+
+
+# -- resynchronisation (RFC 7162 3.2.5) ----------------------------------------------------------
+
+#: FETCH responses that are written before others get their turn.
+_SLICE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a client knows of the mailbox from an earlier session."""
+
+    uidvalidity: int
+    modseq: int
+    uids: SequenceSet | None  # None: all there were
+
+
+@dataclass(frozen=True, slots=True)
+class _Parameters:
+    modseqs: bool = False
+    known: _Known | None = None
+
+
+def _parameters(session: Session, arguments: Parser) -> _Parameters:
+    """Read ``[SP "(" select-param *(SP select-param) ")"]`` (RFC 4466 2.1).
+
+    Raises:
+        ParseError: not one of ours, or QRESYNC before it was enabled.
+    """
+    if arguments.at_end():
+        return _Parameters()
+    arguments.sp()
+    found: dict[str, _Known | None] = {}
+
+    def parameter() -> None:
+        word = arguments.word()
+        if word in found or not (
+            word == "CONDSTORE" or (word == "QRESYNC" and session.form.vanished)
+        ):
+            raise arguments.fail("select-param")
+        found[word] = None
+        if word == "QRESYNC":
+            arguments.sp()
+            found[word] = _known(arguments)
+
+    arguments.parenthesised(parameter)
+    return _Parameters(True, found.get("QRESYNC"))
+
+
+def _known(arguments: Parser) -> _Known:
+    """Read ``"(" uidvalidity SP mod-sequence-value [SP known-uids] [SP seq-match-data] ")"``."""
+    arguments.byte(b"(")
+    uidvalidity = arguments.nz_number()
+    arguments.sp()
+    modseq = arguments.mod_sequence()
+    uids = None
+    if not arguments.at(b")"):
+        arguments.sp()
+        if not arguments.at(b"("):
+            uids = _numbers(arguments)
+            if not arguments.at(b")"):
+                arguments.sp()
+        if arguments.at(b"("):
+            # What is where would spare us some of the UIDs below, in a folder whose log is short.
+            arguments.byte(b"(")
+            _numbers(arguments)
+            arguments.sp()
+            _numbers(arguments)
+            arguments.byte(b")")
+    arguments.byte(b")")
+    return _Known(uidvalidity, modseq, uids)
+
+
+def _numbers(arguments: Parser) -> SequenceSet:
+    """``sequence-set`` in which there is no ``*``."""
+    found = arguments.sequence_set()
+    if found.is_saved or any(None in pair for pair in found.ranges):
+        raise arguments.fail("known-uids")
+    return found
+
+
+def _resynchronise(session: Session, known: _Known) -> Generator[Step, Any, None]:
+    """Tell what is gone and what has other flags since then, if it was this mailbox."""
+    view = session.selected
+    if known.uidvalidity != view.folder.uidvalidity:
+        return
+    among = NumberSet([(1, view.folder.uidnext - 1)] if view.folder.uidnext > 1 else ())
+    if known.uids is not None:
+        among = modseqs.uids(view, known.uids)
+    yield from modseqs.earlier((yield Work(partial(modseqs.vanished, view, among, known.modseq))))
+    seqs = NumberSet((begin + 1, end) for begin, end in among.slices(view.uids))
+    changed = yield Work(partial(modseqs.changed, view, seqs, known.modseq))
+    waiting: list[bytes] = []
+    for seq in mailbox.sequence_numbers(changed):
+        waiting.append(updates.fetch_flags(view, seq, session.form))
+        if len(waiting) >= _SLICE:
+            yield b"".join(waiting)
+            waiting = []
+    yield b"".join(waiting)

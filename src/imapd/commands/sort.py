@@ -1,4 +1,4 @@
-"""SORT and UID SORT. RFC 5256 3, RFC 5957, RFC 5267 3."""
+"""SORT and UID SORT. RFC 5256 3, RFC 5957, RFC 5267 3, RFC 7162 3.1.9."""
 
 from __future__ import annotations
 
@@ -46,11 +46,15 @@ def _sort(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     numbers = uids if by_uid else result.numbers(view, found, by_uid=False)
     columns = yield from keys.columns(view, found, [key.name for key in program])
     places = yield Work(partial(order.sort, program, columns, len(uids)))
+    modseq = 0
+    if criterion.asks_modseq:
+        yield session.use_modseqs()
+        modseq = result.highest(view, wanted, found, [uids[place] for place in places])
     if wanted is None:
-        yield from result.listed(b"SORT", map(numbers.__getitem__, places))
+        yield from result.listed(b"SORT", map(numbers.__getitem__, places), modseq)
         return Ok("SORT done.")
     if wanted.saves:
         result.save(view, wanted, [uids[place] for place in places])
     results = [numbers[place] for place in places]
-    yield from result.extended(session.tag, wanted, results, by_uid=by_uid)
+    yield from result.extended(session.tag, wanted, results, modseq, by_uid=by_uid)
     return Ok("SORT done.")

@@ -1,5 +1,5 @@
 """STATUS: numbers of a mailbox that need not be open. RFC 9051 6.3.11, RFC 3501 6.3.10,
-RFC 9208 4.1.4 (DELETED, DELETED-STORAGE)."""
+RFC 9208 4.1.4 (DELETED, DELETED-STORAGE), RFC 7162 3.1.7 (HIGHESTMODSEQ)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 
 _STORAGE = "DELETED-STORAGE"
 #: In the order in which they are told, whatever the order asked for.
-_ITEMS = ("MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "DELETED", _STORAGE)
+_ITEMS = (
+    "MESSAGES",
+    "RECENT",
+    "UIDNEXT",
+    "UIDVALIDITY",
+    "UNSEEN",
+    "DELETED",
+    _STORAGE,
+)
+_HIGHEST = "HIGHESTMODSEQ"
 _KEPT = bytes(flags for flags in range(32) if not flags & Flag.DELETED)
 _SEEN = bytes(flags for flags in range(32) if flags & Flag.SEEN)
 
@@ -34,21 +43,29 @@ def status(session: Session, arguments: Parser) -> Handling:
     else:  # Courier: one item without parentheses
         wanted = [arguments.word()]
     arguments.end()
-    if any(item not in _ITEMS for item in wanted):
+    if any(item not in (*_ITEMS, _HIGHEST) for item in wanted):
         raise arguments.fail("status-att")
 
     found = mailbox.existing(session, name, "STATUS", "r")
+    asks_highest = _HIGHEST in wanted
+    if asks_highest:
+        yield session.use_modseqs()
     if session.is_selected(found):
         yield from session.refresh()
         numbers = _of_view(session, sizes=_STORAGE in wanted)
+        highest = session.selected.highest
     else:
         try:
             opened = mailbox.opened(session, found)
+            if asks_highest:  # which is one of what has been read, not of what there may be
+                yield Work(partial(opened.synchronise, take_new=False))
+            highest = opened.columns.highest
             numbers = yield Work(partial(folder_status.read, opened, sizes=_STORAGE in wanted))
         except OSError as error:
             log.error("cannot read folder", found.directory, error)
             return No("STATUS failed", "ALERT")
-    told = " ".join(f"{item} {_value(numbers, item)}" for item in _ITEMS if item in wanted)
+    values = {item: _value(numbers, item) for item in _ITEMS} | {_HIGHEST: highest}
+    told = " ".join(f"{item} {value}" for item, value in values.items() if item in wanted)
     yield f"* STATUS {mailbox.quoted(session, name)} ({told})\r\n".encode()
     return Ok("STATUS Completed.")
 

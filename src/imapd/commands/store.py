@@ -1,9 +1,9 @@
-"""STORE and UID STORE: change flags and keywords. RFC 9051 6.4.6, RFC 3501 6.4.6."""
+"""STORE and UID STORE: change flags and keywords. RFC 9051 6.4.6, RFC 3501 6.4.6, RFC 7162 3.1.3."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from courier.maildir import keywords as keyword_files
 from courier.maildir.charged import Charged
 from courier.maildir.filename import Flag
 from courier.maildir.folder import FlagChange, KeywordChange
+from courier.maildir.numberset import NumberSet
 from courier.maildir.quota import OverQuota
 from courier.maildir.view import View
 from courier.process.request import Work
@@ -56,24 +57,35 @@ def _store(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     arguments.sp()
     which = arguments.sequence_set()
     arguments.sp()
-    change = _change(session, arguments)
+    until = _unchanged_since(arguments)
+    change = _change(session, arguments, until)
     arguments.end()
 
     view = session.selected
     if view.read_only:
         return No("Current box is selected READ-ONLY.")
     seqs = mailbox.sequence_numbers(mailbox.messages(view, which, by_uid=by_uid))
+    if until is not None:
+        yield session.use_modseqs()
+        yield from session.refresh()
     gone = False
+    modified: list[int] = []  # UIDs or sequence numbers
     for batch in _batches(seqs):
         uids = [view.uids[seq - 1] for seq in batch]
         done, has_room = yield from _change_flags(session.charged(view.folder), uids, change.flags)
         numbers: dict[int, int] = {}
         if change.keywords is not None:
             numbers = yield Work(partial(view.folder.change_keywords, done, change.keywords))
-        gone = gone or len(done) < len(uids)
+            done = {uid: flags for uid, flags in done.items() if uid in numbers}
+        left = [seq for seq in batch if view.uids[seq - 1] not in done]
+        kept = [seq for seq in left if not view.is_gone(view.uids[seq - 1])]
+        gone = gone or len(kept) < len(left)
+        modified += [view.uids[seq - 1] if by_uid else seq for seq in kept if until is not None]
         yield _tell(session, batch, done, numbers, change, by_uid=by_uid)
         if not has_room:
             return session.over_quota()
+    if modified:
+        return Ok("STORE completed.", f"MODIFIED {NumberSet.of(modified)}")
     if gone:  # RFC 5530: the client will want to issue NOOP
         return Ok("STORE completed.", "EXPUNGEISSUED")
     return Ok("STORE completed.")
@@ -115,11 +127,15 @@ def _tell(
             if (uid := view.uids[seq - 1]) in done
         }
         view.told(expected, numbers)
-        return b""
+        if not session.form.modseqs:
+            return b""
+        return b"".join(
+            updates.fetch_modseq(view, seq) for seq in batch if view.uids[seq - 1] in done
+        )
     view.told(done, numbers)
     news = updates.flags(view, session.settings, session.rights) if view.learn_keywords() else b""
     return news + b"".join(
-        updates.fetch_flags(view, seq, with_uid=by_uid)
+        updates.fetch_flags(view, seq, session.form, with_uid=by_uid)
         for seq in batch
         if view.uids[seq - 1] in done
     )
@@ -130,7 +146,26 @@ def _batches(seqs: Iterator[int]) -> Iterator[list[int]]:
         yield batch
 
 
-def _change(session: Session, arguments: Parser) -> _Store:
+def _unchanged_since(arguments: Parser) -> int | None:
+    """Read ``["(" "UNCHANGEDSINCE" SP mod-sequence-valzer ")" SP]``."""
+    if not arguments.at(b"("):
+        return None
+
+    def modifier() -> int:
+        if arguments.word() != "UNCHANGEDSINCE":
+            raise arguments.fail("store-modifier")
+        arguments.sp()
+        return arguments.mod_sequence()
+
+    found = arguments.parenthesised(modifier)
+    if len(found) > 1:
+        raise arguments.fail("store-modifier")
+    arguments.sp()
+    return found[0]
+
+
+def _change(session: Session, arguments: Parser, until: int | None) -> _Store:
+    """Read ``store-att-flags``. ``until``: what changed after this MODSEQ is to stay."""
     sign = arguments.one_of(b"+", b"-")
     word = arguments.word()
     if word not in ("FLAGS", "FLAGS.SILENT"):
@@ -153,7 +188,10 @@ def _change(session: Session, arguments: Parser) -> _Store:
         keywords = KeywordChange(add=names, clear=True) if session.settings.keywords else None
     # RFC 4314 4: what no right is held for stays as it is, and the command succeeds.
     settable = acl_letters.flags(session.rights)
-    permitted = FlagChange(add=expected.add & settable, remove=expected.remove & settable)
+    permitted = FlagChange(expected.add & settable, expected.remove & settable, until)
+    if keywords is not None and not bits and sign:
+        # Nothing else changes: only here it is seen whether another session was first.
+        keywords = replace(keywords, until=until)
     return _Store(permitted, keywords if "w" in session.rights else None, silent, expected)
 
 

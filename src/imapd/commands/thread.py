@@ -43,6 +43,8 @@ def _thread(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     criterion = criteria.read_with_charset(arguments, utf8=session.utf8)
 
     view = session.selected
+    if criterion.asks_modseq:
+        yield session.use_modseqs()
     found = yield from matching.find(criterion, view)
     numbers = result.numbers(view, found, by_uid=by_uid)
     template, order = yield from keys.threading(view, found, name, algorithm)

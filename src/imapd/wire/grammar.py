@@ -32,6 +32,8 @@ LITERAL: Final = re.compile(rb"(~?)\{([0-9]{1,20})(\+?)\}\r?\n")
 LITERAL_AT_END: Final = re.compile(rb"(~?)\{([0-9]+)(\+?)\}\r?\n\Z")
 #: number: 32 bits; int() of ten digits is cheap
 NUMBER: Final = re.compile(rb"[0-9]{1,10}(?![0-9])")
+MOD_SEQUENCE: Final = re.compile(rb"(?:0|[1-9][0-9]{0,18})(?![0-9])")
+MAX_MOD_SEQUENCE: Final = (1 << 63) - 1
 NZ_NUMBER: Final = re.compile(rb"[1-9][0-9]{0,9}(?![0-9])")
 #: sequence-set as a whole; its numbers are checked one by one afterwards
 SEQUENCE_SET: Final = re.compile(rb"[0-9*:,]+")

@@ -197,6 +197,13 @@ class Parser:
             raise self.fail("nz-number")
         return value
 
+    def mod_sequence(self) -> int:
+        """``mod-sequence-valzer``: 0 to 2^63-1 (RFC 7162 7)."""
+        value = int(self._match(grammar.MOD_SEQUENCE, "mod-sequence-valzer")[0])
+        if value > grammar.MAX_MOD_SEQUENCE:
+            raise self.fail("mod-sequence-valzer")
+        return value
+
     def sequence_set(self) -> SequenceSet:
         """``sequence-set``. Cost follows its length, whatever numbers it names."""
         if self._try_byte(b"$"):
@@ -342,6 +349,7 @@ _SIMPLE_ITEMS = frozenset(
         "ENVELOPE",
         "FLAGS",
         "INTERNALDATE",
+        "MODSEQ",
         "RFC822",
         "RFC822.HEADER",
         "RFC822.SIZE",
