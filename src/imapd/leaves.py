@@ -16,7 +16,17 @@ from courier.message import date as message_date
 from courier.message import facts, text
 from courier.message.collation import Needle
 from imapd import folded
-from imapd.criterion import NOTHING, Bounds, Candidate, Cost, Leaf, Rows, by_column, by_message, by_modseq
+from imapd.criterion import (
+    NOTHING,
+    Bounds,
+    Candidate,
+    Cost,
+    Leaf,
+    Rows,
+    by_column,
+    by_message,
+    by_modseq,
+)
 from imapd.wire.parser import SequenceSet
 
 if TYPE_CHECKING:

@@ -106,7 +106,7 @@ class Session:
         self.view: View | None = None
         self.copied: set[tuple[int, int]] = set()  # UIDVALIDITY, UID: copied by this session
         self.utf8 = False  # RFC 6855
-        self.form = updates.PLAIN  # RFC 7162: CONDSTORE, QRESYNC
+        self._form = updates.PLAIN
         self.tag = b"*"  # of the command at hand: ESEARCH names it
         self.counts = Counts()
         self.announced: reader.Announced | None = None  # of the command at hand
@@ -517,20 +517,42 @@ class Session:
         update = self.selected.update(expunge=True)
         return updates.text(self.selected, update, self.settings, self.rights, self.form)
 
+    @property
+    def form(self) -> updates.Form:
+        """How changes are told: as the client has enabled, in a mailbox that keeps MODSEQs."""
+        if self.view is not None and not self.view.folder.keeps_modseqs:
+            return updates.PLAIN
+        return self._form
+
+    @property
+    def enabled(self) -> updates.Form:
+        """What the client has enabled (RFC 7162)."""
+        return self._form
+
+    def need_modseqs(self) -> bytes:
+        """Do what `use_modseqs` does for a command that asks for the selected mailbox's.
+
+        Raises:
+            CommandFailed: it keeps none (RFC 7162 3.1.2.2).
+        """
+        if not self.selected.folder.keeps_modseqs:
+            raise CommandFailed(Bad("This mailbox keeps no modification sequences."))
+        return self.use_modseqs()
+
     def use_modseqs(self) -> bytes:
         """Tell MODSEQs from here on, for the client has shown that it knows them (RFC 7162 3.1).
 
         Returns: what it has to be told first.
         """
-        if self.form.modseqs:
+        if self._form.modseqs:
             return b""
-        self.form = replace(self.form, modseqs=True)
+        self._form = replace(self._form, modseqs=True)
         return b"" if self.view is None else updates.highest(self.view)
 
     def use_vanished(self) -> bytes:
         """Tell of removed messages by UID from here on (RFC 7162 3.2.3). Returns as `use_modseqs`."""
         told = self.use_modseqs()
-        self.form = replace(self.form, vanished=True)
+        self._form = replace(self._form, vanished=True)
         return told
 
     def _with_highest(self, completion: Completion) -> Completion:

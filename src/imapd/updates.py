@@ -52,7 +52,9 @@ def _removed(update: Update, form: Form) -> list[bytes]:
 
 
 def highest(view: View) -> bytes:
-    """``* OK [HIGHESTMODSEQ n]``: all up to there has been told (RFC 7162 3.1.2.1)."""
+    """``* OK [HIGHESTMODSEQ n]``: all up to there has been told (RFC 7162 3.1.2)."""
+    if not view.folder.keeps_modseqs:
+        return b"* OK [NOMODSEQ] Ok\r\n"
     return b"* OK [HIGHESTMODSEQ %d] Ok\r\n" % view.highest
 
 

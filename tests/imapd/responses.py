@@ -367,7 +367,9 @@ class _Reader:
         if name not in _STATUS:
             raise self.fail("status-att")
         self.sp()
-        return name, self._modseq() if name == "HIGHESTMODSEQ" else self.number()
+        if name == "HIGHESTMODSEQ" and not self.maybe(b"0"):
+            return name, self._modseq()
+        return name, 0 if name == "HIGHESTMODSEQ" else self.number()
 
     def _quota(self) -> list[object]:
         """``quota-response`` (RFC 9208 7)."""
@@ -602,6 +604,7 @@ _PLAIN_CODES = frozenset(
         b"BADCHARSET",
         b"OVERQUOTA",
         b"CLOSED",
+        b"NOMODSEQ",
         b"EXPUNGEISSUED",
         b"NOPERM",
         b"READ-ONLY",

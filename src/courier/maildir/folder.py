@@ -290,6 +290,11 @@ class Folder:
                 return  # another time
 
     @property
+    def keeps_modseqs(self) -> bool:
+        """Whether MODSEQs outlive this process, and agree with other processes' ones."""
+        return self._state.is_ours
+
+    @property
     def is_settled(self) -> bool:
         """Whether `settle` has nothing to do."""
         return not self._state.is_due()

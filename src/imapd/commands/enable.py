@@ -31,8 +31,8 @@ def enable(session: Session, arguments: Parser) -> Handling:
     # Courier: all that is on, whenever it was switched on.
     are_on = {
         b" UTF8=ACCEPT": session.utf8,
-        b" CONDSTORE": session.form.modseqs,
-        b" QRESYNC": session.form.vanished,
+        b" CONDSTORE": session.enabled.modseqs,
+        b" QRESYNC": session.enabled.vanished,
     }
     yield b"* ENABLED" + b"".join(word for word, is_on in are_on.items() if is_on) + b"\r\n"
     yield told

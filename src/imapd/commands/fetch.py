@@ -79,7 +79,7 @@ def _fetch(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     if since is not None and all(item.name != "MODSEQ" for item in items):
         items.append(FetchItem("MODSEQ"))
     if any(item.name == "MODSEQ" for item in items):
-        yield session.use_modseqs()
+        yield session.need_modseqs()
     may_see = not view.read_only and "s" in session.rights
     plan = _plan(items, by_uid, may_see=may_see)
     wanted = mailbox.messages(view, which, by_uid=by_uid)
@@ -128,7 +128,9 @@ def _since(session: Session, arguments: Parser, *, by_uid: bool) -> _Since | Non
 
     arguments.parenthesised(modifier)
     tells_vanished = "VANISHED" in found
-    if "CHANGEDSINCE" not in found or (tells_vanished and not (by_uid and session.form.vanished)):
+    if "CHANGEDSINCE" not in found or (
+        tells_vanished and not (by_uid and session.enabled.vanished)
+    ):
         raise arguments.fail("fetch-modifier")
     return _Since(found["CHANGEDSINCE"], tells_vanished)
 

@@ -110,7 +110,7 @@ def _parameters(session: Session, arguments: Parser) -> _Parameters:
     def parameter() -> None:
         word = arguments.word()
         if word in found or not (
-            word == "CONDSTORE" or (word == "QRESYNC" and session.form.vanished)
+            word == "CONDSTORE" or (word == "QRESYNC" and session.enabled.vanished)
         ):
             raise arguments.fail("select-param")
         found[word] = None
@@ -157,7 +157,7 @@ def _numbers(arguments: Parser) -> SequenceSet:
 def _resynchronise(session: Session, known: _Known) -> Generator[Step, Any, None]:
     """Tell what is gone and what has other flags since then, if it was this mailbox."""
     view = session.selected
-    if known.uidvalidity != view.folder.uidvalidity:
+    if known.uidvalidity != view.folder.uidvalidity or not view.folder.keeps_modseqs:
         return
     among = NumberSet([(1, view.folder.uidnext - 1)] if view.folder.uidnext > 1 else ())
     if known.uids is not None:

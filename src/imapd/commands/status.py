@@ -53,18 +53,19 @@ def status(session: Session, arguments: Parser) -> Handling:
     if session.is_selected(found):
         yield from session.refresh()
         numbers = _of_view(session, sizes=_STORAGE in wanted)
-        highest = session.selected.highest
+        folder, highest = session.selected.folder, session.selected.highest
     else:
         try:
-            opened = mailbox.opened(session, found)
+            folder = mailbox.opened(session, found)
             if asks_highest:  # which is one of what has been read, not of what there may be
-                yield Work(partial(opened.synchronise, take_new=False))
-            highest = opened.columns.highest
-            numbers = yield Work(partial(folder_status.read, opened, sizes=_STORAGE in wanted))
+                yield Work(partial(folder.synchronise, take_new=False))
+            highest = folder.columns.highest
+            numbers = yield Work(partial(folder_status.read, folder, sizes=_STORAGE in wanted))
         except OSError as error:
             log.error("cannot read folder", found.directory, error)
             return No("STATUS failed", "ALERT")
-    values = {item: _value(numbers, item) for item in _ITEMS} | {_HIGHEST: highest}
+    values = {item: _value(numbers, item) for item in _ITEMS}
+    values[_HIGHEST] = highest if folder.keeps_modseqs else 0
     told = " ".join(f"{item} {value}" for item, value in values.items() if item in wanted)
     yield f"* STATUS {mailbox.quoted(session, name)} ({told})\r\n".encode()
     return Ok("STATUS Completed.")

@@ -66,7 +66,7 @@ def _store(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
         return No("Current box is selected READ-ONLY.")
     seqs = mailbox.sequence_numbers(mailbox.messages(view, which, by_uid=by_uid))
     if until is not None:
-        yield session.use_modseqs()
+        yield session.need_modseqs()
         yield from session.refresh()
     gone = False
     modified: list[int] = []  # UIDs or sequence numbers

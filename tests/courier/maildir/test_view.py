@@ -254,8 +254,8 @@ def test_expunged_messages_keep_their_numbers_until_told(maildir: Path) -> None:
     assert view.flags[1] == Flag.SEEN
     assert view.is_gone(2) and not view.is_gone(1)
     assert view.seq(5) == 5
-    assert view.update(expunge=False) == Update()
-    assert view.update(expunge=True) == Update(expunged=(2, 2))
+    assert view.update(expunge=False) == Update(withholds=True)
+    assert view.update(expunge=True) == Update(expunged=(2, 2), vanished=(2, 3))
     assert list(view.uids) == [1, 4, 5]
     assert (view.seq(4), view.seq(3)) == (2, None)
 

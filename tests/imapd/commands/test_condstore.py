@@ -247,6 +247,27 @@ def test_status_tells_what_select_tells(selected: Driven, filled: Path) -> None:
         assert values == {"HIGHESTMODSEQ": highest(selected.ask(f"s EXAMINE {name}"))}
 
 
+def test_a_folder_that_keeps_no_modseqs(filled: Path, drive: Drive) -> None:
+    """RFC 7162 3.1.2.2: without locks processes could not agree on the numbers."""
+    session = drive(IMAP_USELOCKS="0")
+    session.ask("e ENABLE QRESYNC")
+
+    codes = [response.code for response in session.ask("s SELECT INBOX (QRESYNC (1 1))")]
+
+    assert "NOMODSEQ" in codes and not [c for c in codes if c.startswith("HIGHESTMODSEQ")]
+    for command in (
+        "FETCH 1 MODSEQ",
+        "UID FETCH 1 FLAGS (CHANGEDSINCE 1 VANISHED)",
+        "STORE 1 (UNCHANGEDSINCE 1) FLAGS (x)",
+        "SEARCH MODSEQ 1",
+    ):
+        assert [r.name for r in session.ask(f"a {command}")] == ["BAD"], command
+    assert session.ask("a STATUS INBOX (HIGHESTMODSEQ)")[0].values[1] == {"HIGHESTMODSEQ": 0}
+    told = fetched(session.ask("a STORE 1 +FLAGS (\\Deleted)"))
+    assert told[1].keys() == {"FLAGS"}
+    assert "EXPUNGE" in [r.name for r in session.ask("x EXPUNGE")]
+
+
 # -- QRESYNC -------------------------------------------------------------------------------------
 
 
