@@ -91,7 +91,8 @@ class Folder:
 
     @path.setter
     def path(self, path: str) -> None:
-        self._state.path = self.items.path = path
+        self._state.move(path)
+        self.items.path = path
         self.memos = Memos(path, self.options.index_dir)
         self._fulltext = None
 

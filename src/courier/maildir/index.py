@@ -50,7 +50,7 @@ class Index:
 
     def __init__(self, folder: str, directory: str | None) -> None:
         """``directory`` is where all indexes are kept (IMAP_INDEX_DIR); by default the folder."""
-        self._folder = folder
+        self.folder = folder
         self._directory = directory
         self._generation: int | None = None  # of what is held in memory; None: write anew
         self._bad: int | None = None  # a generation that is on disk and damaged
@@ -64,14 +64,14 @@ class Index:
     def path(self) -> str:
         """The directory of this folder's index files."""
         if self._directory is None:
-            return self._folder
-        owner = os.stat(os.path.join(self._folder, "cur")).st_uid
-        place = os.path.realpath(self._folder).lstrip("/")
+            return self.folder
+        owner = os.stat(os.path.join(self.folder, "cur")).st_uid
+        place = os.path.realpath(self.folder).lstrip("/")
         return os.path.join(self._directory, str(owner), place)
 
     def may_write(self) -> bool:
         """Tell whether this process is the one to keep the index."""
-        return self.may_keep() and filesystem.is_local(self._folder)
+        return self.may_keep() and filesystem.is_local(self.folder)
 
     def may_keep(self) -> bool:
         """Tell whether this process may keep files beside the index, about messages that don't change.
@@ -79,10 +79,10 @@ class Index:
         The folder itself may lie on a file system that other hosts write to.
         """
         try:
-            owner = os.stat(os.path.join(self._folder, "cur")).st_uid
+            owner = os.stat(os.path.join(self.folder, "cur")).st_uid
         except OSError:
             return False
-        return owner == os.geteuid() and filesystem.is_local(self._directory or self._folder)
+        return owner == os.geteuid() and filesystem.is_local(self._directory or self.folder)
 
     def is_small(self) -> bool:
         """Tell whether there is an index, and it is read in a millisecond or two."""
@@ -129,7 +129,7 @@ class Index:
         fd = os.open(os.path.join(self.path, name), flags)
         try:
             found = os.fstat(fd)
-            owner = os.stat(os.path.join(self._folder, "cur")).st_uid
+            owner = os.stat(os.path.join(self.folder, "cur")).st_uid
             if not stat.S_ISREG(found.st_mode) or found.st_uid != owner or found.st_mode & 0o022:
                 raise Unusable(f"{name} is not a file of the folder's owner alone")
             return fd, owner == os.geteuid()
@@ -262,7 +262,7 @@ class Index:
 
     def _put(self, name: str, pieces: Iterable[bytes | memoryview]) -> None:
         """Put a file in place at once. A crash leaves a temporary file, removed in time."""
-        where = self._folder if self._directory is None else None
+        where = self.folder if self._directory is None else None
         if where is not None:
             fd, temporary = delivery.create_temporary(where, "index", self._mode())
         else:
@@ -296,7 +296,7 @@ class Index:
 
     def _mode(self) -> int:
         """Who may list the messages may read the index."""
-        return 0o600 | os.stat(os.path.join(self._folder, "cur")).st_mode & 0o044
+        return 0o600 | os.stat(os.path.join(self.folder, "cur")).st_mode & 0o044
 
     def forget(self) -> None:
         """Take what is on disk to lack something: the next change writes it anew."""

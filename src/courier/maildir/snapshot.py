@@ -217,11 +217,16 @@ def unpack(data: memoryview) -> Snapshot:
     if lengths | {len(views["lengths"])} != {count}:
         raise Unusable("columns of different lengths")
     sets = unpack_words(bytes(views["words"]))
-    if sets[0] or (count and max(columns.keywords) >= len(sets)):
+    if sets[0] or _highest(columns.keywords) >= len(sets):
         raise Unusable("keywords missing")
     gone = array("I", views["gone_uids"]), array("Q", views["gone_modseqs"])
     numbers = Numbers(uidvalidity, uidnext, ceiling, lines, dead)
     return Snapshot(generation, numbers, columns, sets, floor, gone, stamp, checksums["names"])
+
+
+def _highest(numbers: Column) -> int:
+    """Give the highest of these, at once if there is nothing but zeros."""
+    return max(numbers) if bytes(octets(numbers)).strip(b"\0") else 0
 
 
 def _sections(data: memoryview, at: int) -> tuple[dict[str, memoryview], dict[str, int]]:

@@ -85,6 +85,12 @@ class State:
         self._stamped: Stamp | None = None  # the last one that the index has
         self._unchecked: Snapshot | None = None  # the names in it may be damaged
 
+    def move(self, path: str) -> None:
+        """Take the folder's directory for renamed."""
+        self.path = path
+        if self._index is not None:
+            self._index.folder = path
+
     # -- the index -------------------------------------------------------------------------
 
     def load(self) -> None:

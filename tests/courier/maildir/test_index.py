@@ -27,6 +27,7 @@ from courier.maildir.changelog import Changes
 from courier.maildir.filename import Flag
 from courier.maildir.folder import FlagChange, Folder, KeywordChange, Options
 from courier.maildir.index import INDEX, LOG
+from courier.maildir.store import Store
 from tests.conftest import Start
 from tests.courier.maildir.test_folder import (
     DELETED,
@@ -897,3 +898,23 @@ def test_beside_courier(maildir: Path, courier: Implementation, start: Start) ->
     del found
     again = process(maildir)
     assert known(again) == truth(maildir)
+
+
+def test_folder_renamed_while_it_is_open(tmp_path: Path, listings: list[str]) -> None:
+    """The index goes with it, and is kept where it is now."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    store = Store(OPTIONS)
+    folder = store.open(str(filled(make_maildir(old)) and old))
+    folder.synchronise(take_new=True)
+    old.rename(new)
+
+    assert store.open(str(new)) is folder
+    folder.synchronise(take_new=True)
+    folder.change_flags([1], DELETED)
+    folder.settle()
+    listings.clear()
+
+    last = process(new)
+    assert "cur" not in listings
+    assert rows(last) == rows(folder)
+    assert known(last) == truth(new)
