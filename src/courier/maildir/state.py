@@ -105,10 +105,11 @@ class State:
 
     def is_at_hand(self) -> bool:
         """Tell whether an index on a local file system is loaded, or quickly will be."""
-        if self._index is not None:
-            return self.is_ours
-        index = Index(self.path, self.options.index_dir)
-        return index.is_small() and index.may_write()
+        if self._index is None:
+            if not Index(self.path, self.options.index_dir).is_small():
+                return False
+            self.load()
+        return self.is_ours
 
     def look(self) -> Stamp:
         """Give the folder's times, the watches' events taken before.
