@@ -85,7 +85,11 @@ def _row(scale: _Scale, top: int, title: str, cells: Mapping[str, Cell]) -> Iter
             f'<rect x="{_LEFT}" y="{y}" width="{length:.1f}" height="{_BAR - 1}" '
             f'fill="{_COLOURS[server]}"/>'
         )
-        yield _text(_LEFT + length + 4, y + _BAR - 1, f"{milliseconds(median)} ms", "figure")
+        yield _text(_LEFT + length + 4, y + _BAR - 1, _duration(median), "figure")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{milliseconds(seconds)} ms"
 
 
 def _legend() -> Iterator[str]:
