@@ -41,8 +41,8 @@ from tests.support.servers import ROOT
 PARTS = ("first", "second", "since", "changes", "memory", "fulltext", "tcp", "cold", "growth")
 _GROWTH_SIZE = 100_000
 _ROUNDS, _ROUNDS_LARGE = 5, 2
-_ROUNDS_SLOW = 3  # of what takes long: after changes, changes themselves, TCP
-_ROUNDS_FIRST = 2
+_ROUNDS_SLOW = 3  # after changes, over TCP
+_ROUNDS_SLOWEST = 2  # of the first opening, of changes, of memory
 _LIMIT_S = 60.0
 _LIMIT_OF_EACH_S = 0.0001  # for each message of a large folder
 
@@ -109,7 +109,7 @@ def _prepared(size: int, names: list[str], limit_s: float | None) -> Iterator[tu
 def _measure(run: Run, work: Path, parts: list[str]) -> None:
     """Run the parts one after the other; a large folder has the first ones alone."""
     rounds = run.rounds
-    firsts = 1 if run.is_large else min(rounds, _ROUNDS_FIRST)
+    firsts = 1 if run.is_large else min(rounds, _ROUNDS_SLOWEST)
     titles = [] if run.is_large else rows.READ_FIRST
     if "first" in parts:
         _rounds(run, "first", firsts, lambda number: opening.first(run, number, titles), warm=False)
@@ -141,7 +141,7 @@ def _measure_more(run: Run, work: Path, parts: list[str]) -> None:
 
     if "changes" in parts:
         changing.open_once(run)
-        rounds = min(run.rounds, _ROUNDS_SLOW)
+        rounds = min(run.rounds, _ROUNDS_SLOWEST)
         _rounds(run, "changes", rounds, changing_both, warm=False)
     if "fulltext" in parts:
         opening.build_fulltext(run)
@@ -180,8 +180,8 @@ def _head(run: Run) -> str:
         f"Linux {platform.release()}, load average before {os.getloadavg()[0]:.1f}. "
         f"{run.size:,} messages of {run.pool.mean:.0f} octets on average, "
         f"{len(run.pool.files):,} of them different. A command had {run.limit_s:g} s. "
-        f"{run.rounds} rounds, of changes and TCP {min(run.rounds, _ROUNDS_SLOW)}, of the first "
-        f"opening and of memory {1 if run.is_large else min(run.rounds, _ROUNDS_FIRST)}"
+        f"{run.rounds} rounds, after changes and over TCP {min(run.rounds, _ROUNDS_SLOW)}, of the first "
+        f"opening, of changes and of memory {1 if run.is_large else min(run.rounds, _ROUNDS_SLOWEST)}"
         f"{'; Courier took part in the last one' if run.is_large else ''}.\n"
     ]
     lines += [f"- {one.name}: {one.version}; {one.promises}" for one in run.contenders]
