@@ -26,7 +26,7 @@ def since(run: Run, number: int) -> None:
     for contender in run.in_turn(number):
         with run.session(contender) as session:
             run.prepare(session)
-            _change_own_flag(run, session, number)
+            _change_own_flag(run, session, 5, number)
     settle()
     for contender in run.in_turn(number):
         with run.session(contender) as session:
@@ -40,9 +40,10 @@ def since(run: Run, number: int) -> None:
     _noop(run, number)
 
 
-def _change_own_flag(run: Run, session: Session, number: int) -> None:
+def _change_own_flag(run: Run, session: Session, seq: int, number: int) -> None:
+    """Set a flag or take it away, so that every round changes something."""
     sign = "-" if number % 2 else "+"
-    session.timed(f"STORE 5 {sign}FLAGS (\\Draft)", run.limit_s)
+    session.timed(f"STORE {seq} {sign}FLAGS (\\Draft)", run.limit_s)
 
 
 def _noop(run: Run, number: int) -> None:
@@ -54,7 +55,7 @@ def _noop(run: Run, number: int) -> None:
             opened.append((contender, session))
             with run.surviving(contender, session):
                 run.prepare(session)
-                _change_own_flag(run, session, number + 1)
+                _change_own_flag(run, session, 6, number)
                 _take_noop(run, session, contender, rows.NOOP_OWN)
         settle()
         for foreigner in run.foreigners.values():
