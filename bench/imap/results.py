@@ -1,7 +1,7 @@
 """The files of bench/results: all figures as JSON, and the page and the chart that are made of them.
 
-A run replaces the sections that it has measured, of its sizes, and leaves the others, so that the large folders
-need not be measured with the small ones. Ratios are of one run always: a section is of one run.
+A run replaces the rows that it has measured, of its sizes, and leaves the others, so that the large folders need
+not be measured with the small ones. Ratios are of one run always: all servers of a row are replaced.
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ def write(
     data, page, picture = (directory / f"{_NAME}.{kind}" for kind in ("json", "md", "svg"))
     stored: dict[str, _Size] = json.loads(data.read_text()) if data.exists() else {}
     for size, figures in measured.items():
-        kept = stored.get(str(size), _Size(head="", sections={}))["sections"]
-        stored[str(size)] = _Size(head=heads[size], sections=kept | figures.stored())
+        sections = stored.get(str(size), _Size(head="", sections={}))["sections"]
+        for section, found in figures.stored().items():
+            sections[section] = sections.get(section, {}) | found
+        stored[str(size)] = _Size(head=heads[size], sections=sections)
     data.write_text(json.dumps(stored, indent=1) + "\n")
     sizes = {int(size): Figures.restored(one["sections"]) for size, one in stored.items()}
     all_heads = {int(size): one["head"] for size, one in stored.items()}

@@ -93,6 +93,17 @@ def test_a_goal_without_a_figure_says_why() -> None:
     assert goals.judge(goals.Goal(rows.MEMORY, rows.PRIVATE, 60, 1e6), sizes).text == "not measured"
 
 
+def test_rows_that_were_not_measured_stay(tmp_path: Path) -> None:
+    """A run of some parts does not take away what an earlier one found."""
+    results.write({1000: _figures(0.1, 1)}, {1000: "run one"}, tmp_path)
+    memory = Figures()
+    memory.add_value(rows.MEMORY, rows.PRIVATE, "ours", 5e6)
+    results.write({1000: memory}, {1000: "run two"}, tmp_path)
+
+    page = (tmp_path / "imap.md").read_text()
+    assert "| SELECT | 200 | 2000 | 0.1 |" in page and f"| {rows.PRIVATE} | 5.0 |" in page
+
+
 def test_results_of_other_sizes_stay(tmp_path: Path) -> None:
     """Page and chart are made of all sizes that have been measured; the last run of a size counts."""
     results.write({20_000: _figures(0.5, 1)}, {20_000: "run one"}, tmp_path)
