@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import random
 import stat
+import time
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ LOG = "pycourier-log"
 _LEAST_ROWS = 512
 _PART = 16
 _LONGEST_LOG = 32 << 20
+_RETRY_S = 60.0
 _PIECE = 1 << 16  # octets that are read at once
 _SMALL = 1 << 18  # octets: some thousand messages
 
@@ -57,6 +59,7 @@ class Index:
         self._end = 0  # of the log that was read
         self._rows = 0  # messages that its records concern
         self._is_stale = False  # what is in memory is not all on disk
+        self._not_before = float("-inf")  # monotonic: a full disk is not filled again and again
         self._is_torn = False  # the log is missing, or ends in what is no record
         self._complained = False
 
@@ -240,12 +243,14 @@ class Index:
         return True
 
     def replace(self, found: Snapshot) -> Snapshot | None:
-        """Write all anew and give it as a map of the new file; None if that failed.
+        """Write all anew and give it as a map of the new file; None if that failed, now or just before.
 
         The caller holds courier.lock and has caught up. Others see the old pair of files, then
         the new snapshot (the old log no longer counts), then the new pair.
         """
         self._is_stale = True
+        if time.monotonic() < self._not_before:
+            return None
         generation = random.SystemRandom().getrandbits(63) | 1
         try:
             self.make_directory()
@@ -255,6 +260,7 @@ class Index:
             mapped = self._map()
         except (OSError, Unusable) as error:
             self.complain(error)
+            self._not_before = time.monotonic() + _RETRY_S
             return None
         self._generation, self._end, self._rows = generation, journal.HEAD_SIZE, 0
         self._is_torn = self._is_stale = False

@@ -164,8 +164,11 @@ class Witness:
         self._unexplained.clear()
 
     def queue(self, event: Event) -> None:
-        """Take an event from the source."""
-        self._queue.append(event)
+        """Take an event from the source; of a folder that nobody asks about, no more than so many."""
+        if len(self._queue) < _MOST:
+            self._queue.append(event)
+        elif len(self._queue) == _MOST:
+            self._queue.append(Event(-1, IN_Q_OVERFLOW, b""))
 
     def watching(self, watches: dict[int, Directory], inodes: dict[Directory, int]) -> None:
         """Take the watches that the source has set."""

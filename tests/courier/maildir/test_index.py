@@ -22,6 +22,7 @@ from courier.maildir import (
     numbering,
     snapshot,
     uiddb,
+    witness,
 )
 from courier.maildir.changelog import Changes
 from courier.maildir.filename import Flag
@@ -918,3 +919,47 @@ def test_folder_renamed_while_it_is_open(tmp_path: Path, listings: list[str]) ->
     assert "cur" not in listings
     assert rows(last) == rows(folder)
     assert known(last) == truth(new)
+
+
+def test_full_disk_is_not_filled_again_and_again(
+    maildir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a failure an index is not written anew for a minute; then it is."""
+    folder = filled(maildir)
+    tried: list[object] = []
+
+    def full(*arguments: object) -> list[bytes]:
+        tried.append(arguments)
+        raise OSError(28, os.strerror(28))
+
+    (maildir / INDEX).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(index.snapshot, "pack", full)
+        for flag in (1, 2, 4):
+            folder.change_flags([1], FlagChange(add=flag))
+    folder.change_flags([1], FlagChange(add=8))
+    assert len(tried) == 1 and not (maildir / INDEX).exists()
+
+    now = time.monotonic()
+    monkeypatch.setattr(index.time, "monotonic", lambda: now + 100)
+    folder.change_flags([1], FlagChange(add=16))
+
+    assert (maildir / INDEX).exists()
+    assert known(process(maildir)) == truth(maildir)
+
+
+def test_folder_that_nobody_asks_about(maildir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What happens in it is not collected without end while others are looked at."""
+    monkeypatch.setattr(witness, "_MOST", 5)
+    forgotten = filled(maildir)
+    forgotten.change_flags([1], DELETED)
+    other = process(maildir)
+    for number in range(20):
+        deliver(maildir, b"x\n", number=100 + number, flags="")
+        other.change_flags([2], FlagChange(add=2 if number % 2 else 4, remove=6))
+        other.synchronise(take_new=True)
+    assert len(forgotten._state.witness._queue) <= 6
+
+    forgotten.synchronise(take_new=True)
+
+    assert known(forgotten) == truth(maildir)
