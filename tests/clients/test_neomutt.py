@@ -81,3 +81,30 @@ def test_headers_reach_the_index(
     assert isinstance(envelope, list)
     assert isinstance(envelope[1], bytes)
     assert envelope[1].startswith(b"=?utf-8?b?R3LDvMOfZSB")
+
+
+@pytest.mark.parametrize("extension", ["condstore", "qresync"])
+def test_what_others_changed_between_two_sessions(
+    maildir: Path, settings: str, tmp_path: Path, run_in_terminal: Run, extension: str
+) -> None:
+    """The header cache of the first session is put right by what MODSEQs tell in the second."""
+    for number in range(6):
+        deliver(maildir, b"Subject: number %d\n\nbody\n" % number, number=number, flags="S")
+    log = tmp_path / "debug"
+    program = ["neomutt", "-F", settings, "-d", "2", "-l", str(log)]
+    program += ["-e", f"set imap_{extension}=yes"]
+    run_in_terminal(*program, "-e", "push '<last-entry><quit>'")
+    cur = maildir / "cur"
+    files = sorted(cur.iterdir())
+    files[1].unlink()
+    files[3].rename(cur / files[3].name.replace(":2,S", ":2,FS"))
+    deliver(maildir, b"Subject: number 6\n\nbody\n", number=6, flags="S")
+
+    keys = "push '<tag-pattern>~F<enter><tag-prefix><delete-message><sync-mailbox><quit>'"
+    run_in_terminal(*program, "-e", keys)
+
+    left = [path.read_bytes().split(b"\n")[0] for path in sorted(cur.iterdir())]
+    assert left == [b"Subject: number %d" % number for number in (0, 2, 4, 5, 6)]
+    conversation = "".join(path.read_text(errors="replace") for path in tmp_path.glob("debug*"))
+    asked = {"condstore": "(CHANGEDSINCE ", "qresync": " VANISHED)"}
+    assert asked[extension] in conversation
