@@ -2,8 +2,8 @@
 
 DESCRIPTION
     ``demo.py [DIRECTORY]`` makes settings, a certificate, a userdb and a maildir in .run (or
-    DIRECTORY), starts authdaemond, imapd (port 1143 or $PORT) and imapd-ssl (850 above it; both free ones for 0), and says
-    what to type next. The account is demo, its password demo. Ctrl-C ends all of it.
+    DIRECTORY), starts authdaemond, imapd (port 1143 or $PORT), imapd-ssl (850 above it), pop3d (33 below) and pop3d-ssl
+    (852 above; free ones for 0), and says what to type next. The account is demo, its password demo. Ctrl-C ends all of it.
 
 SECURITY
     For trying out, on one's own machine: a known password. Started by root, sessions and log-ins run
@@ -31,13 +31,15 @@ from pathlib import Path
 USERID = PASSWORD = "demo"
 ROOT = Path(__file__).resolve().parent.parent
 MESSAGES = Path(__file__).resolve().parent / "demo"
-SSL_OFFSET = 850
+#: Ports, as distances from imapd's: with 1143 they are 1000 above the usual ones.
+OFFSETS = {"imapd": 0, "imapd-ssl": 850, "pop3d": -33, "pop3d-ssl": 852}
 PR_SET_PDEATHSIG = 1
 START_S = 30.0
 STOP_S = 15.0
 
 USAGE = """\
 IMAP is served on 127.0.0.1:{port} (STARTTLS) and 127.0.0.1:{ssl_port} (TLS from the start),
+POP3 on 127.0.0.1:{pop3_port} (STLS) and 127.0.0.1:{pop3_ssl_port} (TLS from the start),
 account demo, password demo, maildir {maildir}
 
 Try, in another window:
@@ -45,6 +47,7 @@ Try, in another window:
   curl 'imap://demo:demo@127.0.0.1:{port}/'
   curl 'imap://demo:demo@127.0.0.1:{port}/INBOX?ALL'
   curl --insecure 'imaps://demo:demo@127.0.0.1:{ssl_port}/INBOX;MAILINDEX=1'
+  curl 'pop3://demo:demo@127.0.0.1:{pop3_port}/1'
 
   python3 -c "import imaplib; i = imaplib.IMAP4('127.0.0.1', {port}); print(i.login('demo', 'demo'), \
 i.select(), i.fetch('1:*', '(FLAGS ENVELOPE)'))"
@@ -67,13 +70,15 @@ class User:
 
 
 def main(arguments: Sequence[str]) -> int:
+    number = 0
     try:
-        number = int(os.environ.get("PORT") or "1143")
-        port = probe(number)
-        number = number and number + SSL_OFFSET
-        ssl_port = probe(number)
+        wanted = int(os.environ.get("PORT") or "1143")
+        ports = {}
+        for name, offset in OFFSETS.items():
+            number = wanted and wanted + offset
+            ports[name] = probe(number)
     except (ValueError, OverflowError):
-        print("demo: PORT has to be a port number", file=sys.stderr)
+        print("demo: PORT has to be a port number, and not one of the lowest", file=sys.stderr)
         return 1
     except OSError:
         print(
@@ -85,12 +90,14 @@ def main(arguments: Sequence[str]) -> int:
     user = user_of_sessions()
     with state_directory(Path(arguments[0]) if arguments else ROOT / ".run", user) as state:
         maildir = fill(state / "home" / "Maildir", user)
-        environment = prepare(state, user, port, ssl_port)
+        environment = prepare(state, user, ports)
         return serve(
             environment,
             USAGE.format(
-                port=port,
-                ssl_port=ssl_port,
+                port=ports["imapd"],
+                ssl_port=ports["imapd-ssl"],
+                pop3_port=ports["pop3d"],
+                pop3_ssl_port=ports["pop3d-ssl"],
                 maildir=maildir,
                 certificate=state / "etc" / "localhost.crt",
             ),
@@ -158,7 +165,7 @@ def fill(maildir: Path, user: User) -> Path:
 # -- settings ------------------------------------------------------------------------------------
 
 
-def prepare(state: Path, user: User, port: int, ssl_port: int) -> dict[str, str]:
+def prepare(state: Path, user: User, ports: Mapping[str, int]) -> dict[str, str]:
     """Write the settings and give the environment in which the daemons find them."""
     etc, run = state / "etc", state / "run"
     for directory in (etc, run):
@@ -179,7 +186,7 @@ def prepare(state: Path, user: User, port: int, ssl_port: int) -> dict[str, str]
     settings(
         etc / "imapd",
         ADDRESS="127.0.0.1",
-        PORT=port,
+        PORT=ports["imapd"],
         LOGIN_USER=user.name,
         IMAP_ENHANCEDIDLE=1,
         MAXPERIP=40,
@@ -189,8 +196,24 @@ def prepare(state: Path, user: User, port: int, ssl_port: int) -> dict[str, str]
     settings(
         etc / "imapd-ssl",
         SSLADDRESS="127.0.0.1",
-        SSLPORT=ssl_port,
+        SSLPORT=ports["imapd-ssl"],
         SSLPIDFILE=run / "imapd-ssl.pid",
+        TLS_CERTFILE=certificate,
+        TLS_DHPARAMS=etc / "dhparams.pem",
+    )
+    settings(
+        etc / "pop3d",
+        ADDRESS="127.0.0.1",
+        PORT=ports["pop3d"],
+        LOGIN_USER=user.name,
+        MAXPERIP=40,
+        PIDFILE=run / "pop3d.pid",
+    )
+    settings(
+        etc / "pop3d-ssl",
+        SSLADDRESS="127.0.0.1",
+        SSLPORT=ports["pop3d-ssl"],
+        SSLPIDFILE=run / "pop3d-ssl.pid",
         TLS_CERTFILE=certificate,
         TLS_DHPARAMS=etc / "dhparams.pem",
     )
@@ -259,11 +282,10 @@ def serve(environment: dict[str, str], usage: str, state: Path) -> int:
     etc = environment["PYCOURIER_SYSCONFDIR"]
     daemons: list[subprocess.Popen[bytes]] = []
     try:
-        for command in (
-            ["authdaemond"],
-            ["imapd.daemon", "--config", etc, "imapd"],
-            ["imapd.daemon", "--config", etc, "imapd-ssl"],
-        ):
+        servers = [
+            [f"{name.removesuffix('-ssl')}.daemon", "--config", etc, name] for name in OFFSETS
+        ]
+        for command in (["authdaemond"], *servers):
             daemon = start(environment, command, state)
             if daemon is None:
                 return 1

@@ -92,6 +92,18 @@ def test_curl_lists_and_reads(demo: Demo, run: Run, tmp_path: Path) -> None:
     assert re.fullmatch(r"\* SEARCH \d", found.strip())
 
 
+def test_curl_reads_by_pop3(demo: Demo, run: Run) -> None:
+    """The same mail, over POP3 and over POP3 within TLS."""
+    found = re.search(r"POP3 on 127\.0\.0\.1:(\d+) .* 127\.0\.0\.1:(\d+)", demo.said)
+    assert found, demo.said
+
+    for scheme, port in (("pop3", found[1]), ("pop3s", found[2])):
+        url = f"{scheme}://demo:demo@127.0.0.1:{port}"
+        listing = run("curl", "-sS", "--insecure", f"{url}/")
+        assert len(listing.split("\n")) == MESSAGES + 1
+        assert "Subject: Minutes of Thursday" in run("curl", "-sS", "--insecure", f"{url}/1")
+
+
 def test_curl_with_a_wrong_password(demo: Demo) -> None:
     """Exit code 67 is curl's word for a refused log-in."""
     done = subprocess.run(
