@@ -23,6 +23,7 @@ class Goal:
     limit: float
     unit: str | float = "dovecot"  # a server, or seconds or octets
     size: int = _USUAL
+    obstacle: str = ""  # what stands in the way, as long as it is missed
 
     @property
     def wanted(self) -> str:
@@ -41,6 +42,7 @@ class Growth:
     base_row: str
     size: int
     base_size: int
+    obstacle: str = ""
 
     @property
     def wanted(self) -> str:
@@ -77,10 +79,23 @@ _COURIER_READS = (
     "SEARCH FROM",
     "SEARCH BODY",
 )
+_SELECT_OBSTACLE = (
+    "half of our millisecond goes into checking the index file, the rest is Python in a process that has "
+    "just begun; a worker of the daemon, which is warm, takes less than Dovecot's process"
+)
+_STORE_OBSTACLE = (
+    "the rename of a file alone takes 13 us, of some 19 that Dovecot and Courier need in all; finding, "
+    "naming and logging a message takes ours 20 us more, of Python"
+)
+_SEARCH_OBSTACLE = (
+    "without a full-text index each message is read and decoded, as in Courier; IMAP_FULLTEXT=1 is what "
+    "makes it faster"
+)
+_OBSTACLES = {rows.STORE: _STORE_OBSTACLE, rows.SEARCH_BODY: _SEARCH_OBSTACLE}
 _CHANGES = (rows.APPEND, rows.COPY, rows.STORE, rows.EXPUNGE)
 
 GOALS: tuple[Goal | Growth, ...] = (
-    Goal(rows.SECOND, rows.SELECT, 1.0),
+    Goal(rows.SECOND, rows.SELECT, 1.0, obstacle=_SELECT_OBSTACLE),
     Goal(rows.SECOND, "UID FETCH FLAGS", 0.7),
     Goal(rows.SECOND, "FETCH RFC822.SIZE", 0.7),
     Goal(rows.SECOND, "FETCH INTERNALDATE", 0.7),
@@ -96,19 +111,22 @@ GOALS: tuple[Goal | Growth, ...] = (
     Goal(rows.SECOND, "SEARCH BODY", 1.0),
     Goal(rows.FULLTEXT, "SEARCH BODY", 0.05),
     Goal(rows.FIRST, rows.BUILD, 2.5),
-    *(Goal(rows.CHANGED, row, 1.0) for row in _CHANGES),
-    *(Goal(rows.UNSYNCED, row, 1.0) for row in _CHANGES),
-    *(Goal(rows.SECOND, row, 0.1, "courier") for row in _COURIER_READS),
+    *(Goal(rows.CHANGED, row, 1.0, obstacle=_OBSTACLES.get(row, "")) for row in _CHANGES),
+    *(Goal(rows.UNSYNCED, row, 1.0, obstacle=_OBSTACLES.get(row, "")) for row in _CHANGES),
+    *(
+        Goal(rows.SECOND, row, 0.1, "courier", obstacle=_OBSTACLES.get(row, ""))
+        for row in _COURIER_READS
+    ),
     Goal(rows.SECOND, "UID FETCH FLAGS", 1.5, "courier"),
     Goal(rows.FULLTEXT, "SEARCH BODY", 0.1, "courier"),
     Goal(rows.SECOND, rows.STATUS, 1.5, "courier"),
-    Goal(rows.UNSYNCED, rows.STORE, 1.5, "courier"),
+    Goal(rows.UNSYNCED, rows.STORE, 1.5, "courier", obstacle=_STORE_OBSTACLE),
     Goal(rows.SECOND, rows.SELECT, 1.5, size=_HUGE),
     Goal(rows.SINCE, rows.AFTER_OWN, 0.1, size=_HUGE),
     Goal(rows.SINCE, rows.NOOP_OWN, 20, 0.001, _HUGE),
     Goal(rows.SINCE, rows.NOOP_FOREIGN, 2000, 0.001, _HUGE),
     Goal(rows.MEMORY, rows.PRIVATE, 60, MB, _HUGE),
-    Growth(rows.SECOND, "THREAD REFERENCES", 12, "THREAD REFERENCES", _LARGE, _USUAL),
+    Growth(rows.FIRST, rows.THREAD_ONCE, 15, rows.THREAD_ONCE, _LARGE, _USUAL),
     Growth(rows.GROWTH, "thousand 10", 1.3, "thousand 1", 100_000, 100_000),
 )
 

@@ -38,6 +38,8 @@ def _build(run: Run, contender: Contender) -> None:
         _note_peak(run, session, contender, rows.PEAK_FIRST)
         run.command(rows.FIRST, rows.BUILD, contender, session, rows.BUILD_COMMAND, _BUILD_PATIENCE)
         _note_peak(run, session, contender, rows.PEAK_BUILD)
+        command = rows.READING[rows.THREAD]
+        run.command(rows.FIRST, rows.THREAD_ONCE, contender, session, command)
 
 
 def second(

@@ -31,8 +31,11 @@ def report(sizes: Mapping[int, Figures], heads: Mapping[int, str], chart: str) -
 
 def goal_table(sizes: Mapping[int, Figures]) -> str:
     lines = []
+    obstacles: dict[str, list[str]] = {}
     for goal in GOALS:
         verdict = judge(goal, sizes)
+        if verdict.text == "missed" and goal.obstacle:
+            obstacles.setdefault(goal.obstacle, []).append(goal.row)
         by_number = isinstance(goal, Goal) and not isinstance(goal.unit, str)
         ratio = "" if verdict.ratio is None else f"{verdict.ratio:.3g}"
         ours = "" if verdict.ours is None else _figure(goal.section, verdict.ours)
@@ -46,7 +49,10 @@ def goal_table(sizes: Mapping[int, Figures]) -> str:
         lines.append(_line([*cells, goal.wanted, verdict.text]))
     title = "## Goals\n"
     columns = ["row", "section", "messages", "ours, ms or MB", "ratio", "goal", "met or missed"]
-    return "\n".join([title, *_head(columns), *lines, ""])
+    notes = [f"- {' and '.join(dict.fromkeys(of))}: {text}." for text, of in obstacles.items()]
+    if notes:
+        notes = ["What stands in the way of those missed:\n", *notes, ""]
+    return "\n".join([title, *_head(columns), *lines, "", *notes])
 
 
 def _section(name: str, found: Rows) -> str:
