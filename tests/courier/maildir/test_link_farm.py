@@ -286,6 +286,7 @@ def test_with_each_call_failing_or_killed(tmp_path: Path, source: Path, error: i
         maildir = make_maildir(tmp_path / f"m{number}")
         return LinkFarm(str(maildir), "pub", "news", str(source))
 
+    use(fresh(-2))  # what it does to the source is done
     calls = calls_of(partial(use, fresh(-1)))
     for at in range(0, len(calls), 3):
         farm = fresh(at)
