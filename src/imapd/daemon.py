@@ -57,7 +57,8 @@ def _refusal(found: Account, is_encrypted: bool) -> str | None:
 
 def _session(settings: Settings, store: Store, request: SessionRequest) -> Steps:
     """Be a session, from the OK of its log-in."""
-    quota = request.quota or settings.environment.get("MAILDIRQUOTA", "")
+    quota = request.quota if settings.account_quota else ""  # Courier: never
+    quota = quota or settings.environment.get("MAILDIRQUOTA", "")
     client = Client(request.address, request.peer, request.tls, request.options, quota)
     try:
         account.reach_home(client.user, request.home)

@@ -15,6 +15,7 @@ from courier import log
 from courier.auth import sasl
 from courier.auth.domain import DefaultDomain
 from courier.auth.sasl import Credentials
+from courier.process.encryption import Encryption
 from courier.process.login_request import (
     Answer,
     Authenticate,
@@ -51,33 +52,19 @@ class Login:
         """``has_tls``: certificates are loaded, so that STARTTLS can be offered."""
         self._settings = settings
         self._stranger = stranger
-        self._has_tls = has_tls
+        self._encryption = Encryption(
+            stranger,
+            has_tls=has_tls,
+            starttls=settings.starttls,
+            is_required=settings.tls_required,
+            external=settings.tls.external,
+        )
         self._reader = reader.Reader(_MAX_COMMAND)
         self._began = time.monotonic()
         self._ended = False
         self._violations = 0
         self._received = self._sent = 0
         self._domain = DefaultDomain(settings.default_domain, settings.domain_separators)
-
-    @property
-    def _is_encrypted(self) -> bool:
-        return self._stranger.tls is not None
-
-    @property
-    def _offers_tls(self) -> bool:
-        return self._settings.starttls and self._has_tls and not self._is_encrypted
-
-    @property
-    def _needs_tls(self) -> bool:
-        # Courier: only where STARTTLS can be had. Required is required here.
-        return self._settings.tls_required and not self._is_encrypted
-
-    @property
-    def _identity(self) -> bytes:
-        """Whom the client's certificate names, if it has one that counts."""
-        tls = self._stranger.tls
-        subject = {} if tls is None else tls.subject()
-        return sasl.external_identity(subject, self._settings.tls.external)
 
     def run(self) -> LoginSteps:
         """Talk to the client until it is let in, or has gone."""
@@ -101,7 +88,7 @@ class Login:
             return
         except (ClientGone, EOFError):
             pass
-        log.disconnected(peer, int(time.monotonic() - self._began), self._is_encrypted)
+        log.disconnected(peer, int(time.monotonic() - self._began), self._encryption.is_on)
 
     def _out(self, text: str) -> bytes:
         data = text.encode()
@@ -111,10 +98,10 @@ class Login:
     def _capabilities(self) -> str:
         return capability.before_login(
             self._settings,
-            tls=self._is_encrypted,
-            offers_tls=self._offers_tls,
-            needs_tls=self._needs_tls,
-            has_identity=bool(self._identity),
+            tls=self._encryption.is_on,
+            offers_tls=self._encryption.is_offered,
+            needs_tls=self._encryption.is_lacking,
+            has_identity=bool(self._encryption.identity),
         )
 
     # -- commands --------------------------------------------------------------------------
@@ -165,7 +152,7 @@ class Login:
 
     def _start_tls(self, tag: bytes, arguments: Parser) -> _Handling:
         arguments.end()
-        if not self._offers_tls:
+        if not self._encryption.is_offered:
             raise Violation
         yield self._out(Ok("Begin SSL/TLS negotiation now.").line(tag).decode())
         self._reader = reader.Reader(_MAX_COMMAND)  # nothing that was sent before it counts
@@ -187,7 +174,7 @@ class Login:
         arguments.sp()
         password = arguments.astring()
         arguments.end()
-        if self._needs_tls:
+        if self._encryption.is_lacking:
             return No("STARTTLS required")
         try:
             credentials = sasl.password(userid, password, self._domain)
@@ -205,10 +192,10 @@ class Login:
             arguments.sp()
             initial = arguments.atom()
         arguments.end()
-        if self._needs_tls:
+        if self._encryption.is_lacking:
             return No("STARTTLS required")
         try:
-            steps = sasl.start(mechanism, initial, self._domain, self._identity)
+            steps = sasl.start(mechanism, initial, self._domain, self._encryption.identity)
             credentials = yield from self._exchange(steps)
         except sasl.Failed:
             log.method_failed(mechanism, self._stranger.peer)

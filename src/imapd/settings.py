@@ -197,6 +197,7 @@ class Settings:
     max_append: int = setting("IMAP_MAX_APPEND", read.octets, unset=0)
     fsync: bool = setting("IMAP_FSYNC", read.flag_or_on, unset=True)
     fulltext: bool = setting("IMAP_FULLTEXT", read.flag, unset=False)
+    account_quota: bool = setting("IMAP_ACCOUNT_QUOTA", read.flag, unset=False, by_daemon=True)
     trash_quota: bool = setting("MAILDIR_TRASHQUOTA", read.flag, unset=False)
     index_dir: Path | None = setting("IMAP_INDEX_DIR", read.absolute_path_or_none, unset=None)
     max_per_c: int | None = setting("IMAP_MAXPERC", _limit, unset=None, by_daemon=True)

@@ -66,9 +66,7 @@ def _session(settings: Settings, store: Store, request: SessionRequest) -> Steps
     except Refused as refused:
         yield f"-ERR {refused}\r\n".encode()
         return
-    maildrop = Maildrop(
-        folder, client.user, limits=request.quota or "", trash_quota=settings.trash_quota
-    )
+    maildrop = Maildrop(folder, client.user, trash_quota=settings.trash_quota)
     log.pop3_login(client.user, client.peer, client.tls)
     yield from Session(settings, maildrop, client).run(request.unread)
 

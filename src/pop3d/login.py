@@ -15,6 +15,7 @@ from courier import log
 from courier.auth import sasl
 from courier.auth.domain import DefaultDomain
 from courier.auth.sasl import Credentials
+from courier.process.encryption import Encryption
 from courier.process.login_request import (
     Answer,
     Authenticate,
@@ -55,31 +56,18 @@ class Login:
         """``has_tls``: certificates are loaded, so that STLS can be offered."""
         self._settings = settings
         self._stranger = stranger
-        self._has_tls = has_tls
+        self._encryption = Encryption(
+            stranger,
+            has_tls=has_tls,
+            starttls=settings.starttls,
+            is_required=settings.tls_required,
+            external=settings.tls.external,
+        )
         self._reader = Reader()
         self._began = time.monotonic()
         self._userid = b""
         self._utf8 = False
         self._domain = DefaultDomain(settings.default_domain, settings.domain_separators)
-
-    @property
-    def _is_encrypted(self) -> bool:
-        return self._stranger.tls is not None
-
-    @property
-    def _offers_tls(self) -> bool:
-        return self._settings.starttls and self._has_tls and not self._is_encrypted
-
-    @property
-    def _needs_tls(self) -> bool:
-        return self._settings.tls_required and not self._is_encrypted
-
-    @property
-    def _identity(self) -> bytes:
-        """Whom the client's certificate names, if it has one that counts."""
-        tls = self._stranger.tls
-        subject = {} if tls is None else tls.subject()
-        return sasl.external_identity(subject, self._settings.tls.external)
 
     def run(self) -> LoginSteps:
         """Talk to the client until it is let in, or has gone."""
@@ -109,9 +97,9 @@ class Login:
             case "CAPA":
                 yield capability.listing(
                     self._settings,
-                    tls=self._is_encrypted,
-                    offers_tls=self._offers_tls,
-                    has_identity=bool(self._identity),
+                    tls=self._encryption.is_on,
+                    offers_tls=self._encryption.is_offered,
+                    has_identity=bool(self._encryption.identity),
                 )
             case "LANG":
                 yield capability.language(line)
@@ -131,7 +119,7 @@ class Login:
         """Take any userid: whether there is such an account is not told."""
         if not line.rest:
             return INVALID
-        if self._needs_tls:
+        if self._encryption.is_lacking:
             return _line(_NEEDS_TLS)
         self._userid = line.rest
         return _line("+OK Password required.")
@@ -150,7 +138,7 @@ class Login:
 
     def _auth(self, line: Line) -> _Handling:
         """RFC 5034, with or without an initial response."""
-        if self._needs_tls:
+        if self._encryption.is_lacking:
             yield _line(_NEEDS_TLS)
             return
         words = line.words()
@@ -160,7 +148,7 @@ class Login:
         mechanism = words[0].decode("ascii", "replace").upper()
         initial = words[1] if len(words) > 1 else None
         try:
-            steps = sasl.start(mechanism, initial, self._domain, self._identity)
+            steps = sasl.start(mechanism, initial, self._domain, self._encryption.identity)
             credentials = yield from self._exchange(steps)
         except (sasl.Cancelled, sasl.Malformed):
             log.method_failed(mechanism, self._stranger.peer)
@@ -214,7 +202,7 @@ class Login:
 
     def _start_tls(self) -> _Handling:
         """RFC 2595 4: what was known of the client, and what it sent before, counts no more."""
-        if not self._offers_tls:
+        if not self._encryption.is_offered:
             yield _line("-ERR TLS support not available.")
             return
         yield _line("+OK Begin SSL/TLS negotiation now.")

@@ -1,6 +1,8 @@
-"""Shared folders between accounts of one uid, through the daemon: options come from authdaemond."""
+"""What authdaemond tells of accounts, through the daemon: options for shared folders, quotas."""
 
 from __future__ import annotations
+
+import pytest
 
 from tests.support.daemon import Site
 
@@ -38,3 +40,18 @@ def test_shared_folders(site: Site) -> None:
     assert bob.command("FETCH 1 FLAGS").lines == ["* 1 FETCH (FLAGS (\\Seen))"]
     for peer in peers:
         peer.close()
+
+
+@pytest.mark.parametrize(("setting", "limit"), [("0", 5), ("1", 2)])
+def test_quota_of_an_account(site: Site, setting: str, limit: int) -> None:
+    """The file counts, as with Courier, unless the setting says that the account's quota does."""
+    maildir = site.add_account("alice", "pw", QUOTA="2C")
+    (maildir / "maildirsize").write_text("5C\n0 0\n")
+    (maildir / "maildirsize").chmod(0o666)
+    daemon = site.start(IMAP_ACCOUNT_QUOTA=setting)
+    peer = daemon.session("alice", "pw")
+
+    told = peer.imap().command("GETQUOTA ROOT").lines
+
+    assert told == [f'* QUOTA "ROOT" (MESSAGE 0 {limit})']
+    peer.close()

@@ -22,6 +22,7 @@ from courier.net.access_source import SourceError
 from courier.net.certificate import TlsError
 from courier.net.tls import Contexts
 from courier.net.tls_context import TlsOptions
+from courier.process.logger import FACILITIES
 from courier.settings import SettingsError
 
 Finding = tuple[str, str]  # a setting's name, and what is the matter with it
@@ -36,26 +37,6 @@ class Subject(Generic[S]):
     starttls: str
     #: What is doubtful in settings that no other program has.
     doubtful: Callable[[S], Iterator[Finding]]
-
-
-# courierlogger(1): those of them that the system has.
-_FACILITIES = frozenset(
-    [
-        "auth",
-        "authpriv",
-        "console",
-        "cron",
-        "daemon",
-        "ftp",
-        "kern",
-        "lpr",
-        "mail",
-        "news",
-        "security",
-        "user",
-        "uucp",
-    ]
-) | {f"local{number}" for number in range(8)}
 
 
 def report(subject: Subject[S], daemon: str, directory: Path, write: Warn = print) -> int:
@@ -165,7 +146,7 @@ def _login_user(settings: DaemonSettings) -> Iterator[Finding]:
 
 
 def _log(one: Service) -> Iterator[Finding]:
-    if one.log_facility not in _FACILITIES:
+    if one.log_facility not in FACILITIES:
         name = "SSLLOGGEROPTS" if one.is_tls else "LOGGEROPTS"
         yield name, f"expected a facility of syslog, found {one.log_facility!r}"
 

@@ -20,19 +20,14 @@ _PRIORITIES = {
     "INFO": syslog.LOG_INFO,
     "DEBUG": syslog.LOG_DEBUG,
 }
-_FACILITIES = (
-    "auth",
-    "authpriv",
-    "console",
-    "cron",
-    "daemon",
-    "ftp",
-    "kern",
-    "lpr",
-    "mail",
-    "news",
-)
-_MORE_FACILITIES = ("user", "uucp", *(f"local{number}" for number in range(8)))
+#: courierlogger(1): those of its facilities that the system has.
+FACILITIES = {"security": syslog.LOG_AUTH} | {
+    name: getattr(syslog, f"LOG_{name.upper()}", syslog.LOG_MAIL)
+    for name in (
+        *("auth", "authpriv", "console", "cron", "daemon", "ftp", "kern", "lpr", "mail", "news"),
+        *("user", "uucp", *(f"local{number}" for number in range(8))),
+    )
+}
 _LONGEST_LINE = 8192
 _BLOCK = 64 * 1024
 
@@ -54,11 +49,8 @@ class Logger:
     def configure(self, options: Sequence[str]) -> None:
         """Take LOGGEROPTS; what isn't known there is left alone."""
         values = dict(option.lstrip("-").partition("=")[::2] for option in options)
-        facility = values.get("facility", "mail")
-        if facility not in (*_FACILITIES, *_MORE_FACILITIES):
-            facility = "mail"
-        number = getattr(syslog, f"LOG_{facility.upper()}", syslog.LOG_MAIL)
-        syslog.openlog(values.get("name", self._name), 0, number)
+        facility = FACILITIES.get(values.get("facility", "mail"), syslog.LOG_MAIL)
+        syslog.openlog(values.get("name", self._name), 0, facility)
 
     def pass_on(self) -> None:
         """Send what is there to syslog."""
