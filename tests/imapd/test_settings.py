@@ -99,6 +99,7 @@ UNSET: dict[str, Any] = {
     "fsync": True,
     "fulltext": False,
     "index_dir": None,
+    "account_quota": False,
     "trash_quota": False,
     "max_per_c": None,
     "by_ipv6_network": False,
