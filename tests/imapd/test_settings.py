@@ -324,6 +324,7 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("IMAP_FULLTEXT", "", "fulltext", False),
     ("IMAP_INDEX_DIR", "/var/cache/x", "index_dir", Path("/var/cache/x")),
     ("IMAP_INDEX_DIR", "", "index_dir", None),
+    ("IMAP_ACCOUNT_QUOTA", "1", "account_quota", True),
     ("MAILDIR_TRASHQUOTA", "1", "trash_quota", True),
     ("MAILDIR_TRASHQUOTA", "", "trash_quota", False),
     ("SSLPORT", "1993", "ssl_port", (Port(1993),)),
@@ -396,7 +397,8 @@ DAEMONS = {
     "access_file", "logger_options", "umask", "address_space_kib", "start",
     "ssl_port", "ssl_address", "ssl_pid_file", "ssl_logger_options", "ssl_start", "starttls",
     "tls_required", "couriertls", "max_per_c", "by_ipv6_network", "login_user", "login_processes",
-    "login_isolation", "one_session_per_worker", *(name for name in UNSET if name.startswith("tls.")),
+    "login_isolation", "one_session_per_worker", "account_quota",
+    *(name for name in UNSET if name.startswith("tls.")),
 }  # fmt: skip
 
 
