@@ -1,12 +1,14 @@
 # make run         serve IMAP on 127.0.0.1:1143 with a demo account
 # make check       everything that must pass: format, lint, types, tests, dialogs, mail clients
 # make check-fast  the part of it that takes seconds
+# make check-long  what takes many minutes: a kill at every step, both servers on one maildir for long (SOAK_S=180)
 # make bench       figures beside Courier and Dovecot, into bench/results/
 # make tools       fetch what `check` needs beyond Debian packages
 # make clean       remove what the other targets made; `make distclean`: what was fetched too
 
 PYTHON = /usr/bin/python3
 VENV = .tools/venv/bin
+SOAK_S = 180
 CHECKED = src tests bench tools
 PYTEST = $(PYTHON) -m pytest -q -p no:cacheprovider
 FAST = not slow and not courier and not client and not root
@@ -14,7 +16,7 @@ FAST = not slow and not courier and not client and not root
 export PYTHONPATH = src
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: run check check-fast lint tools bench clean distclean
+.PHONY: run check check-fast check-long lint tools bench clean distclean
 
 run:
 	@tools/install run
@@ -28,6 +30,11 @@ check-fast: tools/venv
 	@tools/venv
 	@$(MAKE) --no-print-directory lint
 	$(PYTEST) -m "$(FAST)"
+
+# What takes long: a kill at every step of what is done on disk, both servers on one maildir for minutes, more fuzz.
+check-long: tools
+	EVERY_STEP=1 SOAK_S=$(SOAK_S) FUZZ_ROUNDS=100 $(PYTEST) tests/imapd/commands/test_killed.py \
+		tests/sessions/test_side_by_side.py tests/imapd/test_fuzz.py
 
 lint:
 	$(VENV)/ruff format --quiet --check --diff $(CHECKED)

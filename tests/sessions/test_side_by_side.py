@@ -1,9 +1,16 @@
-"""Our server and real Courier on one maildir: in turns, then at once. Nothing lost, no UID twice."""
+"""Our server and real Courier on one maildir: in turns, then at once. Nothing lost, no UID twice.
+
+SOAK_S=300 in the environment makes the second go on for so many seconds (`make check-long`).
+"""
 
 from __future__ import annotations
 
+import itertools
+import os
 import random
 import re
+import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +19,7 @@ import pytest
 
 from tests.conftest import Start
 from tests.support.client import Client, Reply
-from tests.support.maildirs import message_files, uid_database
+from tests.support.maildirs import deliver, message_files, uid_database
 from tests.support.servers import OURS, Implementation
 
 pytestmark = [pytest.mark.slow, pytest.mark.courier]
@@ -145,40 +152,79 @@ def _code(reply: Reply, name: str) -> str:
 
 WORKERS = 4
 EACH = 25
+SOAK_S = float(os.environ.get("SOAK_S", "0"))
+#: Messages that a worker leaves in the mailbox at most.
+KEPT = 40
+#: The first number of a message that comes by delivery, whose UID nobody is told.
+DELIVERED = 1_000_000_000
+DELIVERED_KEPT = 100
 
 
 def test_both_at_once(courier: Implementation, maildir: Path, start: Start) -> None:
-    """Two sessions of each server append, flag and expunge their own messages at the same time."""
+    """Two sessions of each server append, flag and expunge their own messages, and mail comes in."""
     servers = [start(OURS if number % 2 else courier) for number in range(WORKERS)]
     watchers = [start(OURS), start(courier)]
     for server in [*servers, *watchers]:
+        # Courier waits for courier.lock by trying again each second: others are mostly quicker.
+        server.client.connection.patience_s = 180.0
         server.client.command("SELECT INBOX")
 
-    with ThreadPoolExecutor(WORKERS + len(watchers)) as pool:
+    with ThreadPoolExecutor(WORKERS + len(watchers) + 1) as pool:
+        is_over = threading.Event()
+        delivering = pool.submit(_deliver, maildir, is_over)
         working = [
             pool.submit(_work, server.client, number) for number, server in enumerate(servers)
         ]
         watching = [pool.submit(_watch, server.client, working) for server in watchers]
-        results = [future.result(120) for future in working]
+        try:
+            results = [future.result(SOAK_S + 120) for future in working]
+        finally:
+            is_over.set()
+        delivered = delivering.result(120)
         for future in watching:
             future.result(120)
 
     given = [uid for result in results for uid in result.given]
-    assert len(given) == len(set(given)) == WORKERS * EACH, "a UID was given twice"
+    assert len(given) == len(set(given)) >= WORKERS * EACH, "a UID was given twice"
     expected = {uid: flags for result in results for uid, flags in result.kept.items()}
+    pictures = []
     for implementation in (OURS, courier, OURS):
         client = start(implementation).client
         client.command("SELECT INBOX")
-        assert _seen_by(client) == expected
-        subjects = client.fetch("1:*", "(UID BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
-        assert len(subjects) == len(expected)
-        for item in subjects.values():
-            uid, header = item["UID"], item['BODY[HEADER.FIELDS ("SUBJECT")]']
-            assert isinstance(uid, int) and isinstance(header, bytes)
-            number = re.match(rb"Subject: message (\d+)\r\n", header)
-            assert number and int(number[1]) == _number_of(uid, results)
-    assert set(uid_database(maildir).uids.values()) == set(expected)
+        seen = _seen_by(client)
+        numbers = _numbers(client)
+        came = {uid: number for uid, number in numbers.items() if number >= DELIVERED}
+        assert sorted(came.values()) == delivered
+        assert not came.keys() & set(given), "a UID was given twice"
+        assert {uid: flags for uid, flags in seen.items() if uid not in came} == expected
+        assert numbers == came | {uid: _number_of(uid, results) for uid in expected}
+        pictures.append((seen, numbers))
+    assert pictures[0] == pictures[1] == pictures[2]
+    assert set(uid_database(maildir).uids.values()) == set(pictures[0][0])
     assert set(message_files(maildir)) == set(uid_database(maildir).uids)
+
+
+def _numbers(client: Client) -> dict[int, int]:
+    """Read of each message, by UID, the number in its subject."""
+    found = {}
+    for item in client.fetch("1:*", "(UID BODY.PEEK[HEADER.FIELDS (SUBJECT)])").values():
+        uid, header = item["UID"], item['BODY[HEADER.FIELDS ("SUBJECT")]']
+        assert isinstance(uid, int) and isinstance(header, bytes)
+        number = re.match(rb"Subject: message (\d+)\r\n", header)
+        assert number, header
+        found[uid] = int(number[1])
+    return found
+
+
+def _deliver(maildir: Path, is_over: threading.Event) -> list[int]:
+    """Deliver mail all the while, some hundred messages; return their numbers."""
+    numbers = []
+    every_s = max(SOAK_S / DELIVERED_KEPT, 0.02)
+    while not is_over.wait(every_s) and len(numbers) < DELIVERED_KEPT:
+        number = DELIVERED + len(numbers)
+        deliver(maildir, _message(number).replace(b"\r\n", b"\n"), number=number)
+        numbers.append(number)
+    return numbers
 
 
 @dataclass
@@ -196,15 +242,18 @@ def _number_of(uid: int, results: list[Result]) -> int:
 def _work(client: Client, worker: int) -> Result:
     chance = random.Random(worker)
     result = Result()
-    for count in range(EACH):
-        number = worker * 1000 + count
+    until = time.monotonic() + SOAK_S
+    for count in itertools.count():
+        if count >= EACH and time.monotonic() > until:
+            break
+        number = worker * 1_000_000 + count
         uid = int(_code(client.append("INBOX", _message(number)), "APPENDUID").split()[1])
         result.given[uid] = number
         client.command("NOOP")
         flags = set(chance.sample(FLAGS + KEYWORDS, 2))
         client.command(f"UID STORE {uid} +FLAGS.SILENT ({' '.join(flags)})")
         result.kept[uid] = flags
-        if count % 5 == 4:
+        if count % 5 == 4 or len(result.kept) > KEPT:
             gone = chance.choice(sorted(result.kept))
             client.command(f"UID STORE {gone} +FLAGS.SILENT (\\Deleted)")
             client.command(f"UID EXPUNGE {gone}")

@@ -1,4 +1,5 @@
-"""A process killed between two steps of what commands do on disk: nothing is lost, the next session goes on.
+"""A process killed between two steps of what commands do on disk: nothing is lost, the next session goes on,
+and so does real Courier.
 
 A few steps of each command are tried, other ones for each; all of them with EVERY_STEP=1 in the environment.
 """
@@ -16,8 +17,9 @@ from courier.maildir.quota import Quota
 from tests.courier.maildir.test_delivery import Faults, calls_of, fresh_maildirs
 from tests.imapd.driver import Driven
 from tests.support.maildirs import deliver, make_folder, message_files
+from tests.support.servers import Implementation, Server
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("logged")]
+pytestmark = [pytest.mark.slow, pytest.mark.courier, pytest.mark.usefixtures("logged")]
 
 SETTINGS = {"IMAP_MOVE_EXPUNGE_TO_TRASH": "1", "IMAP_TRASHFOLDERNAME": "Bin", "IMAP_FSYNC": "1"}
 BODIES = [b"Subject: %d\n\nBody.\n" % number for number in range(3)]
@@ -47,6 +49,23 @@ def bodies(maildir: Path) -> list[bytes]:
     )
 
 
+def message_count(maildir: Path) -> int:
+    return len(message_files(maildir))
+
+
+def seen_by(courier: Implementation, maildir: Path) -> int:
+    """Have Courier open the maildir and read each message of INBOX; return how many."""
+    server = Server(courier, maildir)
+    try:
+        server.client.response()
+        server.client.command("SELECT INBOX")
+        if not server.client.search("ALL"):
+            return 0
+        return len(server.client.fetch("1:*", "(UID BODY.PEEK[])"))
+    finally:
+        server.stop()
+
+
 def killed(operation: Callable[[], object], at: int) -> bool:
     """Run ``operation`` in a process that dies just before its call number ``at``; False: it ended before."""
     pid = os.fork()
@@ -71,7 +90,9 @@ def killed(operation: Callable[[], object], at: int) -> bool:
         ("DELETE INBOX.a", 0, 3),
     ],
 )
-def test_killed(tmp_path: Path, command: str, copies: int, first: int) -> None:
+def test_killed(
+    tmp_path: Path, courier: Implementation, command: str, copies: int, first: int
+) -> None:
     """Each message is somewhere, at most as often as the command copies it; the quota counts right."""
     maildirs = fresh_maildirs(tmp_path)
     calls = calls_of(partial(ready(next(maildirs)).ask, f"a {command}"))
@@ -88,6 +109,7 @@ def test_killed(tmp_path: Path, command: str, copies: int, first: int) -> None:
         there = bodies(maildir)
         assert set(there) == set(BODIES), (at, calls[at])
         assert len(there) <= len(BODIES) + copies, (at, calls[at])
+        assert seen_by(courier, maildir) == message_count(maildir), (at, calls[at])
         again = after.ask("c APPEND INBOX {1+}\r\nx")[-1]
         assert again.name == "OK", (at, again)
 
