@@ -182,6 +182,7 @@ class _Source:
         """Raises OSError: there are too many instances."""
         self._inotify = Inotify()
         self._pid = os.getpid()
+        self._is_adding = False
         self._witnesses: weakref.WeakSet[Witness] = weakref.WeakSet()
         self._of_watch: dict[int, list[weakref.ref[Witness]]] = {}
 
@@ -192,19 +193,23 @@ class _Source:
     def add(self, witness: Witness, path: str) -> bool:
         """Watch a folder until ``witness`` is no more; False if the system refuses."""
         watches: dict[int, Directory] = {}
-        inodes = _inodes(path)
+        reference = weakref.ref(witness)
         with _guard:
+            self._is_adding = True  # the last witness that there was may end in between
             try:
+                inodes = _inodes(path)
                 for directory in DIRECTORIES:
                     watches[self._inotify.add(os.path.join(path, directory), ENTRIES)] = directory
                 if _inodes(path) != inodes:
                     raise FileNotFoundError(path)
+                for watch in watches:
+                    self._of_watch[watch] = [*self._of_watch.get(watch, ()), reference]
+                self._witnesses.add(witness)
             except OSError:
                 self._drop(watches)
                 return False
-            for watch in watches:
-                self._of_watch.setdefault(watch, []).append(weakref.ref(witness))
-            self._witnesses.add(witness)
+            finally:
+                self._is_adding = False
         witness.watching(watches, inodes)
         weakref.finalize(witness, self._end, tuple(watches)).atexit = False
         return True
@@ -227,7 +232,7 @@ class _Source:
     def close_if_idle(self) -> bool:
         """Give the instance back to the system if nothing is watched."""
         with _guard:
-            if self._of_watch or not self.is_ours():
+            if self._of_watch or self._is_adding or not self.is_ours():
                 return False
             self._inotify.close()
             return True

@@ -963,3 +963,28 @@ def test_folder_that_nobody_asks_about(maildir: Path, monkeypatch: pytest.Monkey
     forgotten.synchronise(take_new=True)
 
     assert known(forgotten) == truth(maildir)
+
+
+def test_a_folder_forgotten_while_another_is_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Garbage collection may end the only other folder at any moment: the new one's watches hold."""
+    paths = [str(make_maildir(tmp_path / name)) for name in ("old", "new")]
+    opened = [witness.Witness()]
+    opened[0].arm(paths[0])
+    assert opened[0].is_armed
+    inodes = witness._inodes
+
+    def collected_before(path: str) -> dict[witness.Directory, int]:
+        opened.clear()
+        return inodes(path)
+
+    monkeypatch.setattr(witness, "_inodes", collected_before)
+    other = witness.Witness()
+    other.arm(paths[1])
+
+    assert other.is_armed
+    other.begin("new")
+    deliver(Path(paths[1]), b"x\n", number=1)
+    other.judge()
+    assert not other.knows("new", os.stat(f"{paths[1]}/new").st_ino)
