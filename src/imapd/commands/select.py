@@ -162,9 +162,11 @@ def _resynchronise(session: Session, known: _Known) -> Generator[Step, Any, None
     among = NumberSet([(1, view.folder.uidnext - 1)] if view.folder.uidnext > 1 else ())
     if known.uids is not None:
         among = modseqs.uids(view, known.uids)
-    yield from modseqs.earlier((yield Work(partial(modseqs.vanished, view, among, known.modseq))))
+    # A number that was never given (the index was lost, and the clock set back) says nothing.
+    since = known.modseq if known.modseq <= view.highest else 0
+    yield from modseqs.earlier((yield Work(partial(modseqs.vanished, view, among, since))))
     seqs = NumberSet((begin + 1, end) for begin, end in among.slices(view.uids))
-    changed = yield Work(partial(modseqs.changed, view, seqs, known.modseq))
+    changed = yield Work(partial(modseqs.changed, view, seqs, since))
     waiting: list[bytes] = []
     for seq in mailbox.sequence_numbers(changed):
         waiting.append(updates.fetch_flags(view, seq, session.form))

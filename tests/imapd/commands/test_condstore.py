@@ -376,6 +376,20 @@ def test_another_uidvalidity_is_another_mailbox(selected: Driven) -> None:
     assert "VANISHED" not in names and "FETCH" not in names
 
 
+def test_a_number_that_was_never_given_says_nothing(selected: Driven) -> None:
+    """The client knows more than there was: it is told everything."""
+    selected.ask("e ENABLE QRESYNC")
+    codes = [r.code for r in selected.ask("s SELECT INBOX")]
+    uidvalidity = next(code.split()[1] for code in codes if code.startswith("UIDVALIDITY"))
+    selected.ask("a STORE 1 +FLAGS.SILENT (\\Deleted)")
+    selected.ask("x EXPUNGE")
+
+    responses = selected.ask(f"s SELECT INBOX (QRESYNC ({uidvalidity} {1 << 62}))")
+
+    assert [r.values for r in responses if r.name == "VANISHED"] == [(True, b"1")]
+    assert fetched(responses).keys() == {1, 2, 3}
+
+
 class Cache:
     """A client that keeps what it knows of a mailbox from session to session."""
 
