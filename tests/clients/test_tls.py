@@ -166,7 +166,7 @@ def synchronise(run: Run, command: tuple[str, ...]) -> None:
     After STARTTLS two of its threads use the one OpenSSL connection at once. Now and then that ends in
     OpenSSL's "internal error", in a wait for what has been read already, or in a segmentation fault.
     """
-    for _ in range(5):
+    for _ in range(12):
         try:
             run(*command)
             return
@@ -186,6 +186,7 @@ def test_offlineimap(server: Server, tmp_path: Path, run: Run) -> None:
 accounts = one
 metadata = {tmp_path}/metadata
 maxsyncaccounts = 1
+socktimeout = 5
 
 [Account one]
 localrepository = local
