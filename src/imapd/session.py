@@ -11,7 +11,7 @@ import enum
 import os
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from types import GeneratorType
 from typing import Any
@@ -27,48 +27,27 @@ from courier.maildir.tree import Tree
 from courier.maildir.view import FolderReset, View
 from courier.message.message import Message
 from courier.message.parted import PartedMessage
-from courier.process.request import (
-    ClientGone,
-    Receive,
-    Request,
-    ShuttingDown,
-    Steps,
-    Wake,
-    Work,
-)
-from imapd import account, capability, mailbox, updates, upkeep
+from courier.process.request import ClientGone, Request, ShuttingDown, Steps, Work
+from imapd import account, capability, upkeep
+from imapd.changes import Changes
 from imapd.commands import table
-from imapd.completion import Bad, CommandFailed, Completion, Farewell, No, Ok, Violation
+from imapd.completion import CommandFailed, Completion, Farewell, No, Violation
+from imapd.connection import TOO_LONG, Connection, EndOfInput
 from imapd.mailboxes import Mailbox
 from imapd.request import Ask, Handling, Idle, Step
 from imapd.settings import Settings
 from imapd.wire import parser, reader
-from imapd.wire.parser import ParseError, Parser
+from imapd.wire.parser import ParseError
 
-#: Seconds without a command, and without the next octet of a literal.
-INACTIVITY_S = 1800.0
-LITERAL_S = 60.0
 _MAX_VIOLATIONS = 10
 #: Size up to which a message that was read is kept for the next FETCH.
 _KEPT_OCTETS = 64 << 20
-#: Seconds within which a change by others need not be looked for after an ordinary command.
-_LOOK_EVERY_S = 1.0
 
 
 class State(enum.Enum):
     AUTHENTICATED = enum.auto()
     SELECTED = enum.auto()
     LOGOUT = enum.auto()
-
-
-@dataclass(slots=True)
-class Counts:
-    """Octets, for the log."""
-
-    received: int = 0
-    sent: int = 0
-    headers: int = 0
-    body: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +85,16 @@ class Session:
         self.view: View | None = None
         self.copied: set[tuple[int, int]] = set()  # UIDVALIDITY, UID: copied by this session
         self.utf8 = False  # RFC 6855
-        self._form = updates.PLAIN
         self.tag = b"*"  # of the command at hand: ESEARCH names it
-        self.counts = Counts()
-        self.announced: reader.Announced | None = None  # of the command at hand
+        self.connection = Connection()
+        self.counts = self.connection.counts
+        self.changes = Changes(self)
         self.opened: Opened | None = None
-        self.reader = reader.Reader()
-        self._rest_is_due = False  # a literal is streamed: what follows it is not read yet
         self.quota = Quota(
             tree.path, account=Limits.parse(client.quota), counts_trash=settings.trash_quota
         )
         self._began = time.monotonic()
         self._violations = 0
-        self._looked = float("-inf")
-        self._rights_to_tell = False
-        self._opened_read_only = False  # the selected mailbox, whatever its rights are by now
 
     # -- what handlers use -----------------------------------------------------------------
 
@@ -132,8 +106,7 @@ class Session:
 
     def select(self, mailbox: Mailbox, view: View) -> None:
         self.mailbox, self.view, self.state = mailbox, view, State.SELECTED
-        self._opened_read_only = view.read_only
-        self._looked = time.monotonic()
+        self.changes.begin()
 
     def leave(self) -> Steps:
         """Unselect the mailbox, with its index left as the next session wants to find it."""
@@ -158,6 +131,10 @@ class Session:
     def capabilities(self) -> str:
         return capability.listed(self.settings, tls=self.client.tls)
 
+    @property
+    def is_in_mailbox(self) -> bool:
+        return self.state is State.SELECTED
+
     def is_selected(self, found: Mailbox) -> bool:
         return self.mailbox is not None and self.mailbox.directory == found.directory
 
@@ -170,23 +147,6 @@ class Session:
     def rights(self) -> str:
         """What the user may do in the selected mailbox."""
         return self.mailbox.rights if self.mailbox is not None else ""
-
-    def recheck_rights(self) -> None:
-        """Look whether the selected mailbox's access control list has changed.
-
-        Raises:
-            AccessDenied, NotFound: it may not be read any more.
-        """
-        if self.mailbox is None:
-            return
-        found = self.mailboxes.find(self.mailbox.name)
-        if found is None or not found.exists:
-            return  # who reads the folder will notice
-        if found.rights != self.mailbox.rights:
-            self.mailbox = replace(self.mailbox, rights=found.rights)
-            self._rights_to_tell = True
-            self.selected.read_only = self._opened_read_only or not found.may("ieswt")
-        mailbox.require(self, self.mailbox, "SELECT/EXAMINE", "r")
 
     def over_quota(self) -> Completion:
         """Say that there is no room in the account for what the command was to add."""
@@ -220,20 +180,22 @@ class Session:
         try:
             try:
                 yield from self._prepare()
-                yield self._sent(greeting)
-                self.reader.feed(unread)
+                yield from self.connection.send(greeting)
+                self.connection.reader.feed(unread)
                 while self.state is not State.LOGOUT:
                     yield from self._command()
                 end = End.LOGOUT
                 yield from self._settle_in_thread()
             except Farewell as farewell:
                 end = End.TIMEOUT if farewell.is_timeout else End.DISCONNECTED
-                yield self._sent(f"* BYE {farewell.text}\r\n".encode())
+                yield from self.connection.send(f"* BYE {farewell.text}\r\n".encode())
             except ShuttingDown:
                 end = End.SIGNAL
                 if self.state is not State.LOGOUT:  # which has said BYE
-                    yield self._sent(b"* BYE Courier-IMAP server shut down by signal.\r\n")
-        except (ClientGone, ShuttingDown, _EndOfInput):
+                    yield from self.connection.send(
+                        b"* BYE Courier-IMAP server shut down by signal.\r\n"
+                    )
+        except (ClientGone, ShuttingDown, EndOfInput):
             pass  # nobody is there, or all has been said
         except Exception as error:
             log.bug(self.client.user, "session", error)
@@ -274,31 +236,26 @@ class Session:
             self.client.tls,
         )
 
-    def _sent(self, data: bytes) -> bytes:
-        self.counts.sent += len(data)
-        return data
-
     def _command(self) -> Steps:
         """Read one command, run it, tell its completion."""
-        event = yield from self._event(INACTIVITY_S)
+        event = yield from self.connection.command()
         tag = self.tag = reader.tag_of(event.text) or b"*"
         name = ""
-        self.announced = event if isinstance(event, reader.Announced) else None
         try:
             if isinstance(event, reader.Overlong):
-                raise CommandFailed(_TOO_LONG)
+                raise CommandFailed(TOO_LONG)
             try:
                 _, name, arguments = parser.command(event.text)
-                command = table.find(name, selected=self.state is State.SELECTED)
+                command = table.find(name, selected=self.is_in_mailbox)
             except (ParseError, LookupError) as error:
                 raise Violation from error
-            arguments = yield from self._complete(arguments, command)
+            arguments = yield from self.connection.complete(arguments, command)
             if command.needs_mailbox and command.reads:
-                self.recheck_rights()
+                self.changes.recheck_rights()
             completion = yield from self._handle(command.handler(self, arguments))
             self._violations = 0
-            if (yield from self._tell(command.disturbs)):
-                completion = self._with_highest(completion)
+            if (yield from self.changes.tell(command.disturbs)):
+                completion = self.changes.with_highest(completion)
         except CommandFailed as failure:
             completion = failure.completion
             if isinstance(failure, Violation):
@@ -314,13 +271,13 @@ class Session:
             self._end_if_folder_is_gone()
         except FolderReset:
             raise Farewell("[ALERT] Another program renumbered this mailbox.") from None
-        except (Farewell, ClientGone, ShuttingDown, _EndOfInput, GeneratorExit):
+        except (Farewell, ClientGone, ShuttingDown, EndOfInput, GeneratorExit):
             raise
         except Exception as error:
             log.bug(self.client.user, name, error)
             raise Farewell("[ALERT] Internal error, see the server's log.") from error
-        yield from self._finish_literal()
-        yield self._sent(completion.line(tag))
+        yield from self.connection.finish_literal()
+        yield from self.connection.send(completion.line(tag))
 
     def _end_if_folder_is_gone(self) -> None:
         """A mailbox that another program removed can't stay selected (RFC 2180 3.3)."""
@@ -337,69 +294,6 @@ class Session:
         self._violations += 1
         if self._violations >= _MAX_VIOLATIONS:
             raise Farewell("[ALERT] Fatal error: TOO MANY CONSECUTIVE PROTOCOL VIOLATIONS: ")
-
-    # -- input -----------------------------------------------------------------------------
-
-    def _event(
-        self, timeout_s: float
-    ) -> Generator[Request, Any, reader.Line | reader.Announced | reader.Overlong]:
-        while True:
-            event = self._next()
-            if event is not None:
-                return event
-            yield from self._receive(timeout_s)
-
-    def _next(self) -> reader.Line | reader.Announced | reader.Overlong | None:
-        try:
-            return self.reader.next()
-        except reader.StreamLost:
-            raise Farewell("[ALERT] Literal too large.") from None
-
-    def _receive(self, timeout_s: float) -> Steps:
-        data = yield Receive(timeout_s)
-        if data is Wake.TIMEOUT:
-            raise Farewell("Disconnected for inactivity.", is_timeout=True)
-        if not data:
-            raise _EndOfInput
-        self.counts.received += len(data)
-        self.reader.feed(data)
-
-    def _complete(
-        self, arguments: Parser, command: table.Command
-    ) -> Generator[Request, Any, Parser]:
-        """Read the literals that are arguments, up to one that the handler will stream."""
-        while self.announced is not None and not command.streams(arguments.copy()):
-            announced, self.announced = self.announced, None
-            if self.reader.accept():
-                if announced.waits:
-                    yield self._sent(b"+ OK\r\n")
-            elif announced.waits:
-                raise CommandFailed(_TOO_LONG)
-            event = yield from self._event(LITERAL_S)
-            if isinstance(event, reader.Overlong):
-                raise CommandFailed(_TOO_LONG)
-            if isinstance(event, reader.Announced):
-                self.announced = event
-            _, _, arguments = parser.command(event.text)
-        return arguments
-
-    def _finish_literal(self) -> Steps:
-        """Pass over what a handler left of a literal, and of the command behind it."""
-        if self.announced is not None:
-            self.announced = None
-            self.reader.refuse()
-        if self._rest_is_due:
-            while (yield from self._chunk()):
-                pass
-            if isinstance((yield from self._rest()), reader.Announced):
-                self.announced = None
-                self.reader.refuse()
-
-    def _rest(self) -> Generator[Request, Any, reader.Line | reader.Announced | reader.Overlong]:
-        event = yield from self._event(LITERAL_S)
-        self._rest_is_due = False
-        self.announced = event if isinstance(event, reader.Announced) else None
-        return event
 
     # -- handlers --------------------------------------------------------------------------
 
@@ -427,146 +321,13 @@ class Session:
 
     def _answer(self, step: Step) -> Generator[Request, Any, Any]:
         if isinstance(step, bytes):
-            if step:
-                yield self._sent(step)
-            else:
-                yield step
+            yield from self.connection.send(step)
             return None
         if step is Ask.CHUNK:
-            return (yield from self._chunk())
+            return (yield from self.connection.chunk())
         if step is Ask.REST:
-            return (yield from self._rest())
+            return (yield from self.connection.rest())
         if isinstance(step, Idle):
-            return (yield from self._idle(step))
+            return (yield from self.connection.idle(step))
         assert not isinstance(step, Ask)
         return (yield step)
-
-    def _chunk(self) -> Generator[Request, Any, bytes]:
-        """Give the next piece of the announced literal; the first call asks the client for it."""
-        if self.announced is not None:
-            if self.announced.waits:
-                yield self._sent(b"+ OK\r\n")
-            self.reader.stream()
-            self.announced, self._rest_is_due = None, True
-        while True:
-            chunk = self.reader.chunk()
-            if chunk is not None:
-                return chunk
-            yield from self._receive(LITERAL_S)
-
-    def _idle(self, idle: Idle) -> Generator[Request, Any, bytes | Wake]:
-        event = self._next()
-        if event is None:
-            data = yield Receive(idle.timeout_s, idle.watch)
-            if isinstance(data, Wake):
-                return data
-            if not data:
-                raise _EndOfInput
-            self.counts.received += len(data)
-            self.reader.feed(data)
-            event = self._next()
-        if event is None:
-            return b""
-        if isinstance(event, reader.Announced):
-            self.reader.refuse()
-        return event.text
-
-    # -- updates ---------------------------------------------------------------------------
-
-    def _tell(self, disturbs: table.Disturbs) -> Generator[Request, Any, bool]:
-        """Tell what others changed, as far as this command allows (RFC 9051 7.5.1).
-
-        Returns: whether messages are gone of which the client knew.
-        """
-        if self.view is None or self.state is not State.SELECTED:
-            return False
-        if time.monotonic() - self._looked > _LOOK_EVERY_S:
-            try:
-                yield from self.refresh()
-            except OSError as error:  # what the command did is done, and its completion stands
-                log.error("cannot read folder", self.view.folder.path, error)
-            except CommandFailed:
-                return False  # the right to read was taken away: there is nothing to tell any more
-        if self._rights_to_tell:
-            self._rights_to_tell = False
-            yield self._sent(updates.rights(self.rights))
-        # While more commands wait, sequence numbers in them must keep their meaning.
-        expunge = disturbs is table.Disturbs.NUMBERS or (
-            disturbs is table.Disturbs.NUMBERS_IF_LAST and not self.reader.unread()
-        )
-        update = self.view.update(expunge=expunge)
-        yield self._sent(updates.text(self.view, update, self.settings, self.rights, self.form))
-        return bool(update.vanished)
-
-    def refresh(self) -> Steps:
-        """Bring the selected mailbox up to date with the disk, telling nothing yet.
-
-        Raises: as `recheck_rights`.
-        """
-        self.recheck_rights()
-        if not self.selected.refresh_at_once():
-            yield Work(self.selected.refresh)
-        self._looked = time.monotonic()
-
-    def look_again(self) -> None:
-        """See to it that the mailbox is read again before the command at hand completes."""
-        self._looked = float("-inf")
-
-    def tell_all(self) -> bytes:
-        """Give everything there is to tell, expunged messages too (IDLE)."""
-        update = self.selected.update(expunge=True)
-        return updates.text(self.selected, update, self.settings, self.rights, self.form)
-
-    @property
-    def form(self) -> updates.Form:
-        """How changes are told: as the client has enabled, in a mailbox that keeps MODSEQs."""
-        if self.view is not None and not self.view.folder.keeps_modseqs:
-            return updates.PLAIN
-        return self._form
-
-    @property
-    def enabled(self) -> updates.Form:
-        """What the client has enabled (RFC 7162)."""
-        return self._form
-
-    def need_modseqs(self) -> bytes:
-        """Do what `use_modseqs` does for a command that asks for the selected mailbox's.
-
-        Raises:
-            CommandFailed: it keeps none (RFC 7162 3.1.2.2).
-        """
-        if not self.selected.folder.keeps_modseqs:
-            raise CommandFailed(Bad("This mailbox keeps no modification sequences."))
-        return self.use_modseqs()
-
-    def use_modseqs(self) -> bytes:
-        """Tell MODSEQs from here on, for the client has shown that it knows them (RFC 7162 3.1).
-
-        Returns: what it has to be told first.
-        """
-        if self._form.modseqs:
-            return b""
-        self._form = replace(self._form, modseqs=True)
-        return b"" if self.view is None else updates.highest(self.view)
-
-    def use_vanished(self) -> bytes:
-        """Tell of removed messages by UID from here on (RFC 7162 3.2.3). Returns as `use_modseqs`."""
-        told = self.use_modseqs()
-        self._form = replace(self._form, vanished=True)
-        return told
-
-    def _with_highest(self, completion: Completion) -> Completion:
-        """Say up to where the client is in step, after it was told of removed messages.
-
-        That is an answer's duty with QRESYNC (RFC 7162 3.2.7, 3.2.9), and nobody else's.
-        """
-        if not self.form.vanished or not isinstance(completion, Ok) or completion.code:
-            return completion
-        return replace(completion, code=f"HIGHESTMODSEQ {self.selected.highest}")
-
-
-_TOO_LONG = Bad("IMAP command too long.")
-
-
-class _EndOfInput(Exception):
-    """The client closed its end."""

@@ -83,7 +83,7 @@ def test_memory_for_input_without_end(driven: Driven, piece: bytes) -> None:
 
     assert held < 1_000_000
     assert peak < 12_000_000
-    assert len(driven.session.reader.unread()) <= 131_072 + 16_384
+    assert len(driven.session.connection.reader.unread()) <= 131_072 + 16_384
 
 
 @pytest.mark.parametrize("size", [b"2147483648", b"4294967297", b"9223372036854775808", b"9" * 30])
@@ -150,7 +150,7 @@ def test_many_times_the_same_message(selected: Driven, part: str) -> None:
 def test_client_that_sends_and_never_reads(driven: Driven) -> None:
     """Output is given up step by step, so that a driver can stop reading: one command, one step."""
     sizes: list[int] = []
-    driven.after = lambda step: sizes.append(len(driven.session.reader.unread()))
+    driven.after = lambda step: sizes.append(len(driven.session.connection.reader.unread()))
 
     driven.send(b"".join(b"%d CAPABILITY\r\n" % number for number in range(1000)))
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from courier.process.request import ClientGone, Receive, ShuttingDown, Wake, Work
-from imapd import session as session_module
+from imapd import changes
 from imapd.commands import table
 from imapd.completion import Ok
-from imapd.session import INACTIVITY_S, LITERAL_S
+from imapd.connection import INACTIVITY_S, LITERAL_S
 from imapd.wire.reader import MAX_COMMAND, MAX_LITERAL
 from tests.imapd.conftest import Drive, Log
 from tests.imapd.driver import GREETING, Driven
@@ -296,7 +296,7 @@ def test_many_pipelined_commands_hold_no_memory(driven: Driven) -> None:
     """Between two packets nothing of the commands served is kept."""
     for _ in range(3):
         driven.send(b"a NOOP\r\n" * 1000)
-        assert driven.session.reader.unread() == b""
+        assert driven.session.connection.reader.unread() == b""
 
 
 # -- updates -----------------------------------------------------------------------------------
@@ -305,7 +305,7 @@ def test_many_pipelined_commands_hold_no_memory(driven: Driven) -> None:
 @pytest.fixture
 def others(maildir: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Four messages; a call removes the second and brings a fifth. Every command looks for it."""
-    monkeypatch.setattr(session_module, "_LOOK_EVERY_S", -1.0)
+    monkeypatch.setattr(changes, "_LOOK_EVERY_S", -1.0)
     names = [deliver(maildir, PLAIN, number=number, flags="") for number in range(1, 5)]
 
     def change() -> None:

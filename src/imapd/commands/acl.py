@@ -83,7 +83,7 @@ def change(session: Session, found: Mailbox, how: lists.Change) -> None:
 def recheck(session: Session) -> None:
     """See what the change means for the selected mailbox; the client is told with the completion."""
     try:
-        session.recheck_rights()
+        session.changes.recheck_rights()
     except CommandFailed:
         pass  # it can't be read any more: the next command that reads it will hear of that
 

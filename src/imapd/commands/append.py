@@ -68,10 +68,10 @@ def append(session: Session, arguments: Parser) -> Handling:
 
     target = mailbox.destination(session, name, "APPEND", "Must create mailbox before append")
     if session.is_selected(target):
-        session.recheck_rights()
+        session.changes.recheck_rights()
         if session.selected.read_only:
             return No(_READ_ONLY)
-    announced = session.announced
+    announced = session.connection.announced
     limit = session.settings.max_append
     if announced is not None and limit and announced.size > limit:
         return No("Message is too large.", "TOOBIG")
@@ -107,7 +107,7 @@ def append(session: Session, arguments: Parser) -> Handling:
             log.error("cannot store message", opened.path, error)
             return No(_NO_ROOM, "ALERT")
     if session.is_selected(target):
-        session.look_again()
+        session.changes.look_again()
     if _has_unicode_header(start) and not message.utf8:
         yield _UNICODE_ALERT
     return Ok("APPEND Ok.", f"APPENDUID {opened.uidvalidity} {uids[0]}")

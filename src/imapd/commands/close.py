@@ -19,7 +19,7 @@ def close(session: Session, arguments: Parser) -> Handling:
     arguments.end()
     try:
         if not session.selected.read_only and "e" in session.rights:
-            yield from session.refresh()
+            yield from session.changes.refresh()
             if "e" in session.rights:
                 yield Work(partial(expunge.remove_deleted, session, None))
     except CommandFailed:

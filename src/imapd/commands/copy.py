@@ -69,7 +69,7 @@ def _copy(session: Session, arguments: Parser, *, by_uid: bool, move: bool) -> H
     target = mailbox.opened(session, to)
     source, payer = session.charged(view.folder), session.charged(target)
 
-    yield from session.refresh()  # the copies bear the flags that the messages have now
+    yield from session.changes.refresh()  # the copies bear the flags that the messages have now
     with ExitStack() as files:  # whatever does not land is removed
         prepared: dict[int, Prepared] = {}
         try:
@@ -100,7 +100,7 @@ def _copy(session: Session, arguments: Parser, *, by_uid: bool, move: bool) -> H
     if move:
         return (yield from _remove(session, list(prepared), code))
     if session.is_selected(to):
-        session.look_again()
+        session.changes.look_again()
     return Ok("COPY completed.", code)
 
 
@@ -110,5 +110,5 @@ def _remove(session: Session, uids: Sequence[int], code: str) -> Handling:
         yield f"* OK [{code}] Ok\r\n".encode()
     source = session.charged(session.selected.folder)
     yield Work(partial(source.remove, uids, only_deleted=False))
-    session.look_again()
+    session.changes.look_again()
     return Ok("MOVE completed.")

@@ -25,14 +25,14 @@ def enable(session: Session, arguments: Parser) -> Handling:
         session.utf8 = True
     told = b""
     if b"QRESYNC" in wanted:
-        told = session.use_vanished()
+        told = session.changes.use_vanished()
     elif b"CONDSTORE" in wanted:
-        told = session.use_modseqs()
+        told = session.changes.use_modseqs()
     # Courier: all that is on, whenever it was switched on.
     are_on = {
         b" UTF8=ACCEPT": session.utf8,
-        b" CONDSTORE": session.enabled.modseqs,
-        b" QRESYNC": session.enabled.vanished,
+        b" CONDSTORE": session.changes.enabled.modseqs,
+        b" QRESYNC": session.changes.enabled.vanished,
     }
     yield b"* ENABLED" + b"".join(word for word, is_on in are_on.items() if is_on) + b"\r\n"
     yield told

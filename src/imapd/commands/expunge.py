@@ -48,9 +48,9 @@ def _expunge(session: Session, among: NumberSet | None) -> Handling:
         return No('Access denied for EXPUNGE on current mailbox (ACL "e" required)', "NOPERM")
     if session.selected.read_only:
         return No("Cannot expunge read-only mailbox.")
-    yield from session.refresh()
+    yield from session.changes.refresh()
     yield Work(partial(remove_deleted, session, among))
-    yield from session.refresh()
+    yield from session.changes.refresh()
     done: Completion = Ok("EXPUNGE completed")
     return done
 

@@ -79,7 +79,7 @@ def _fetch(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     if since is not None and all(item.name != "MODSEQ" for item in items):
         items.append(FetchItem("MODSEQ"))
     if any(item.name == "MODSEQ" for item in items):
-        yield session.need_modseqs()
+        yield session.changes.need_modseqs()
     may_see = not view.read_only and "s" in session.rights
     plan = _plan(items, by_uid, may_see=may_see)
     wanted = mailbox.messages(view, which, by_uid=by_uid)
@@ -129,7 +129,7 @@ def _since(session: Session, arguments: Parser, *, by_uid: bool) -> _Since | Non
     arguments.parenthesised(modifier)
     tells_vanished = "VANISHED" in found
     if "CHANGEDSINCE" not in found or (
-        tells_vanished and not (by_uid and session.enabled.vanished)
+        tells_vanished and not (by_uid and session.changes.enabled.vanished)
     ):
         raise arguments.fail("fetch-modifier")
     return _Since(found["CHANGEDSINCE"], tells_vanished)
@@ -311,7 +311,7 @@ def _body(session: Session, item: FetchItem, message: Message | PartedMessage) -
 
 def _seen(session: Session, seq: int, message: Message | PartedMessage, *, by_uid: bool) -> bytes:
     """Tell that a message now is ``\\Seen``; Courier: and that a client ought to know UTF-8."""
-    told = updates.fetch_flags(session.selected, seq, session.form, with_uid=by_uid)
+    told = updates.fetch_flags(session.selected, seq, session.changes.form, with_uid=by_uid)
     if session.utf8 or message.octets(0, message.body_start).isascii():
         return told
     return _UNICODE_ALERT.format(seq).encode() + told

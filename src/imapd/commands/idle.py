@@ -30,8 +30,8 @@ def idle(session: Session, arguments: Parser) -> Handling:
     try:
         while True:
             if session.view is not None:  # after the watch was armed, so that nothing is missed
-                yield from session.refresh()
-                yield session.tell_all()
+                yield from session.changes.refresh()
+                yield session.changes.all()
             line = yield from _line(session, watching, deadline)
             if line is None:
                 continue
@@ -43,7 +43,7 @@ def idle(session: Session, arguments: Parser) -> Handling:
         if watching is not None:
             watching.close()
     if session.view is not None:
-        yield from session.refresh()
+        yield from session.changes.refresh()
     return Ok("IDLE completed")
 
 

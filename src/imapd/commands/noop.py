@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 def noop(session: Session, arguments: Parser) -> Handling:
     arguments.end()
     if session.view is not None:
-        yield from session.refresh()
+        yield from session.changes.refresh()
     return Ok("NOOP completed")
 
 
 def check(session: Session, arguments: Parser) -> Handling:
     arguments.end()
-    yield from session.refresh()
+    yield from session.changes.refresh()
     return Ok("CHECK completed")

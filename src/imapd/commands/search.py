@@ -41,7 +41,7 @@ def _search(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     uids = numbers if by_uid else result.numbers(view, found, by_uid=True)
     modseq = 0
     if criterion.asks_modseq:
-        yield session.need_modseqs()
+        yield session.changes.need_modseqs()
         modseq = result.highest(view, wanted, found, uids)
     if wanted is not None and wanted.saves:
         result.save(view, wanted, uids)

@@ -56,7 +56,7 @@ def _open(session: Session, arguments: Parser, *, read_only: bool) -> Handling:
     view.read_only = read_only or not view.folder.is_writable
     view.update(expunge=True)
     if parameters.modseqs:
-        session.use_modseqs()  # before the mailbox counts as selected: the number comes below
+        session.changes.use_modseqs()  # before the mailbox counts as selected: the number comes below
     session.select(found, view)
 
     yield updates.flags(view, session.settings, found.rights)
@@ -110,7 +110,7 @@ def _parameters(session: Session, arguments: Parser) -> _Parameters:
     def parameter() -> None:
         word = arguments.word()
         if word in found or not (
-            word == "CONDSTORE" or (word == "QRESYNC" and session.enabled.vanished)
+            word == "CONDSTORE" or (word == "QRESYNC" and session.changes.enabled.vanished)
         ):
             raise arguments.fail("select-param")
         found[word] = None
@@ -169,7 +169,7 @@ def _resynchronise(session: Session, known: _Known) -> Generator[Step, Any, None
     changed = yield Work(partial(modseqs.changed, view, seqs, since))
     waiting: list[bytes] = []
     for seq in mailbox.sequence_numbers(changed):
-        waiting.append(updates.fetch_flags(view, seq, session.form))
+        waiting.append(updates.fetch_flags(view, seq, session.changes.form))
         if len(waiting) >= _SLICE:
             yield b"".join(waiting)
             waiting = []

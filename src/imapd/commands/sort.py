@@ -48,7 +48,7 @@ def _sort(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     places = yield Work(partial(order.sort, program, columns, len(uids)))
     modseq = 0
     if criterion.asks_modseq:
-        yield session.need_modseqs()
+        yield session.changes.need_modseqs()
         modseq = result.highest(view, wanted, found, [uids[place] for place in places])
     if wanted is None:
         yield from result.listed(b"SORT", map(numbers.__getitem__, places), modseq)

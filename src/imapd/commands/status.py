@@ -49,9 +49,9 @@ def status(session: Session, arguments: Parser) -> Handling:
     found = mailbox.existing(session, name, "STATUS", "r")
     asks_highest = _HIGHEST in wanted
     if asks_highest:
-        yield session.use_modseqs()
+        yield session.changes.use_modseqs()
     if session.is_selected(found):
-        yield from session.refresh()
+        yield from session.changes.refresh()
         numbers = _of_view(session, sizes=_STORAGE in wanted)
         folder, highest = session.selected.folder, session.selected.highest
     else:

@@ -66,8 +66,8 @@ def _store(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
         return No("Current box is selected READ-ONLY.")
     seqs = mailbox.sequence_numbers(mailbox.messages(view, which, by_uid=by_uid))
     if until is not None:
-        yield session.need_modseqs()
-        yield from session.refresh()
+        yield session.changes.need_modseqs()
+        yield from session.changes.refresh()
     gone = False
     modified: list[int] = []  # UIDs or sequence numbers
     for batch in _batches(seqs):
@@ -127,7 +127,7 @@ def _tell(
             if (uid := view.uids[seq - 1]) in done
         }
         view.told(expected, numbers)
-        if not session.form.modseqs:
+        if not session.changes.form.modseqs:
             return b""
         return b"".join(
             updates.fetch_modseq(view, seq) for seq in batch if view.uids[seq - 1] in done
@@ -135,7 +135,7 @@ def _tell(
     view.told(done, numbers)
     news = updates.flags(view, session.settings, session.rights) if view.learn_keywords() else b""
     return news + b"".join(
-        updates.fetch_flags(view, seq, session.form, with_uid=by_uid)
+        updates.fetch_flags(view, seq, session.changes.form, with_uid=by_uid)
         for seq in batch
         if view.uids[seq - 1] in done
     )

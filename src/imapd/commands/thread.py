@@ -44,7 +44,7 @@ def _thread(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
 
     view = session.selected
     if criterion.asks_modseq:
-        yield session.need_modseqs()
+        yield session.changes.need_modseqs()
     found = yield from matching.find(criterion, view)
     numbers = result.numbers(view, found, by_uid=by_uid)
     template, order = yield from keys.threading(view, found, name, algorithm)

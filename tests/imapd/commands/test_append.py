@@ -54,7 +54,7 @@ def test_large_message_in_constant_memory(driven: Driven, maildir: Path) -> None
 
     for _ in range(400):
         assert driven.send(b"x" * 50_000) == b""
-        assert driven.session.reader.unread() == b""
+        assert driven.session.connection.reader.unread() == b""
     assert message_files(maildir) == {}
     (unfinished,) = (maildir / "tmp").iterdir()
     assert unfinished.stat().st_size == 20_000_001  # with the LF at its end

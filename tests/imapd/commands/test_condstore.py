@@ -330,7 +330,7 @@ def test_what_may_not_be_told_yet_is_not_passed_over(selected: Driven, drive: Dr
     other.ask("s SELECT INBOX")
     other.ask("a STORE 1 +FLAGS.SILENT (\\Deleted)")
     other.ask("x EXPUNGE")
-    selected.session.look_again()
+    selected.session.changes.look_again()
 
     responses = selected.ask("a STORE 4 +FLAGS.SILENT (\\Flagged)")
 
@@ -473,7 +473,7 @@ def test_a_cache_is_in_step_after_each_resynchronisation(
         for _ in range(chance.randint(0, 6)):
             disturb()
             if chance.random() < 0.3:
-                cache.session.session.look_again()
+                cache.session.session.changes.look_again()
                 cache.do(chance.choice(["NOOP", "FETCH 1:* FLAGS", "UID SEARCH ALL", "CHECK"]))
                 cache.uids = cache.session.session.selected.uids.tolist()
         cache.session.close()

@@ -1,0 +1,157 @@
+"""Changes by others in the selected mailbox: when they are looked for, when and how they are told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from courier import log
+from courier.process.request import Request, Steps, Work
+from imapd import mailbox, updates
+from imapd.commands.table import Disturbs
+from imapd.completion import Bad, CommandFailed, Completion, Ok
+
+if TYPE_CHECKING:
+    from imapd.session import Session
+
+#: Seconds within which a change by others need not be looked for after an ordinary command.
+_LOOK_EVERY_S = 1.0
+
+
+class Changes:
+    """What a session looks for, and what its client has yet to be told."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._form = updates.PLAIN
+        self._looked = float("-inf")
+        self._rights_to_tell = False
+        self._opened_read_only = False  # the selected mailbox, whatever its rights are by now
+
+    def begin(self) -> None:
+        """Start afresh with a mailbox that was just selected."""
+        self._opened_read_only = self._session.selected.read_only
+        self._looked = time.monotonic()
+
+    # -- looking ---------------------------------------------------------------------------
+
+    def refresh(self) -> Steps:
+        """Bring the selected mailbox up to date with the disk, telling nothing yet.
+
+        Raises: as `recheck_rights`.
+        """
+        self.recheck_rights()
+        view = self._session.selected
+        if not view.refresh_at_once():
+            yield Work(view.refresh)
+        self._looked = time.monotonic()
+
+    def look_again(self) -> None:
+        """See to it that the mailbox is read again before the command at hand completes."""
+        self._looked = float("-inf")
+
+    def recheck_rights(self) -> None:
+        """Look whether the selected mailbox's access control list has changed.
+
+        Raises:
+            AccessDenied, NotFound: it may not be read any more.
+        """
+        session = self._session
+        if session.mailbox is None:
+            return
+        found = session.mailboxes.find(session.mailbox.name)
+        if found is None or not found.exists:
+            return  # who reads the folder will notice
+        if found.rights != session.mailbox.rights:
+            session.mailbox = replace(session.mailbox, rights=found.rights)
+            self._rights_to_tell = True
+            session.selected.read_only = self._opened_read_only or not found.may("ieswt")
+        mailbox.require(session, session.mailbox, "SELECT/EXAMINE", "r")
+
+    # -- telling ---------------------------------------------------------------------------
+
+    def tell(self, disturbs: Disturbs) -> Generator[Request, Any, bool]:
+        """Tell what others changed, as far as this command allows (RFC 9051 7.5.1).
+
+        Returns: whether messages are gone of which the client knew.
+        """
+        session, view = self._session, self._session.view
+        if view is None or not session.is_in_mailbox:
+            return False
+        if time.monotonic() - self._looked > _LOOK_EVERY_S:
+            try:
+                yield from self.refresh()
+            except OSError as error:  # what the command did is done, and its completion stands
+                log.error("cannot read folder", view.folder.path, error)
+            except CommandFailed:
+                return False  # the right to read was taken away: there is nothing to tell any more
+        send = session.connection.send
+        if self._rights_to_tell:
+            self._rights_to_tell = False
+            yield from send(updates.rights(session.rights))
+        # While more commands wait, sequence numbers in them must keep their meaning.
+        expunge = disturbs is Disturbs.NUMBERS or (
+            disturbs is Disturbs.NUMBERS_IF_LAST and not session.connection.reader.unread()
+        )
+        update = view.update(expunge=expunge)
+        yield from send(updates.text(view, update, session.settings, session.rights, self.form))
+        return bool(update.vanished)
+
+    def all(self) -> bytes:
+        """Give everything there is to tell, expunged messages too (IDLE)."""
+        session, view = self._session, self._session.selected
+        update = view.update(expunge=True)
+        return updates.text(view, update, session.settings, session.rights, self.form)
+
+    # -- how -------------------------------------------------------------------------------
+
+    @property
+    def form(self) -> updates.Form:
+        """How changes are told: as the client has enabled, in a mailbox that keeps MODSEQs."""
+        view = self._session.view
+        if view is not None and not view.folder.keeps_modseqs:
+            return updates.PLAIN
+        return self._form
+
+    @property
+    def enabled(self) -> updates.Form:
+        """What the client has enabled (RFC 7162)."""
+        return self._form
+
+    def need_modseqs(self) -> bytes:
+        """Do what `use_modseqs` does for a command that asks for the selected mailbox's.
+
+        Raises:
+            CommandFailed: it keeps none (RFC 7162 3.1.2.2).
+        """
+        if not self._session.selected.folder.keeps_modseqs:
+            raise CommandFailed(Bad("This mailbox keeps no modification sequences."))
+        return self.use_modseqs()
+
+    def use_modseqs(self) -> bytes:
+        """Tell MODSEQs from here on, for the client has shown that it knows them (RFC 7162 3.1).
+
+        Returns: what it has to be told first.
+        """
+        if self._form.modseqs:
+            return b""
+        self._form = replace(self._form, modseqs=True)
+        view = self._session.view
+        return b"" if view is None else updates.highest(view)
+
+    def use_vanished(self) -> bytes:
+        """Tell of removed messages by UID from here on (RFC 7162 3.2.3). Returns as `use_modseqs`."""
+        told = self.use_modseqs()
+        self._form = replace(self._form, vanished=True)
+        return told
+
+    def with_highest(self, completion: Completion) -> Completion:
+        """Say up to where the client is in step, after it was told of removed messages.
+
+        That is an answer's duty with QRESYNC (RFC 7162 3.2.7, 3.2.9), and nobody else's.
+        """
+        if not self.form.vanished or not isinstance(completion, Ok) or completion.code:
+            return completion
+        return replace(completion, code=f"HIGHESTMODSEQ {self._session.selected.highest}")
