@@ -78,12 +78,14 @@ sysconfdir = /etc/courier
 localstatedir = /var/lib/courier
 rundir = /run/courier
 unitdir = /usr/lib/systemd/system
+generatordir = /usr/lib/systemd/system-generators
 initdir = /etc/init.d
+crondir = /etc/cron.monthly
 pamdir = /etc/pam.d
 sysusersdir = /usr/lib/sysusers.d
 tmpfilesdir = /usr/lib/tmpfiles.d
-PLACES = bindir sbindir libdir mandir prefix sysconfdir localstatedir rundir unitdir initdir pamdir \
-    sysusersdir tmpfilesdir
+PLACES = bindir sbindir libdir mandir prefix sysconfdir localstatedir rundir unitdir generatordir initdir \
+    crondir pamdir sysusersdir tmpfilesdir
 INSTALL_TREE = $(PYTHON) tools/install_tree.py
 PLACED = --destdir='$(DESTDIR)' --python='$(PYTHON)' $(foreach place,$(PLACES),--$(place)='$($(place))')
 

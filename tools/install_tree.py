@@ -70,6 +70,12 @@ SBIN: Mapping[str, tuple[str, ...]] = {
     },
 }
 
+# Generators of systemd's.
+GENERATORS: Mapping[str, tuple[str, ...]] = {
+    "pycourier-imap-generator": ("imapd.units",),
+    "pycourier-pop-generator": ("pop3d.units",),
+}
+
 LAUNCHER = '''\
 #!{python} -I
 """Start {module} from its private modules."""
@@ -109,7 +115,9 @@ class Places:
     localstatedir: str
     rundir: str
     unitdir: str
+    generatordir: str
     initdir: str
+    crondir: str
     pamdir: str
     sysusersdir: str
     tmpfilesdir: str
@@ -173,7 +181,11 @@ def install_modules(places: Places) -> None:
 
 
 def install_programs(places: Places) -> None:
-    for directory, programs in ((places.bindir, BIN), (places.sbindir, SBIN)):
+    for directory, programs in (
+        (places.bindir, BIN),
+        (places.sbindir, SBIN),
+        (places.generatordir, GENERATORS),
+    ):
         for name, (module, *arguments) in programs.items():
             text = launcher(places, module, arguments)
             write(places.real(directory) / name, text.encode(), 0o755)
@@ -223,8 +235,9 @@ def services(places: Places) -> Iterator[tuple[Path, str, int]]:
     for kind, directory in (("sysusers", places.sysusersdir), ("tmpfiles", places.tmpfilesdir)):
         for source in sorted((ROOT / f"systemd/{kind}.d").iterdir()):
             yield source, directory, 0o644
-    for source in sorted((ROOT / "sysvinit").iterdir()):
-        yield source, places.initdir, 0o755
+    for kind, directory in (("sysvinit", places.initdir), ("cron", places.crondir)):
+        for source in sorted((ROOT / kind).iterdir()):
+            yield source, directory, 0o755
 
 
 def write_new(path: Path, data: bytes, mode: int) -> None:

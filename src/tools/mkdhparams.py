@@ -21,19 +21,19 @@ FILES
 
 from __future__ import annotations
 
+import base64
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-from cryptography.hazmat.primitives.asymmetric import dh
-from cryptography.hazmat.primitives.serialization import Encoding, ParameterFormat
 
 from courier import paths
 from tools import new_file
 
 KEPT_DAYS = 25
+_INTEGER, _SEQUENCE = 0x02, 0x30
 
 # RFC 7919 appendix A: a group's size, and the number that makes its prime the first of the kind.
 _GROUPS: Mapping[int, int] = {
@@ -74,11 +74,24 @@ def is_young(target: Path, now: float) -> bool:
 
 def parameters(bits: int) -> bytes:
     """Return a group's parameters in PEM."""
-    return (
-        dh.DHParameterNumbers(prime(bits), 2)
-        .parameters()
-        .parameter_bytes(Encoding.PEM, ParameterFormat.PKCS3)
-    )
+    # By hand: OpenSSL, and so python3-cryptography, would write a known group in X9.42's form,
+    # which the GnuTLS of Debian's Courier does not read.
+    der = _der(_SEQUENCE, _der(_INTEGER, _signed(prime(bits))) + _der(_INTEGER, _signed(2)))
+    text = "\n".join(textwrap.wrap(base64.b64encode(der).decode(), 64))
+    return f"-----BEGIN DH PARAMETERS-----\n{text}\n-----END DH PARAMETERS-----\n".encode()
+
+
+def _der(tag: int, value: bytes) -> bytes:
+    """Encode a value of ASN.1 (X.690 8.1)."""
+    size = len(value)
+    if size < 128:
+        return bytes((tag, size)) + value
+    octets = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((tag, 128 | len(octets))) + octets + value
+
+
+def _signed(number: int) -> bytes:
+    return number.to_bytes(number.bit_length() // 8 + 1, "big")
 
 
 def prime(bits: int) -> int:

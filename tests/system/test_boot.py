@@ -423,6 +423,20 @@ def test_home_from_the_skeleton(machine: Machine) -> None:
         machine.run("systemctl", "reload", "courier-imap.service")
 
 
+def test_diffie_hellman_parameters(machine: Machine) -> None:
+    """The timer waits; what it starts replaces an old file, which keeps its owner and mode."""
+    assert machine.show("courier-mkdhparams.timer", "ActiveState") == "active"
+    parameters = machine.root / "etc/courier/dhparams.pem"
+    parameters.write_text("old")
+    os.utime(parameters, (1, 1))
+
+    machine.run("systemctl", "start", "courier-mkdhparams.service")
+
+    assert "BEGIN DH PARAMETERS" in parameters.read_text()
+    said = machine.run("stat", "--format=%U:%G %a", "/etc/courier/dhparams.pem")
+    assert said == "root:courier 640\n"
+
+
 def test_log_is_rotated(machine: Machine) -> None:
     """Lines of running servers reach the journal's new files, and a journal that starts anew."""
     machine.run("journalctl", "--rotate")
@@ -451,6 +465,54 @@ def test_restart(machine: Machine) -> None:
     assert len(visitor.other_greetings) <= LOGIN_PROCESSES
     assert goodbye(session).startswith(b"* BYE ")
     assert main_pid(machine, "courier-imap.service") != before
+
+
+def test_port_from_the_settings(machine: Machine) -> None:
+    """The socket moves to where the setting says, and back; systemctl says that it is out of date."""
+    settings = machine.root / "etc/courier/imapd"
+    before = settings.read_text()
+
+    def restart() -> None:
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "restart", "courier-imap.socket", "courier-imap.service")
+
+    try:
+        settings.write_text(f"{before}\nPORT=143,127.0.0.1.1143\n")
+        assert machine.show("courier-imap.socket", "NeedDaemonReload") == "yes"
+        restart()
+        for port in (143, 1143):
+            Imap(machine, port).logout()
+        assert "1143" in machine.show("courier-imap.socket", "Listen")
+        since = machine.journal("--unit=courier-imap.service").rpartition("Starting ")[2]
+        assert "service manager" not in since  # the settings and the sockets say the same
+    finally:
+        settings.write_text(before)
+        restart()
+    with pytest.raises(ConnectionRefusedError):
+        machine.connect(1143)
+
+
+def test_server_that_is_not_wanted(machine: Machine) -> None:
+    """POP3DSTART=NO: neither is there after a restart, nothing has failed, and status says why."""
+    settings = machine.root / "etc/courier/pop3d"
+    before = settings.read_text()
+    units = ("courier-pop.socket", "courier-pop.service")
+    try:
+        settings.write_text(f"{before}\nPOP3DSTART=NO\n")
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "stop", *units)
+        machine.run("systemctl", "start", *units)
+        for unit in units:
+            assert machine.show(unit, "ActiveState") == "inactive"
+        with pytest.raises(ConnectionRefusedError):
+            machine.connect(110)
+        told = machine.run("sh", "-c", "systemctl status courier-pop.service || true")
+        assert "/etc/courier/pop3d/POP3DSTART=YES was not met" in told
+    finally:
+        settings.write_text(before)
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "start", *units)
+    machine.connect(110).close()
 
 
 def test_settings_that_are_wrong(machine: Machine) -> None:

@@ -31,8 +31,10 @@ def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_make(target: Path) -> None:
-    """OpenSSL takes them, and nobody but the owner reads them."""
+    """OpenSSL takes them, in the one form that GnuTLS reads; nobody but the owner reads them."""
     assert mkdhparams.main([]) == 0
+
+    assert target.read_text().startswith("-----BEGIN DH PARAMETERS-----\n")
 
     SSL.Context(SSL.TLS_METHOD).load_tmp_dh(bytes(target))
     assert load_pem_parameters(target.read_bytes()).parameter_numbers().p.bit_length() == 2048
