@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from imapd import acl_letters
 from imapd.settings import Settings
+from imapd.wire.grammar import MAX_NUMBER
 
 #: Words that may stand in IMAP_CAPABILITY and whose commands this version does not have.
 _NOT_YET = frozenset(("SMAP1",))
 #: Our own, appended unless IMAP_EXTENSIONS is 0.
 _OURS = (
-    "LITERAL+",
+    "MULTIAPPEND",
     "UNSELECT",
     "MOVE",
     "ESEARCH",
@@ -50,14 +51,29 @@ def before_login(
     return _list(ours)
 
 
+def limits_literals(settings: Settings, *, tls: bool) -> bool:
+    """Tell whether a client has to wait before it sends a large literal (RFC 7888 5).
+
+    LITERAL- is there instead of LITERAL+ where the administrator's list names it: it would only
+    take from clients what they have.
+    """
+    return "LITERAL-" in map(str.upper, _administrators(settings, tls))
+
+
+def _administrators(settings: Settings, tls: bool) -> Sequence[str]:
+    return (settings.capability_tls if tls else ()) or settings.capability
+
+
 def _list(words: Iterable[str]) -> str:
     return " ".join(dict.fromkeys(word for word in words if word.upper() not in _NOT_YET))
 
 
 def _words(settings: Settings, tls: bool, of_login: Sequence[str]) -> Iterator[str]:
     """Give the words in Courier's order."""
-    administrators = (settings.capability_tls if tls else ()) or settings.capability
-    yield from administrators
+    administrators = _administrators(settings, tls)
+    limited = limits_literals(settings, tls=tls)
+    # RFC 7888 5: never both.
+    yield from (word for word in administrators if not (limited and word.upper() == "LITERAL+"))
     if settings.acl:
         yield from ("ACL", "ACL2=UNION")
     if settings.id_fields is not None:
@@ -70,6 +86,12 @@ def _words(settings: Settings, tls: bool, of_login: Sequence[str]) -> Iterator[s
     # Courier: always, since 5.0.
     yield from ("ENABLE", "UTF8=ACCEPT")
     if settings.extensions:
+        if not limited:
+            yield "LITERAL+"
+        if 0 < settings.max_append <= MAX_NUMBER:
+            yield f"APPENDLIMIT={settings.max_append}"
+        else:
+            yield "APPENDLIMIT"
         yield from _OURS
         if "SORT" in map(str.upper, administrators):
             yield from _OF_SORT

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from courier.process.request import Receive, Request, Steps, Wake
-from imapd.completion import Bad, CommandFailed, Farewell
+from imapd.completion import Bad, CommandFailed, Farewell, Violation
 from imapd.request import Idle
 from imapd.wire import parser, reader
 from imapd.wire.parser import Parser
@@ -21,6 +21,9 @@ INACTIVITY_S = 1800.0
 LITERAL_S = 60.0
 
 TOO_LONG = Bad("IMAP command too long.")
+#: Octets of a literal that a client may send without waiting where LITERAL- is announced.
+_MAX_UNASKED = 4096
+_UNASKED = Bad("Literal too large to be sent without waiting.", "TOOBIG")
 
 Event = Line | Announced | Overlong
 
@@ -42,11 +45,13 @@ class Counts:
 class Connection:
     """What a session reads from its client, and what it sends there."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, limits_literals: bool) -> None:
+        """``limits_literals``: LITERAL- is announced."""
         self.counts = Counts()
         self.reader = Reader()
         self.announced: Announced | None = None  # the literal that the command at hand stops at
         self._rest_is_due = False  # a literal is streamed: what follows it is not read yet
+        self._limits_literals = limits_literals
 
     def send(self, data: bytes) -> Steps:
         """Send octets; none give other sessions their turn."""
@@ -70,35 +75,65 @@ class Connection:
             CommandFailed: the command is too long.
         """
         while self.announced is not None and not command.streams(arguments.copy()):
-            announced, self.announced = self.announced, None
-            if self.reader.accept():
-                if announced.waits:
-                    yield from self.send(b"+ OK\r\n")
-            elif announced.waits:
-                raise CommandFailed(TOO_LONG)
-            event = yield from self._event(LITERAL_S)
-            if isinstance(event, Overlong):
-                raise CommandFailed(TOO_LONG)
-            if isinstance(event, Announced):
-                self.announced = event
-            _, _, arguments = parser.command(event.text)
+            _, _, arguments = parser.command((yield from self.argument()))
         return arguments
+
+    def argument(self) -> Generator[Request, Any, bytes]:
+        """Take the announced literal as an argument; give what is read since the last `chunk`.
+
+        Raises: as `complete`.
+        """
+        announced = self._take_announced()
+        if self.reader.accept():
+            if announced.waits:
+                yield from self.send(b"+ OK\r\n")
+        elif announced.waits:
+            raise CommandFailed(TOO_LONG)
+        event = yield from self._event(LITERAL_S)
+        if isinstance(event, Overlong):
+            raise CommandFailed(TOO_LONG)
+        if isinstance(event, Announced):
+            self.announced = event
+        return event.text
+
+    def _take_announced(self) -> Announced:
+        """Give the announced literal, which is announced no more.
+
+        Raises:
+            CommandFailed: it ought to have waited (RFC 7888 5).
+        """
+        assert self.announced is not None
+        is_large = self.announced.size > _MAX_UNASKED and not self.announced.waits
+        if is_large and self._limits_literals:
+            raise CommandFailed(_UNASKED)
+        announced, self.announced = self.announced, None
+        return announced
 
     def chunk(self) -> Generator[Request, Any, bytes]:
         """Give the next piece of the announced literal; the first call asks the client for it."""
         if self.announced is not None:
-            if self.announced.waits:
+            if self._take_announced().waits:
                 yield from self.send(b"+ OK\r\n")
             self.reader.stream()
-            self.announced, self._rest_is_due = None, True
+            self._rest_is_due = True
         while True:
             chunk = self.reader.chunk()
             if chunk is not None:
                 return chunk
             yield from self._receive(LITERAL_S)
 
-    def rest(self) -> Generator[Request, Any, Event]:
-        """Read what follows the streamed literal."""
+    def rest(self) -> Generator[Request, Any, bytes]:
+        """Read what follows the streamed literal, up to the end or the next literal.
+
+        Raises:
+            Violation: more than anything that may follow.
+        """
+        event = yield from self._rest()
+        if isinstance(event, Overlong):
+            raise Violation
+        return event.text
+
+    def _rest(self) -> Generator[Request, Any, Event]:
         event = yield from self._event(LITERAL_S)
         self._rest_is_due = False
         self.announced = event if isinstance(event, Announced) else None
@@ -112,7 +147,7 @@ class Connection:
         if self._rest_is_due:
             while (yield from self.chunk()):
                 pass
-            if isinstance((yield from self.rest()), Announced):
+            if isinstance((yield from self._rest()), Announced):
                 self.announced = None
                 self.reader.refuse()
 

@@ -19,7 +19,8 @@ class Ask(enum.Enum):
     """Requests without particulars."""
 
     CHUNK = enum.auto()  # the next piece of the literal; b"" at its end
-    REST = enum.auto()  # what follows the literal: reader.Line or reader.Announced
+    REST = enum.auto()  # what follows the literal, up to the command's end or the next literal
+    ARGUMENT = enum.auto()  # all read since the last CHUNK, the announced literal with it
 
 
 @dataclass(frozen=True, slots=True)

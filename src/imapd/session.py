@@ -86,7 +86,9 @@ class Session:
         self.copied: set[tuple[int, int]] = set()  # UIDVALIDITY, UID: copied by this session
         self.utf8 = False  # RFC 6855
         self.tag = b"*"  # of the command at hand: ESEARCH names it
-        self.connection = Connection()
+        self.connection = Connection(
+            limits_literals=capability.limits_literals(settings, tls=client.tls)
+        )
         self.counts = self.connection.counts
         self.changes = Changes(self)
         self.opened: Opened | None = None
@@ -327,6 +329,8 @@ class Session:
             return (yield from self.connection.chunk())
         if step is Ask.REST:
             return (yield from self.connection.rest())
+        if step is Ask.ARGUMENT:
+            return (yield from self.connection.argument())
         if isinstance(step, Idle):
             return (yield from self.connection.idle(step))
         assert not isinstance(step, Ask)

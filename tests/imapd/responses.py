@@ -362,11 +362,13 @@ class _Reader:
         self.sp()
         return [name, dict(self.listed(self._status_att, empty=True))]  # type: ignore[arg-type]
 
-    def _status_att(self) -> tuple[str, int]:
+    def _status_att(self) -> tuple[str, int | None]:
         name = self.match(_ATOM, "status-att").decode()
         if name not in _STATUS:
             raise self.fail("status-att")
         self.sp()
+        if name == "APPENDLIMIT" and self.maybe(b"NIL"):
+            return name, None
         if name == "HIGHESTMODSEQ" and not self.maybe(b"0"):
             return name, self._modseq()
         return name, 0 if name == "HIGHESTMODSEQ" else self.number()
@@ -596,6 +598,7 @@ _STATUS = frozenset(
         "DELETED",
         "DELETED-STORAGE",
         "HIGHESTMODSEQ",
+        "APPENDLIMIT",
     )
 )
 _PLAIN_CODES = frozenset(
@@ -606,6 +609,7 @@ _PLAIN_CODES = frozenset(
         b"CLOSED",
         b"NOMODSEQ",
         b"EXPUNGEISSUED",
+        b"LIMIT",
         b"NOPERM",
         b"READ-ONLY",
         b"READ-WRITE",

@@ -19,7 +19,15 @@ def test_listed() -> None:
     assert words[:4] == ["IMAP4rev1", "UIDPLUS", "CHILDREN", "NAMESPACE"]
     assert words[4:8] == ["THREAD=ORDEREDSUBJECT", "SORT", "QUOTA", "IDLE"]
     assert words[8:10] == ["ENABLE", "UTF8=ACCEPT"]
-    assert {"LITERAL+", "UNSELECT", "MOVE", "ESEARCH", "ESORT"} <= set(words[10:])
+    assert {
+        "LITERAL+",
+        "APPENDLIMIT",
+        "MULTIAPPEND",
+        "UNSELECT",
+        "MOVE",
+        "ESEARCH",
+        "ESORT",
+    } <= set(words[10:])
 
 
 def test_outbox() -> None:

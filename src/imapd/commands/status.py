@@ -1,5 +1,5 @@
 """STATUS: numbers of a mailbox that need not be open. RFC 9051 6.3.11, RFC 3501 6.3.10,
-RFC 9208 4.1.4 (DELETED, DELETED-STORAGE), RFC 7162 3.1.7 (HIGHESTMODSEQ)."""
+RFC 9208 4.1.4 (DELETED, DELETED-STORAGE), RFC 7162 3.1.7 (HIGHESTMODSEQ), RFC 7889 3.1 (APPENDLIMIT)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from courier.process.request import Work
 from imapd import mailbox
 from imapd.completion import No, Ok
 from imapd.request import Handling
+from imapd.wire.grammar import MAX_NUMBER
 from imapd.wire.parser import Parser
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _ITEMS = (
     _STORAGE,
 )
 _HIGHEST = "HIGHESTMODSEQ"
+_LIMIT = "APPENDLIMIT"
 _KEPT = bytes(flags for flags in range(32) if not flags & Flag.DELETED)
 _SEEN = bytes(flags for flags in range(32) if flags & Flag.SEEN)
 
@@ -43,7 +45,7 @@ def status(session: Session, arguments: Parser) -> Handling:
     else:  # Courier: one item without parentheses
         wanted = [arguments.word()]
     arguments.end()
-    if any(item not in (*_ITEMS, _HIGHEST) for item in wanted):
+    if any(item not in (*_ITEMS, _HIGHEST, _LIMIT) for item in wanted):
         raise arguments.fail("status-att")
 
     found = mailbox.existing(session, name, "STATUS", "r")
@@ -64,11 +66,18 @@ def status(session: Session, arguments: Parser) -> Handling:
         except OSError as error:
             log.error("cannot read folder", found.directory, error)
             return No("STATUS failed", "ALERT")
-    values = {item: _value(numbers, item) for item in _ITEMS}
+    values: dict[str, int | str] = {item: _value(numbers, item) for item in _ITEMS}
     values[_HIGHEST] = highest if folder.keeps_modseqs else 0
+    values[_LIMIT] = _limit(session)
     told = " ".join(f"{item} {value}" for item, value in values.items() if item in wanted)
     yield f"* STATUS {mailbox.quoted(session, name)} ({told})\r\n".encode()
     return Ok("STATUS Completed.")
+
+
+def _limit(session: Session) -> int | str:
+    """Say what a message may have in octets: as much in each mailbox, NIL if it may be any size."""
+    octets = session.settings.max_append
+    return octets if 0 < octets <= MAX_NUMBER else "NIL"
 
 
 def _value(numbers: Status, item: str) -> int:

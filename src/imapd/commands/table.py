@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imapd.commands import append as append_
+from imapd import incoming
 from imapd.commands.acl import deleteacl, getacl, listrights, myrights, setacl
 from imapd.commands.acl2 import acl2
 from imapd.commands.append import append
@@ -85,7 +85,7 @@ COMMANDS: Mapping[str, Command] = {
     "LISTRIGHTS": Command(listrights),
     "MYRIGHTS": Command(myrights),
     "ACL": Command(acl2),
-    "APPEND": Command(append, streams=append_.streams),
+    "APPEND": Command(append, streams=incoming.streams),
     "GETQUOTA": Command(getquota),
     "GETQUOTAROOT": Command(getquotaroot),
     "SETQUOTA": Command(setquota),

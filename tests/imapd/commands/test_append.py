@@ -65,13 +65,13 @@ def test_large_message_in_constant_memory(driven: Driven, maildir: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "rest", [b" {3}\r\n", b" {3+}\r\nabc\r\n", b" x\r\n", b")\r\n", b"x" * 200_000 + b"\r\n"]
+    "rest", [b"{3}\r\n", b"{3+}\r\nabc\r\n", b" x\r\n", b")\r\n", b"x" * 200_000 + b"\r\n"]
 )
 @pytest.mark.parametrize("plus", [b"", b"+"])
 def test_what_may_not_follow_the_message(
     driven: Driven, maildir: Path, rest: bytes, plus: bytes
 ) -> None:
-    """Junk, or a second message (RFC 3502): BAD, nothing stored, the next command is served."""
+    """Junk, or a second message without SP before it: BAD, nothing stored, the next command is served."""
     sent = driven.send(b"a APPEND INBOX {3%b}\r\n" % plus)
     sent += driven.send(b"abc" + rest + b"b NOOP\r\n")
 

@@ -1,0 +1,233 @@
+"""Messages that a client sends: what stands before each, and its content on its way to ``tmp/``.
+
+``append-message`` of APPEND and REPLACE: RFC 9051 6.3.12, RFC 3501 6.3.11, RFC 3502 (several in one
+command), RFC 6855 4 (UTF8).
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from courier import log
+from courier.maildir.delivery import TemporaryFile
+from courier.maildir.folder import Folder, Prepared
+from courier.maildir.linked_folder import landing_directory
+from courier.maildir.quota import NOTHING, OverQuota, Usage
+from courier.process.request import Work
+from imapd import acl_letters as rights
+from imapd import mailbox, outbox
+from imapd.commands import store
+from imapd.completion import CommandFailed, No, Violation
+from imapd.mailboxes import Mailbox
+from imapd.outbox import NotSent
+from imapd.request import Ask, Step
+from imapd.wire.parser import ParseError, Parser
+
+if TYPE_CHECKING:
+    from imapd.session import Session
+
+_NO_ROOM = "Cannot create message - no write permission or out of disk space."
+UNICODE_ALERT = (
+    b"* OK [ALERT] Your IMAP client does not appear to correctly implement Unicode messages, "
+    b"see https://datatracker.ietf.org/doc/html/rfc6855\r\n"
+)
+#: Octets of a message at most: RFC822.SIZE can't say more (RFC 3501 9, number).
+MAX_MESSAGE = 0xFFFFFFFF
+#: Octets of a message that are looked at for 8-bit text in its header.
+_HEADER_LOOK = 65_536
+_END_OF_HEADER = re.compile(rb"\n\r?\n")
+_TOO_BIG = No("Message is too large.", "TOOBIG")
+#: RFC 3502: it cancels the whole command. Courier stores an empty line.
+_EMPTY = No("Message is empty, nothing is appended.")
+
+
+class Form(enum.Enum):
+    LITERAL = enum.auto()
+    UTF8 = enum.auto()  # UTF8 (~{n}…)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What stands before a message's content."""
+
+    flags: int
+    keywords: tuple[str, ...]
+    mtime: int | None
+    form: Form
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message that is whole, and what it is to bear."""
+
+    file: TemporaryFile
+    flags: int
+    keywords: tuple[str, ...]
+    has_undeclared_unicode: bool  # in its header, and was not sent as UTF8
+
+
+def streams(arguments: Parser) -> bool:
+    """Tell whether the literal announced at the end is the message, not the mailbox's name.
+
+    Whatever else is wrong, the handler says so before the client has sent anything.
+    """
+    try:
+        arguments.sp()
+    except ParseError:
+        return True
+    return not arguments.at_announced_literal()
+
+
+def limit(session: Session) -> int:
+    """Give the octets that a message may have."""
+    return min(session.settings.max_append or MAX_MESSAGE, MAX_MESSAGE)
+
+
+def options(session: Session, arguments: Parser) -> Options:
+    """Read ``[flag-list SP] [date-time SP]``, and the word before the content if there is one."""
+    flags, keywords = store.flags(())
+    if arguments.at(b"("):
+        flags, keywords = store.flags(arguments.flag_list())
+        arguments.sp()
+    elif arguments.peek_word() == "NIL":  # Courier: in place of an absent list or date
+        arguments.word()
+        arguments.sp()
+    mtime = None
+    if arguments.at(b'"'):
+        mtime = arguments.date_time()
+        arguments.sp()
+    elif arguments.peek_word() == "NIL":
+        arguments.word()
+        arguments.sp()
+    form = Form.LITERAL
+    if arguments.peek_word() == "UTF8":
+        arguments.word()
+        arguments.sp()
+        arguments.byte(b"(")
+        form = Form.UTF8
+    if not arguments.at_announced_literal() or arguments.at(b"~") != (form is Form.UTF8):
+        raise arguments.fail("literal")
+    if form is Form.UTF8 and not session.utf8:
+        raise Violation
+    return Options(flags, keywords, mtime, form)
+
+
+def opened(session: Session, target: Mailbox) -> Folder:
+    """Give the folder that messages are to come to."""
+    try:
+        return mailbox.opened(session, target)
+    except OSError as error:
+        log.error("cannot create message", target.directory, error)
+        raise CommandFailed(No(_NO_ROOM)) from error
+
+
+def received(
+    session: Session, before: Options, target: Mailbox, folder: Folder, files: ExitStack
+) -> Generator[Step, Any, tuple[Incoming, Parser]]:
+    """Receive a message's content, and give the message with what follows it in the command.
+
+    Its file is in ``tmp/``, complete and on the disk; what does not land is removed when ``files``
+    is closed.
+
+    Raises:
+        CommandFailed: the command ends here, whatever follows.
+    """
+    _check_size(session)
+    try:
+        file = TemporaryFile(landing_directory(folder), sync=session.settings.fsync)
+    except OSError as error:
+        log.error("cannot create message", folder.path, error)
+        raise CommandFailed(No(_NO_ROOM)) from error
+    files.enter_context(file)
+    content = _Content(file)
+    try:
+        while chunk := (yield Ask.CHUNK):
+            content.write(chunk)
+        content.end()
+    except OSError as error:
+        log.error("cannot write message", folder.path, error)
+        raise CommandFailed(No(_NO_ROOM)) from error
+    rest = Parser((yield Ask.REST))
+    if before.form is Form.UTF8:
+        rest.byte(b")")
+    try:
+        yield Work(partial(file.close, before.mtime))
+    except OSError as error:
+        log.error("cannot store message", folder.path, error)
+        raise CommandFailed(No(_NO_ROOM, "ALERT")) from error
+    settable = rights.settable(target.rights, before.flags, before.keywords)
+    is_undeclared = before.form is not Form.UTF8 and content.has_unicode_header()
+    return Incoming(file, *settable, is_undeclared), rest
+
+
+def land(
+    session: Session,
+    target: Mailbox,
+    folder: Folder,
+    messages: Sequence[Incoming],
+    *,
+    freed: Usage = NOTHING,
+) -> Generator[Step, Any, list[int]]:
+    """Bring messages into their mailbox, all or none (RFC 3502), and give their UIDs.
+
+    A crash leaves those that have landed by then: see `Folder.deliver`.
+
+    Raises:
+        CommandFailed: there are none.
+    """
+    prepared = [Prepared(one.file, one.flags, one.keywords) for one in messages]
+    contents = [partial(outbox.of_file, one.file.path) for one in messages]
+    send = outbox.sending(session, target, contents)
+    payer = session.charged(folder)
+    try:
+        uids: list[int] = yield Work(partial(payer.deliver, prepared, freed=freed, before=send))
+    except OverQuota:
+        raise CommandFailed(session.over_quota()) from None
+    except NotSent:
+        raise CommandFailed(No("Unable to send E-mail message.", "ALERT")) from None
+    except OSError as error:
+        log.error("cannot store message", folder.path, error)
+        raise CommandFailed(No(_NO_ROOM, "ALERT")) from error
+    if session.is_selected(target):
+        session.changes.look_again()
+    return uids
+
+
+def _check_size(session: Session) -> None:
+    """Refuse what is announced before the client sends it."""
+    assert session.connection.announced is not None
+    if session.connection.announced.size == 0:
+        raise CommandFailed(_EMPTY)
+    if session.connection.announced.size > limit(session):
+        raise CommandFailed(_TOO_BIG)
+
+
+class _Content:
+    """A message's file, written as octets come."""
+
+    def __init__(self, file: TemporaryFile) -> None:
+        self._file = file
+        self._start = bytearray()
+        self._last = b""
+
+    def write(self, chunk: bytes) -> None:
+        if len(self._start) < _HEADER_LOOK:
+            self._start += chunk
+        # Courier: CRs are not stored, lone ones neither.
+        stored = chunk.replace(b"\r", b"")
+        self._last = stored or self._last
+        self._file.write(stored)
+
+    def end(self) -> None:
+        if not self._last.endswith(b"\n"):
+            self._file.write(b"\n")
+
+    def has_unicode_header(self) -> bool:
+        end = _END_OF_HEADER.search(self._start)
+        return not self._start[: end.start() if end else len(self._start)].isascii()
