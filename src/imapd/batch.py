@@ -238,6 +238,8 @@ def flag_lists(view: View, start: int, stop: int) -> list[bytes]:
 
 def recent_places(view: View, start: int, stop: int) -> list[int]:
     """List the rows among these whose messages are ``\\Recent`` for this client."""
+    if not view.tells_recent:
+        return []
     uids = view.uids[start:stop]
     places = {
         start + place for begin, end in view.recent.slices(uids) for place in range(begin, end)

@@ -32,7 +32,9 @@ class Changes:
 
     def begin(self) -> None:
         """Start afresh with a mailbox that was just selected."""
-        self._opened_read_only = self._session.selected.read_only
+        view = self._session.selected
+        view.tells_recent = not self._form.rev2
+        self._opened_read_only = view.read_only
         self._looked = time.monotonic()
 
     # -- looking ---------------------------------------------------------------------------
@@ -112,13 +114,19 @@ class Changes:
         """How changes are told: as the client has enabled, in a mailbox that keeps MODSEQs."""
         view = self._session.view
         if view is not None and not view.folder.keeps_modseqs:
-            return updates.PLAIN
+            return replace(self._form, modseqs=False, vanished=False)
         return self._form
 
     @property
     def enabled(self) -> updates.Form:
-        """What the client has enabled (RFC 7162)."""
+        """What the client has enabled (RFC 7162, RFC 9051)."""
         return self._form
+
+    def use_rev2(self) -> None:
+        """Tell as IMAP4rev2 has it from here on."""
+        self._form = replace(self._form, rev2=True)
+        if self._session.view is not None:
+            self._session.view.tells_recent = False
 
     def need_modseqs(self) -> bytes:
         """Do what `use_modseqs` does for a command that asks for the selected mailbox's.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 
 
 def argument(session: Session, arguments: Parser) -> str:
-    """Read a mailbox name.
+    """Read a mailbox name, and give the name by which the mailbox goes. Raises as `supplied`."""
+    return settled(session, supplied(session, arguments))
+
+
+def supplied(session: Session, arguments: Parser) -> str:
+    """Read a mailbox name as the client spells it.
 
     Raises:
         InvalidArgument: there is none. Courier: ``BAD Invalid command``.
@@ -31,6 +37,18 @@ def argument(session: Session, arguments: Parser) -> str:
     except ParseError as error:
         raise InvalidArgument from error
     return names.decode(name, utf8=session.utf8)
+
+
+def settled(session: Session, name: str) -> str:
+    """Give the name by which a mailbox goes: in Unicode's normalization form C (RFC 9051 5.1).
+
+    Whoever speaks modified UTF-7 means what he says, as with Courier; and what there is on disk under
+    exactly this name is meant by it.
+    """
+    if not session.utf8 or unicodedata.is_normalized("NFC", name):
+        return name
+    found = session.mailboxes.find(name)
+    return name if found is not None and found.exists else unicodedata.normalize("NFC", name)
 
 
 def existing(session: Session, name: str, command: str, rights: str) -> Mailbox:

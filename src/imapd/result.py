@@ -45,6 +45,10 @@ class Wanted:
         return not self.tells_ends
 
 
+#: What a client of IMAP4rev2 gets if it says nothing (RFC 9051 6.4.4).
+ALL = Wanted(frozenset(("ALL",)))
+
+
 def wanted(arguments: Parser) -> Wanted | None:
     """Read ``[SP "RETURN" SP "(" [search-return-opt *(SP …)] ")"]``.
 
@@ -61,7 +65,7 @@ def wanted(arguments: Parser) -> Wanted | None:
     if not options <= _OPTIONS:
         raise arguments.fail("search-return-opt")
     arguments.sp()
-    return Wanted(options or frozenset(("ALL",)))
+    return Wanted(options) if options else ALL
 
 
 def numbers(view: View, found: bytes, *, by_uid: bool) -> array[int]:

@@ -84,7 +84,8 @@ class Session:
         self.mailbox: Mailbox | None = None  # the selected one
         self.view: View | None = None
         self.copied: set[tuple[int, int]] = set()  # UIDVALIDITY, UID: copied by this session
-        self.utf8 = False  # RFC 6855
+        self.utf8 = False  # mailbox names and quoted strings are UTF-8 (RFC 6855, RFC 9051 5.1)
+        self.accepts_utf8 = False  # UTF8=ACCEPT is enabled (RFC 6855)
         self.tag = b"*"  # of the command at hand: ESEARCH names it
         self.connection = Connection(
             limits_literals=capability.limits_literals(settings, tls=client.tls)
@@ -126,6 +127,20 @@ class Session:
         uidvalidity = self.selected.folder.uidvalidity
         is_large = isinstance(message, Message) and len(message.data) > _KEPT_OCTETS
         self.opened = None if is_large else Opened(uidvalidity, uid, message, found)
+
+    @property
+    def rev2(self) -> bool:
+        """Whether the client has enabled IMAP4rev2 (RFC 9051 appendix A)."""
+        return self.changes.enabled.rev2
+
+    def use_rev2(self) -> None:
+        """Speak IMAP4rev2 from here on."""
+        self.utf8 = True
+        self.changes.use_rev2()
+
+    def use_utf8(self) -> None:
+        """Speak UTF-8 from here on (RFC 6855 3)."""
+        self.utf8 = self.accepts_utf8 = True
 
     def log_out(self) -> None:
         self.state = State.LOGOUT

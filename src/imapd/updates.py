@@ -16,10 +16,11 @@ _RIGHT = {b"\\Deleted": "t", b"\\Seen": "s"}  # the others: w
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What a client has enabled that changes how it is told of messages (RFC 7162)."""
+    """What a client has enabled that changes how it is told of messages (RFC 7162, RFC 9051)."""
 
     modseqs: bool = False  # CONDSTORE: of changes with UID and MODSEQ
     vanished: bool = False  # QRESYNC: of removed messages by UID, not with EXPUNGE
+    rev2: bool = False  # IMAP4rev2: of changes with UID, and nothing of what is recent
 
 
 PLAIN = Form()
@@ -37,11 +38,17 @@ def text(
     if update.new_keywords:
         lines.append(flags(view, settings, rights))
     if update.expunged or update.exists is not None:
-        lines.append(b"* %d EXISTS\r\n* %d RECENT\r\n" % (len(view.uids), view.recents()))
+        lines.append(size(view))
     lines.extend(fetch_flags(view, seq, form) for seq in update.flags)
     if update.withholds and form.vanished:  # RFC 7162 6: so that what comes later is asked for
         lines.append(highest(view))
     return b"".join(lines)
+
+
+def size(view: View) -> bytes:
+    """EXISTS, and RECENT for a client that knows it (RFC 9051 appendix E 12)."""
+    exists = b"* %d EXISTS\r\n" % len(view.uids)
+    return exists + b"* %d RECENT\r\n" % view.recents() if view.tells_recent else exists
 
 
 def _removed(update: Update, form: Form) -> list[bytes]:
@@ -66,7 +73,8 @@ def flags(view: View, settings: Settings, held: str = acl.ALL) -> bytes:
     """
     keywords = writer.keyword_flags(view.folder.keywords_in_use())
     words = b"".join(keyword + b" " for keyword in keywords)
-    lines = b"* FLAGS (" + words + _SYSTEM + b" \\Recent)\r\n"
+    recent = b" \\Recent" if view.tells_recent else b""
+    lines = b"* FLAGS (" + words + _SYSTEM + recent + b")\r\n"
     if view.read_only:
         return lines + b"* OK [PERMANENTFLAGS ()] No permanent flags permitted\r\n"
     new = b"\\* " if settings.keywords else b""
@@ -83,7 +91,8 @@ def rights(held: str) -> bytes:
 def flag_list(view: View, seq: int) -> bytes:
     """The flags of a message, as this client sees them."""
     uid = view.uids[seq - 1]
-    return writer.flags(view.flags[seq - 1], view.keyword_words(seq), recent=view.is_recent(uid))
+    recent = view.tells_recent and view.is_recent(uid)
+    return writer.flags(view.flags[seq - 1], view.keyword_words(seq), recent=recent)
 
 
 def flag_text(view: View, flags: int, keywords: int) -> bytes:
@@ -93,7 +102,9 @@ def flag_text(view: View, flags: int, keywords: int) -> bytes:
 
 def fetch_flags(view: View, seq: int, form: Form = PLAIN, *, with_uid: bool = False) -> bytes:
     """``* n FETCH (FLAGS (…))``, with the UID where a UID command asks for it."""
-    uid = b"UID %d " % view.uids[seq - 1] if with_uid or form.modseqs else b""
+    # RFC 9051 7.5.2: always, in what the client did not ask for.
+    with_uid = with_uid or form.modseqs or form.rev2
+    uid = b"UID %d " % view.uids[seq - 1] if with_uid else b""
     modseq = b" MODSEQ (%d)" % view.modseq(seq) if form.modseqs else b""
     return b"* %d FETCH (%bFLAGS %b%b)\r\n" % (seq, uid, flag_list(view, seq), modseq)
 

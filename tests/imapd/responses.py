@@ -54,6 +54,7 @@ _SECTION_PART = re.compile(rb"[1-9][0-9]*(?:\.[1-9][0-9]*)*")
 _SECTION_TEXT = re.compile(rb"HEADER\.FIELDS\.NOT|HEADER\.FIELDS|HEADER|TEXT|MIME")
 _LIST_OPTION = re.compile(
     rb'\("ACL" \((?:\("(?:[^"\\]|\\.)*" "[a-z]*"\))*\)\)|\("MYRIGHTS" "[a-z]*"\)|\(POSTADDRESS NIL\)'
+    rb'|"OLDNAME" \("(?:[^"\\]|\\.)*"\)'
 )
 _MAX = 0xFFFFFFFF
 
@@ -337,7 +338,7 @@ class _Reader:
         separator = self.nstring()
         self.sp()
         name = self.string()
-        if self.maybe(b" ("):  # Courier's own: ACL2=UNION
+        if self.maybe(b" ("):  # Courier's own: ACL2=UNION; RFC 9051 6.3.9.7
             while not self.maybe(b")"):
                 self.match(_LIST_OPTION, "what an option of LIST asked for")
         return [attributes, separator, name]

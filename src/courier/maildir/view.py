@@ -45,6 +45,7 @@ class View:
         self.keywords: Column = array("I")
         self.modseqs: Column = array("Q")  # as they were at the last update; see `modseq`
         self.recent = NumberSet()  # UIDs
+        self.tells_recent = True  # of which the client knows: not one of IMAP4rev2
         self.saved = NumberSet()  # UIDs: what the last search with SAVE found (RFC 5182)
         self._modseq = -1
         self._keywords_told: frozenset[str] = frozenset()

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from imapd import incoming, mailbox, outbox
+from imapd.commands.list import renamed
 from imapd.completion import No, Ok
 from imapd.incoming import Incoming
 from imapd.request import Handling
@@ -24,7 +25,8 @@ _TOO_MANY = No("Too many messages in one command.", "LIMIT")
 
 
 def append(session: Session, arguments: Parser) -> Handling:
-    name = mailbox.argument(session, arguments)
+    given = mailbox.supplied(session, arguments)
+    name = mailbox.settled(session, given)
     arguments.sp()
     options = incoming.options(session, arguments)
 
@@ -48,6 +50,7 @@ def append(session: Session, arguments: Parser) -> Handling:
             if len(messages) == _MAX_MESSAGES:
                 return _TOO_MANY
         uids = yield from incoming.land(session, target, folder, messages)
-    if any(message.has_undeclared_unicode for message in messages):
+    if not session.rev2 and any(message.has_undeclared_unicode for message in messages):
         yield incoming.UNICODE_ALERT
+    yield renamed(session, given, name)
     return Ok("APPEND Ok.", f"APPENDUID {folder.uidvalidity} {writer.uid_set(uids).decode()}")

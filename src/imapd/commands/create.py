@@ -6,17 +6,20 @@ from typing import TYPE_CHECKING
 
 from courier import log
 from imapd import mailbox, names
-from imapd.completion import Completion, No, Ok
+from imapd.commands.list import renamed
+from imapd.completion import No, Ok
+from imapd.request import Handling
 from imapd.wire.parser import Parser
 
 if TYPE_CHECKING:
     from imapd.session import Session
 
 
-def create(session: Session, arguments: Parser) -> Completion:
-    name = mailbox.argument(session, arguments)
+def create(session: Session, arguments: Parser) -> Handling:
+    given = mailbox.supplied(session, arguments)
     arguments.end()
 
+    name = mailbox.settled(session, given)
     wanted = name.removesuffix(".")
     if not names.is_creatable(wanted):
         return No("Invalid mailbox name.")
@@ -40,4 +43,5 @@ def create(session: Session, arguments: Parser) -> Completion:
         except OSError as error:
             log.error("cannot create folder", found.directory, error)
             return No("Cannot create this folder.")
+    yield renamed(session, given.removesuffix("."), wanted)
     return Ok(f"{mailbox.quoted(session, name)} created.")

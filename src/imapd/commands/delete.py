@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from courier import log
 from courier.process.request import Work
 from imapd import mailbox, names
+from imapd.commands.list import renamed
 from imapd.completion import No, Ok
 from imapd.mailboxes import Mailbox
 from imapd.request import Handling
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
 
 def delete(session: Session, arguments: Parser) -> Handling:
-    name = mailbox.argument(session, arguments)
+    given = mailbox.supplied(session, arguments)
     arguments.end()
+    name = mailbox.settled(session, given)
 
     if name.endswith("."):
         return Ok("Folder directory delete punted.")
@@ -39,6 +41,7 @@ def delete(session: Session, arguments: Parser) -> Handling:
     except OSError as error:
         log.error("cannot delete folder", found.directory, error)
         return No("Cannot delete this folder.")
+    yield renamed(session, given, name)
     return Ok("Folder deleted.")
 
 

@@ -1,4 +1,5 @@
-"""ENABLE. RFC 9051 6.3.1, RFC 5161; UTF8=ACCEPT is RFC 6855, CONDSTORE and QRESYNC RFC 7162."""
+"""ENABLE. RFC 9051 6.3.1 and (IMAP4rev2) appendix A, RFC 5161; UTF8=ACCEPT is RFC 6855, CONDSTORE and
+QRESYNC are RFC 7162."""
 
 from __future__ import annotations
 
@@ -21,19 +22,28 @@ def enable(session: Session, arguments: Parser) -> Handling:
     arguments.end()
 
     wanted = {word.upper() for word in words}
+    before = _enabled(session)
+    if b"IMAP4REV2" in wanted and session.settings.extensions:
+        session.use_rev2()
     if b"UTF8=ACCEPT" in wanted:
-        session.utf8 = True
+        session.use_utf8()
     told = b""
     if b"QRESYNC" in wanted:
         told = session.changes.use_vanished()
     elif b"CONDSTORE" in wanted:
         told = session.changes.use_modseqs()
-    # Courier: all that is on, whenever it was switched on.
-    are_on = {
-        b" UTF8=ACCEPT": session.utf8,
-        b" CONDSTORE": session.changes.enabled.modseqs,
-        b" QRESYNC": session.changes.enabled.vanished,
-    }
-    yield b"* ENABLED" + b"".join(word for word, is_on in are_on.items() if is_on) + b"\r\n"
+    # RFC 9051 6.3.1: not what earlier commands enabled. Courier tells all that is on.
+    of_this = [word for word in _enabled(session) if word not in before or word.upper() in wanted]
+    yield b" ".join([b"* ENABLED", *of_this]) + b"\r\n"
     yield told
     return Ok("Options enabled")
+
+
+def _enabled(session: Session) -> list[bytes]:
+    are_on = {
+        b"IMAP4rev2": session.rev2,
+        b"UTF8=ACCEPT": session.accepts_utf8,
+        b"CONDSTORE": session.changes.enabled.modseqs,
+        b"QRESYNC": session.changes.enabled.vanished,
+    }
+    return [word for word, is_on in are_on.items() if is_on]

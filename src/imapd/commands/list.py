@@ -58,6 +58,28 @@ def described(session: Session, one: Mailbox, options: frozenset[str]) -> Iterat
     yield from _lines(session, "LIST", one.name, [one, *_below(session, one)], options)
 
 
+def announced(session: Session, one: Mailbox, old_name: str | None = None) -> bytes:
+    """Give the line of a mailbox that another command is about, of which it may say what costs nothing.
+
+    Args:
+        old_name: by which the client called it (RFC 9051 6.3.9.7).
+    """
+    attributes = [] if one.exists else ["\\NonExistent"]
+    attributes.append(_children(session, has=session.mailboxes.has_below(one)))
+    old = b""
+    if old_name is not None:
+        old = b' ("OLDNAME" (' + (names.encode(old_name, utf8=session.utf8) or b'""') + b"))"
+    return _line(session, "LIST", one.name, attributes, old)
+
+
+def renamed(session: Session, given: str, name: str) -> bytes:
+    """Tell a client by which name goes what it called ``given`` (RFC 9051 6.3.9.7)."""
+    one = session.mailboxes.find(name)
+    if given == name or one is None or not session.rev2:
+        return b""
+    return announced(session, one, given)
+
+
 def _below(session: Session, one: Mailbox) -> Iterator[Mailbox]:
     return (other for other in session.mailboxes.listed(one.name + ".*") if other.name != one.name)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from courier.maildir.acl_files import is_within
 from courier.process.request import Work
 from imapd import mailbox, names
+from imapd.commands.list import renamed
 from imapd.completion import No, Ok
 from imapd.request import Handling
 from imapd.wire.parser import Parser
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 
 
 def rename(session: Session, arguments: Parser) -> Handling:
-    old_name = mailbox.argument(session, arguments).removesuffix(".")
-    new_name = mailbox.argument(session, arguments).removesuffix(".")
+    given = mailbox.supplied(session, arguments).removesuffix(".")
+    given_new = mailbox.supplied(session, arguments).removesuffix(".")
     arguments.end()
+    old_name, new_name = mailbox.settled(session, given), mailbox.settled(session, given_new)
 
     old, new = session.mailboxes.find(old_name), session.mailboxes.find(new_name)
     if old is None or new is None or not names.is_creatable(new_name):
@@ -50,4 +52,6 @@ def rename(session: Session, arguments: Parser) -> Handling:
         yield Work(session.quota_of(old.tree).recount)
     except OSError as error:
         return No(f"RENAME failed: {error.strerror}")
+    if (given, given_new) != (old_name, new_name):  # RFC 9051 6.3.6
+        yield renamed(session, given, new_name)
     return Ok("Folder renamed.")

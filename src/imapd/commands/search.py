@@ -28,9 +28,11 @@ def uid_search(session: Session, arguments: Parser) -> Handling:
 def _search(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     arguments.sp()
     wanted = result.wanted(arguments)
+    if wanted is None and session.rev2:  # RFC 9051 6.4.4
+        wanted = result.ALL
     view = session.selected
     try:
-        criterion = criteria.read(arguments, utf8=session.utf8)
+        criterion = criteria.read(arguments, utf8=session.accepts_utf8)
     except CommandFailed as failure:
         if wanted is not None and wanted.saves and isinstance(failure.completion, No):
             view.saved = NumberSet()  # RFC 5182 2.1

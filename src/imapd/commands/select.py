@@ -14,6 +14,7 @@ from courier.maildir.numberset import NumberSet
 from courier.maildir.view import View
 from courier.process.request import Work
 from imapd import mailbox, modseqs, updates
+from imapd.commands.list import announced
 from imapd.completion import No, Ok
 from imapd.request import Handling, Step
 from imapd.wire.parser import Parser, SequenceSet
@@ -33,13 +34,14 @@ def examine(session: Session, arguments: Parser) -> Handling:
 
 
 def _open(session: Session, arguments: Parser, *, read_only: bool) -> Handling:
-    name = mailbox.argument(session, arguments)
+    given = mailbox.supplied(session, arguments)
     parameters = _parameters(session, arguments)
     arguments.end()
 
     if session.view is not None and session.settings.extensions:
         yield b"* OK [CLOSED] Ok\r\n"  # RFC 7162 3.2.11
     yield from session.leave()  # also if the other one can't be opened
+    name = mailbox.settled(session, given)
     found = mailbox.existing(session, name, "SELECT/EXAMINE", "r")
     directory = found.directory
     read_only = read_only or not found.may("ieswt")
@@ -60,16 +62,18 @@ def _open(session: Session, arguments: Parser, *, read_only: bool) -> Handling:
     session.select(found, view)
 
     yield updates.flags(view, session.settings, found.rights)
-    yield b"* %d EXISTS\r\n* %d RECENT\r\n" % (len(view.uids), view.recents())
+    yield updates.size(view)
     yield b"* OK [UIDVALIDITY %d] Ok\r\n" % view.folder.uidvalidity
     # Courier sends neither of these; RFC 3501 6.3.1 requires them.
     yield b"* OK [UIDNEXT %d] Ok\r\n" % view.folder.uidnext
     if session.settings.extensions:
         yield updates.highest(view)
     unseen = _UNSEEN.search(view.flags)
-    if unseen is not None:
+    if unseen is not None and not session.rev2:  # RFC 9051 appendix E 11
         yield b"* OK [UNSEEN %d] Ok\r\n" % (unseen.start() + 1)
     yield updates.rights(found.rights)
+    if session.rev2:  # RFC 9051 6.3.2
+        yield announced(session, found, given if given != name else None)
     if parameters.known is not None:
         yield from _resynchronise(session, parameters.known)
     return Ok("Ok", "READ-ONLY" if view.read_only else "READ-WRITE")

@@ -35,7 +35,7 @@ def _sort(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     arguments.sp()
     view = session.selected
     try:
-        criterion = criteria.read_with_charset(arguments, utf8=session.utf8)
+        criterion = criteria.read_with_charset(arguments, utf8=session.accepts_utf8)
     except CommandFailed as failure:
         if wanted is not None and wanted.saves and isinstance(failure.completion, No):
             view.saved = NumberSet()  # RFC 5182 2.1

@@ -40,7 +40,7 @@ def _thread(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     if algorithm is None:
         raise arguments.fail("thread-alg")
     arguments.sp()
-    criterion = criteria.read_with_charset(arguments, utf8=session.utf8)
+    criterion = criteria.read_with_charset(arguments, utf8=session.accepts_utf8)
 
     view = session.selected
     if criterion.asks_modseq:
