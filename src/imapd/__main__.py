@@ -30,8 +30,9 @@ from courier.process import blocking
 from courier.settings import SettingsError
 from imapd import settings as imapd_settings
 from imapd.account import enter, folder_options
+from imapd.account_session import Client
 from imapd.completion import Farewell
-from imapd.session import Client, Session
+from imapd.session import Session
 from imapd.settings import Settings
 
 _USAGE = "Usage: imapd [MAILDIR]\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from courier.process.request import Receive, Request, Steps, Wake
 from imapd.completion import Bad, CommandFailed, Farewell, Violation
@@ -42,21 +42,56 @@ class Counts:
     body: int = 0
 
 
-class Connection:
-    """What a session reads from its client, and what it sends there."""
+class Feedable(Protocol):
+    """What cuts octets into what a protocol is made of."""
 
-    def __init__(self, *, limits_literals: bool) -> None:
-        """``limits_literals``: LITERAL- is announced."""
+    def feed(self, data: bytes) -> None:
+        """Take more of what the client sent."""
+
+
+class Stream:
+    """Octets from a client and to it, counted."""
+
+    reader: Feedable
+
+    def __init__(self) -> None:
         self.counts = Counts()
-        self.reader = Reader()
-        self.announced: Announced | None = None  # the literal that the command at hand stops at
-        self._rest_is_due = False  # a literal is streamed: what follows it is not read yet
-        self._limits_literals = limits_literals
 
     def send(self, data: bytes) -> Steps:
         """Send octets; none give other sessions their turn."""
         self.counts.sent += len(data)
         yield data
+
+    def receive(self, timeout_s: float) -> Steps:
+        """Feed the reader.
+
+        Raises:
+            EndOfInput, Farewell: nothing came.
+        """
+        if self.take((yield Receive(timeout_s))) is Wake.TIMEOUT:
+            raise Farewell("Disconnected for inactivity.", is_timeout=True)
+
+    def take(self, data: bytes | Wake) -> Wake | None:
+        """Take what a `Receive` was answered: input, or why there is none."""
+        if isinstance(data, Wake):
+            return data
+        if not data:
+            raise EndOfInput
+        self.counts.received += len(data)
+        self.reader.feed(data)
+        return None
+
+
+class Connection(Stream):
+    """What a session reads from its client, and what it sends there."""
+
+    def __init__(self, *, limits_literals: bool) -> None:
+        """``limits_literals``: LITERAL- is announced."""
+        super().__init__()
+        self.reader: Reader = Reader()
+        self.announced: Announced | None = None  # the literal that the command at hand stops at
+        self._rest_is_due = False  # a literal is streamed: what follows it is not read yet
+        self._limits_literals = limits_literals
 
     def command(self) -> Generator[Request, Any, Event]:
         """Read a command's beginning, up to its first literal.
@@ -120,7 +155,7 @@ class Connection:
             chunk = self.reader.chunk()
             if chunk is not None:
                 return chunk
-            yield from self._receive(LITERAL_S)
+            yield from self.receive(LITERAL_S)
 
     def rest(self) -> Generator[Request, Any, bytes]:
         """Read what follows the streamed literal, up to the end or the next literal.
@@ -155,7 +190,7 @@ class Connection:
         """Wait for a line, or for what else ends the wait; nothing stands for a part of a line."""
         event = self._next()
         if event is None:
-            woken = self._take((yield Receive(idle.timeout_s, idle.watch)))
+            woken = self.take((yield Receive(idle.timeout_s, idle.watch)))
             if woken is not None:
                 return woken
             event = self._next()
@@ -170,24 +205,10 @@ class Connection:
             event = self._next()
             if event is not None:
                 return event
-            yield from self._receive(timeout_s)
+            yield from self.receive(timeout_s)
 
     def _next(self) -> Event | None:
         try:
             return self.reader.next()
         except reader.StreamLost:
             raise Farewell("[ALERT] Literal too large.") from None
-
-    def _receive(self, timeout_s: float) -> Steps:
-        if self._take((yield Receive(timeout_s))) is Wake.TIMEOUT:
-            raise Farewell("Disconnected for inactivity.", is_timeout=True)
-
-    def _take(self, data: bytes | Wake) -> Wake | None:
-        """Take what a `Receive` was answered: input, or why there is none."""
-        if isinstance(data, Wake):
-            return data
-        if not data:
-            raise EndOfInput
-        self.counts.received += len(data)
-        self.reader.feed(data)
-        return None

@@ -24,9 +24,10 @@ from courier.process.message import SessionRequest
 from courier.process.request import Steps
 from imapd import account
 from imapd import settings as imapd_settings
+from imapd.account_session import Client
 from imapd.completion import Farewell
 from imapd.login import Login
-from imapd.session import Client, Session
+from imapd.session import Session
 from imapd.settings import Settings
 
 #: Lines about one file; more of them tell nothing more.

@@ -16,6 +16,7 @@ from imapd.mailboxes import Mailbox
 from imapd.wire.parser import ParseError, Parser, SequenceSet
 
 if TYPE_CHECKING:
+    from imapd.account_session import AccountSession
     from imapd.session import Session
 
 
@@ -96,7 +97,7 @@ def require(session: Session, found: Mailbox, command: str, rights: str) -> None
     raise AccessDenied(session, command, found, rights[-1])
 
 
-def opened(session: Session, found: Mailbox, *, subscribe: bool = False) -> Folder:
+def opened(session: AccountSession, found: Mailbox, *, subscribe: bool = False) -> Folder:
     """Give a mailbox's folder, as all sessions of this process share it.
 
     Args:

@@ -22,7 +22,7 @@ from courier.maildir.folder import Folder
 from imapd.mailboxes import Mailbox, Space
 
 if TYPE_CHECKING:
-    from imapd.session import Session
+    from imapd.account_session import AccountSession
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 #: Seconds after which a program that does not end is ended.
@@ -39,13 +39,13 @@ class NotSent(OSError):
     """The program that sends mail has failed; the log says how."""
 
 
-def is_outbox(session: Session, target: Mailbox) -> bool:
+def is_outbox(session: AccountSession, target: Mailbox) -> bool:
     outbox = session.settings.outbox
     return outbox is not None and target.space is Space.PERSONAL and f".{target.folder}" == outbox
 
 
 def sending(
-    session: Session, target: Mailbox, messages: Sequence[Content]
+    session: AccountSession, target: Mailbox, messages: Sequence[Content]
 ) -> Callable[[], None] | None:
     """Give what sends these messages, one after the other; None if ``target`` is another folder.
 
@@ -64,17 +64,30 @@ def of_folder(folder: Folder, uid: int) -> IO[bytes]:
     return io.BytesIO(folder.read(uid)[0])
 
 
-def _send_all(session: Session, messages: Sequence[Content]) -> None:
+def _send_all(session: AccountSession, messages: Sequence[Content]) -> None:
     for content in messages:
         with content() as message:
             _send(session, message)
 
 
-def _send(session: Session, message: IO[bytes]) -> None:
-    settings = session.settings
+def _send(session: AccountSession, message: IO[bytes]) -> None:
+    own = sender(session)
+    reason = send(session, ["-t", *(("-f", own) if own else ())], message)
+    if reason is not None:
+        log.not_sent(session.client.user, f"{reason}Message send FAILED.\n")
+        raise NotSent
+
+
+def sender(session: AccountSession) -> str:
+    """Say who sends what this session sends."""
     # Courier: AUTHADDR, where a log-in program of before 2004 has set it.
-    sender = _CONTROL.sub("?", settings.environment.get("AUTHADDR") or session.client.user)
-    header = f"{settings.header_from}: {sender}\n" if settings.header_from else ""
+    return _CONTROL.sub("?", session.settings.environment.get("AUTHADDR") or session.client.user)
+
+
+def send(session: AccountSession, arguments: Sequence[str], message: IO[bytes]) -> str | None:
+    """Have a message sent by SENDMAIL with these arguments, behind ``-oi``; say why if it fails."""
+    settings = session.settings
+    header = f"{settings.header_from}: {sender(session)}\n" if settings.header_from else ""
     # Files and no pipes: a program that does not read, or talks too much, blocks nobody.
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as said:
         given.write(header.encode("utf-8", "surrogateescape"))
@@ -82,7 +95,7 @@ def _send(session: Session, message: IO[bytes]) -> None:
         given.seek(0)
         try:
             process = subprocess.Popen(
-                [settings.sendmail, "-oi", "-t", *(("-f", sender) if sender else ())],
+                [settings.sendmail, "-oi", *arguments],
                 stdin=given,
                 stdout=said,
                 stderr=said,
@@ -92,10 +105,7 @@ def _send(session: Session, message: IO[bytes]) -> None:
             status, reason = _ended(process), ""
         except OSError as error:
             status, reason = -1, f"{settings.sendmail}: {error.strerror}\n"
-        reason = reason or _text(said)
-    if status != 0:
-        log.not_sent(session.client.user, f"{reason}Message send FAILED.\n")
-        raise NotSent
+        return None if status == 0 else reason or _text(said)
 
 
 def _ended(process: subprocess.Popen[bytes]) -> int:

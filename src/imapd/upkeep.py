@@ -14,16 +14,16 @@ from courier.maildir import clock, expiry, loginexec, tree
 from imapd.completion import Farewell
 
 if TYPE_CHECKING:
-    from imapd.session import Session
+    from imapd.account_session import AccountSession
 
 
-def is_due(session: Session) -> bool:
+def is_due(session: AccountSession) -> bool:
     """Tell whether `begin` has something to do."""
     path = session.tree.path
     return clock.is_due(path) or expires(session) or loginexec.is_due(path)
 
 
-def begin(session: Session) -> None:
+def begin(session: AccountSession) -> None:
     """Do what is due at log-in.
 
     Raises:
@@ -35,18 +35,18 @@ def begin(session: Session) -> None:
         raise Farewell("Clock skew detected. Check the clock on the file server", is_orderly=True)
 
 
-def expires(session: Session) -> bool:
+def expires(session: AccountSession) -> bool:
     """Tell whether `expire` has something to do."""
     return any(expiry.is_due(directory, days) for _, directory, days in _purged(session))
 
 
-def expire(session: Session) -> None:
+def expire(session: AccountSession) -> None:
     """Remove messages older than IMAP_EMPTYTRASH says from the account's own folders."""
     for name, directory, days in _purged(session):
         expiry.expire(directory, days, session.quota, name)
 
 
-def _purged(session: Session) -> Iterator[tuple[str, str, int]]:
+def _purged(session: AccountSession) -> Iterator[tuple[str, str, int]]:
     """Give the folders that messages expire in: name, directory, days."""
     own = session.tree
     for purge in session.settings.empty_trash:
@@ -55,7 +55,7 @@ def _purged(session: Session) -> Iterator[tuple[str, str, int]]:
             yield name, own.directory(name), purge.days
 
 
-def run_loginexec(session: Session) -> None:
+def run_loginexec(session: AccountSession) -> None:
     """Run the maildir's `loginexec`; see there."""
     client, path = session.client, session.tree.path
     if loginexec.is_due(path):

@@ -12,7 +12,8 @@ from courier.maildir.store import Store
 from courier.maildir.tree import Tree
 from courier.process.request import ClientGone, Receive, ShuttingDown, Wake, Work
 from imapd import account, settings
-from imapd.session import Client, Session
+from imapd.account_session import Client
+from imapd.session import Session
 from tests.imapd.responses import Response, read
 
 GREETING = b"* PREAUTH Ready.\r\n"

@@ -21,6 +21,7 @@ from imapd.wire import writer
 from imapd.wire.parser import ParseError, Parser
 
 if TYPE_CHECKING:
+    from imapd.account_session import AccountSession
     from imapd.session import Session
 
 #: Who has one of these may know the rights on a mailbox (RFC 4314 4).
@@ -71,7 +72,7 @@ def _change(session: Session, command: str, name: str, identifier: str, wanted: 
     return Ok("ACLs updated.")
 
 
-def change(session: Session, found: Mailbox, how: lists.Change) -> None:
+def change(session: AccountSession, found: Mailbox, how: lists.Change) -> None:
     """Change a mailbox's list. Raises as `AclFiles.change`."""
     files = session.mailboxes.lists(found)
     if files is None:

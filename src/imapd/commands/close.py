@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from courier.process.request import Work
-from imapd.commands import expunge
+from imapd import removal
 from imapd.completion import CommandFailed, Ok
 from imapd.request import Handling
 from imapd.wire.parser import Parser
@@ -21,7 +21,7 @@ def close(session: Session, arguments: Parser) -> Handling:
         if not session.selected.read_only and "e" in session.rights:
             yield from session.changes.refresh()
             if "e" in session.rights:
-                yield Work(partial(expunge.remove_deleted, session, None))
+                yield Work(partial(removal.remove_deleted, session))
     except CommandFailed:
         pass  # the mailbox may not be read any more: it is left as it is
     yield from session.leave()

@@ -141,6 +141,6 @@ def upload(word: str) -> tuple[Upload, int]:
     """
     if word.startswith("{."):
         return Dotted(), 0
-    found = re.match(r"\{([0-9]{1,%d})" % _MAX_DIGITS, word)
+    found = re.match(r"\{([0-9]{1,18})", word)
     size = None if found is None else int(found[1])
     return Chunked(size), size or 0

@@ -96,4 +96,6 @@ def quoted(text: str) -> bytes:
 
 def ranges(numbers: Iterable[tuple[int, int]]) -> bytes:
     """Write ranges of numbers: ``1-10 20``."""
-    return b" ".join(b"%d" % low if low == high else b"%d-%d" % (low, high) for low, high in numbers)
+    return b" ".join(
+        b"%d" % low if low == high else b"%d-%d" % (low, high) for low, high in numbers
+    )
