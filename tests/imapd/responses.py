@@ -605,13 +605,17 @@ _STATUS = frozenset(
 _PLAIN_CODES = frozenset(
     (
         b"ALERT",
+        b"ALREADYEXISTS",
         b"BADCHARSET",
+        b"CANNOT",
         b"OVERQUOTA",
         b"CLOSED",
         b"COMPRESSIONACTIVE",
         b"NOMODSEQ",
         b"EXPUNGEISSUED",
+        b"INUSE",
         b"LIMIT",
+        b"NONEXISTENT",
         b"NOPERM",
         b"READ-ONLY",
         b"READ-WRITE",
