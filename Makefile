@@ -82,10 +82,12 @@ generatordir = /usr/lib/systemd/system-generators
 initdir = /etc/init.d
 crondir = /etc/cron.monthly
 pamdir = /etc/pam.d
+# The rules in pam.d/: empty for Debian's, or redhat.
+pamvariant = $(if $(wildcard /etc/pam.d/password-auth),redhat)
 sysusersdir = /usr/lib/sysusers.d
 tmpfilesdir = /usr/lib/tmpfiles.d
 PLACES = bindir sbindir libdir mandir prefix sysconfdir localstatedir rundir unitdir generatordir initdir \
-    crondir pamdir sysusersdir tmpfilesdir
+    crondir pamdir pamvariant sysusersdir tmpfilesdir
 INSTALL_TREE = $(PYTHON) tools/install_tree.py
 PLACED = --destdir='$(DESTDIR)' --python='$(PYTHON)' $(foreach place,$(PLACES),--$(place)='$($(place))')
 
@@ -107,3 +109,11 @@ install-configure:
 deb:
 	@tools/install deb
 	@tools/build-deb
+
+# make rpm   the packages of Fedora and its relatives, into build/rpm, with whatever rpmbuild there is
+
+.PHONY: rpm
+
+rpm:
+	@tools/install rpm
+	@tools/build-rpm

@@ -76,6 +76,9 @@ GENERATORS: Mapping[str, tuple[str, ...]] = {
     "pycourier-pop-generator": ("pop3d.units",),
 }
 
+# Manual pages of two programs.
+ALIASES: Mapping[str, str] = {"imapd-ssl.8": "imapd.8", "pop3d-ssl.8": "pop3d.8"}
+
 LAUNCHER = '''\
 #!{python} -I
 """Start {module} from its private modules."""
@@ -119,6 +122,7 @@ class Places:
     initdir: str
     crondir: str
     pamdir: str
+    pamvariant: str  # the directory of pam.d that has the rules; empty: Debian's
     sysusersdir: str
     tmpfilesdir: str
 
@@ -212,7 +216,8 @@ def install_settings(places: Places) -> None:
         write_new(directory / source.name, source.read_bytes(), 0o600)
     for source in sorted((ROOT / "conf").glob("*.example")):
         write(directory / source.name, source.read_bytes(), 0o444)
-    for source in sorted((ROOT / "pam.d").iterdir()):
+    for name in ("imap", "pop3"):
+        source = ROOT / "pam.d" / places.pamvariant / name
         write_new(places.real(places.pamdir) / source.name, source.read_bytes(), 0o644)
 
 
@@ -220,6 +225,9 @@ def install_manuals(places: Places) -> None:
     for source in sorted((ROOT / "src").rglob("*.[1-8]")):
         text = places.rewritten(source.read_text())
         write(places.real(places.mandir) / f"man{source.suffix[1:]}" / source.name, text.encode())
+    for name, page in ALIASES.items():
+        section = f"man{page[-1]}"
+        write(places.real(places.mandir) / section / name, f".so {section}/{page}\n".encode())
 
 
 def install_services(places: Places) -> None:
