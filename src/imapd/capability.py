@@ -21,6 +21,9 @@ _OURS = (
     "I18NLEVEL=1",
     "CONDSTORE",
     "QRESYNC",
+    "LIST-EXTENDED",
+    "LIST-STATUS",
+    "STATUS=SIZE",
 )
 #: Ours, too, where the administrator's list has SORT.
 _OF_SORT = ("ESORT", "SORT=DISPLAY")
@@ -93,8 +96,8 @@ def _words(settings: Settings, tls: bool, of_login: Sequence[str]) -> Iterator[s
         else:
             yield "APPENDLIMIT"
         yield from _OURS
-        if settings.compress:
-            yield "COMPRESS=DEFLATE"
+        if settings.acl:
+            yield "LIST-MYRIGHTS"
         if "SORT" in map(str.upper, administrators):
             yield from _OF_SORT
         if any(word.upper().startswith("THREAD=") for word in administrators):

@@ -24,7 +24,8 @@ from courier.maildir.acl_files import AclFiles
 from courier.maildir.link_farm import LinkFarm
 from courier.maildir.shared_index import DEEPEST, Account, Group, SharedIndex
 from courier.maildir.tree import Tree
-from imapd import names, pattern
+from imapd import names
+from imapd.pattern import SEPARATOR, Patterns
 from imapd.settings import Settings
 from imapd.wire import utf7
 
@@ -120,24 +121,24 @@ class Mailboxes:
             return None
         return AclFiles(mailbox.tree)
 
-    def listed(self, wanted: str) -> Iterator[Mailbox]:
+    def listed(self, wanted: Patterns) -> Iterator[Mailbox]:
         """Give the mailboxes that this account may know of and that may fit a pattern.
 
         Those of others only for a pattern that asks for them by its first character. Levels that
         others are below are left to the caller, but for groups of accounts, which are told even
         if nothing below them is.
         """
-        if wanted.startswith("#"):
+        if wanted.may_match(elsewhere=False):
+            yield from self._listed_folders(Space.PERSONAL, "INBOX", self._own)
+            if wanted.may_match_below("shared") or wanted.matches("shared"):
+                yield from self._listed_shared()
+        if wanted.may_match(elsewhere=True):
             yield from self._listed_accounts("#shared.", None, wanted, ())
-            return
-        yield from self._listed_folders(Space.PERSONAL, "INBOX", self._own)
-        if pattern.may_match_below(wanted, "shared") or pattern.matches(wanted, "shared"):
-            yield from self._listed_shared()
 
     def has_below(self, mailbox: Mailbox) -> bool:
         """Tell whether there are mailboxes below a name that this account may know of."""
-        top = mailbox.name + pattern.SEPARATOR
-        return any(one.name.startswith(top) for one in self.listed(top + "*"))
+        top = mailbox.name + SEPARATOR
+        return any(one.name.startswith(top) for one in self.listed(Patterns([top + "*"])))
 
     def farms(self) -> Iterator[Mailbox]:
         """Give the folders that permissions share and that are subscribed to."""
@@ -237,12 +238,12 @@ class Mailboxes:
         return found
 
     def _listed_accounts(
-        self, prefix: str, file: str | None, wanted: str, above: tuple[str, ...]
+        self, prefix: str, file: str | None, wanted: Patterns, above: tuple[str, ...]
     ) -> Iterator[Mailbox]:
         for shown, record in sorted(self._index.records(file).items()):
             name = prefix + shown
-            below = pattern.may_match_below(wanted, name)
-            if not below and not pattern.matches(wanted, name):
+            below = wanted.may_match_below(name)
+            if not below and not wanted.matches(name):
                 continue
             if isinstance(record, Group):
                 yield Mailbox(name, Space.VIRTUAL, None, "", "l", exists=False)

@@ -12,6 +12,7 @@ from courier.maildir import tree
 from imapd.completion import CommandFailed, No
 from imapd.wire import utf7, writer
 
+INBOX = "INBOX"
 _INBOX = re.compile(r"inbox(?:\.|\Z)", re.IGNORECASE | re.ASCII)
 _CONTROL = re.compile("[\x00-\x1f\x7f\x80-\x9f\u2028\u2029]")
 
@@ -20,14 +21,14 @@ class NotFound(CommandFailed):
     """There is no such mailbox, as far as this client may know."""
 
     def __init__(self) -> None:
-        super().__init__(No("Mailbox does not exist, or must be subscribed to.", "NONEXISTENT"))
+        super().__init__(No("Mailbox does not exist, or must be subscribed to."))
 
 
 class InvalidName(CommandFailed):
     """The name is in no name space of this server, or not a name at all."""
 
     def __init__(self) -> None:
-        super().__init__(No("Invalid mailbox name.", "CANNOT"))
+        super().__init__(No("Invalid mailbox name."))
 
 
 def decode(name: bytes, *, utf8: bool) -> str:

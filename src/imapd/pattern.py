@@ -5,8 +5,14 @@ to match are followed at once, one bit per position of the name, so that the cos
 length times name length at the worst.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
 _INBOX = "INBOX"
 SEPARATOR = "."
+#: Names that begin so are found only by patterns that do (RFC 9051 6.3.9 lets a server choose that).
+ELSEWHERE = "#"
 
 
 def matches(pattern: str, name: str) -> bool:
@@ -51,3 +57,46 @@ def _spread(reached: int, separators: int, everywhere: int) -> int:
     passable = everywhere & ~separators
     starts = reached & passable
     return reached | ((passable + starts) ^ passable) & everywhere | starts
+
+
+def levels_above(name: str) -> Iterator[str]:
+    """Give the names of all levels above one, the nearest first."""
+    at = name.rfind(SEPARATOR)
+    while at > 0:
+        yield name[:at]
+        at = name.rfind(SEPARATOR, 0, at)
+
+
+class Patterns:
+    """Several patterns, of which a name has to fit one. Those without wildcards cost next to nothing."""
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        patterns = list(patterns)
+        self._names = {_with_inbox(one) for one in patterns if not _WILDCARDS & set(one)}
+        self._levels = {level for name in self._names for level in levels_above(name)}
+        self._wild = [one for one in patterns if _WILDCARDS & set(one)]
+
+    def matches(self, name: str) -> bool:
+        return name in self._names or any(matches(one, name) for one in self._wild_for(name))
+
+    def may_match_below(self, name: str) -> bool:
+        """Tell whether one of them may fit a name below the level ``name``."""
+        return name in self._levels or any(
+            may_match_below(one, name) for one in self._wild_for(name)
+        )
+
+    def may_match(self, *, elsewhere: bool) -> bool:
+        """Tell whether one of them may fit a name that begins with `ELSEWHERE`, or that does not."""
+        return any(one.startswith(ELSEWHERE) == elsewhere for one in (*self._names, *self._wild))
+
+    def _wild_for(self, name: str) -> Iterator[str]:
+        elsewhere = name.startswith(ELSEWHERE)
+        return (one for one in self._wild if one.startswith(ELSEWHERE) == elsewhere)
+
+
+_WILDCARDS = frozenset("*%")
+
+
+def _with_inbox(name: str) -> str:
+    is_inbox = name[:5].upper() == _INBOX and name[:5].isascii() and name[5:6] in ("", SEPARATOR)
+    return _INBOX + name[5:] if is_inbox else name

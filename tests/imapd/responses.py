@@ -1,4 +1,4 @@
-"""The formal syntax of server responses, checked strictly (RFC 3501 9, RFC 2971, 4315, 4978, 5530, 6855).
+"""The formal syntax of server responses, checked strictly (RFC 3501 9, RFC 2971, 4315, 5530, 6855).
 
 Shares no code with the server. `read` takes a stream of whole responses and fails with
 `Malformed` at the first octet that the grammar does not allow; what Courier sends beside the
@@ -42,6 +42,7 @@ _QUOTED = re.compile(rb'"(?:[^\x00\r\n"\\]|\\["\\])*"')
 _LITERAL = re.compile(rb"\{([0-9]+)\}\r\n")
 _MODSEQ = re.compile(rb"[1-9][0-9]{0,18}(?![0-9])")
 _NUMBER = re.compile(rb"[0-9]{1,10}(?![0-9])")
+_NUMBER64 = re.compile(rb"[0-9]{1,19}(?![0-9])")
 _NZ_NUMBER = re.compile(rb"[1-9][0-9]{0,9}(?![0-9])")
 _TEXT = re.compile(rb"[^\x00\r\n]+")
 _FLAG = re.compile(rb'\\?[^\x00-\x20(){%*"\\\]\x7f-\xff]+')
@@ -54,7 +55,6 @@ _SECTION_PART = re.compile(rb"[1-9][0-9]*(?:\.[1-9][0-9]*)*")
 _SECTION_TEXT = re.compile(rb"HEADER\.FIELDS\.NOT|HEADER\.FIELDS|HEADER|TEXT|MIME")
 _LIST_OPTION = re.compile(
     rb'\("ACL" \((?:\("(?:[^"\\]|\\.)*" "[a-z]*"\))*\)\)|\("MYRIGHTS" "[a-z]*"\)|\(POSTADDRESS NIL\)'
-    rb'|"OLDNAME" \("(?:[^"\\]|\\.)*"\)'
 )
 _MAX = 0xFFFFFFFF
 
@@ -113,6 +113,13 @@ class _Reader:
         value = int(self.match(_NUMBER, "number"))
         if value > _MAX:
             raise self.fail("number of 32 bits")
+        return value
+
+    def number64(self) -> int:
+        """``number64``: 63 bits (RFC 9051 9)."""
+        value = int(self.match(_NUMBER64, "number64"))
+        if value >= 1 << 63:
+            raise self.fail("number of 63 bits")
         return value
 
     def nz_number(self) -> int:
@@ -338,10 +345,25 @@ class _Reader:
         separator = self.nstring()
         self.sp()
         name = self.string()
-        if self.maybe(b" ("):  # Courier's own: ACL2=UNION; RFC 9051 6.3.9.7
+        sflags = {b"\\NonExistent", b"\\Noselect", b"\\Marked", b"\\Unmarked"}
+        if len(sflags.intersection(attributes)) > 1 or len(set(attributes)) < len(attributes):
+            raise self.fail("one mbx-list-sflag, and each flag once")
+        if not self.maybe(b" ("):
+            return [attributes, separator, name]
+        if _LIST_OPTION.match(self._data, self._at):  # Courier's own: ACL2=UNION
             while not self.maybe(b")"):
                 self.match(_LIST_OPTION, "what an option of LIST asked for")
-        return [attributes, separator, name]
+            return [attributes, separator, name]
+        items: dict[bytes, object] = {}  # mbox-list-extended (RFC 5258 6)
+        while True:
+            tag = self._astring()
+            if tag in items or tag not in (b"CHILDINFO", b"OLDNAME"):
+                raise self.fail("mbox-list-extended-item")
+            self.sp()
+            items[tag] = self.listed(self.quoted)
+            if self.maybe(b")"):
+                return [attributes, separator, name, items]
+            self.sp()
 
     def _acl(self) -> list[object]:
         """RFC 4314 3.6 to 3.8; ``mailbox SP`` and strings, or for LISTRIGHTS atoms too."""
@@ -372,6 +394,8 @@ class _Reader:
             return name, None
         if name == "HIGHESTMODSEQ" and not self.maybe(b"0"):
             return name, self._modseq()
+        if name in ("SIZE", "DELETED-STORAGE"):
+            return name, self.number64()
         return name, 0 if name == "HIGHESTMODSEQ" else self.number()
 
     def _quota(self) -> list[object]:
@@ -600,6 +624,7 @@ _STATUS = frozenset(
         "DELETED-STORAGE",
         "HIGHESTMODSEQ",
         "APPENDLIMIT",
+        "SIZE",
     )
 )
 _PLAIN_CODES = frozenset(
@@ -608,14 +633,14 @@ _PLAIN_CODES = frozenset(
         b"ALREADYEXISTS",
         b"BADCHARSET",
         b"CANNOT",
+        b"INUSE",
+        b"NONEXISTENT",
+        b"USEATTR",
         b"OVERQUOTA",
         b"CLOSED",
-        b"COMPRESSIONACTIVE",
         b"NOMODSEQ",
         b"EXPUNGEISSUED",
-        b"INUSE",
         b"LIMIT",
-        b"NONEXISTENT",
         b"NOPERM",
         b"READ-ONLY",
         b"READ-WRITE",

@@ -10,6 +10,7 @@ A dialog is a text file in UTF-8. Each of its lines is one of these:
                          ``(?P<name>…)`` matched replaces ``$(name)`` in later lines; ``$(root)`` is the
                          directory above the first account's maildir
     S* text              … this line; adjacent S* lines may come in any order
+    S: TAG NO [+CODE] …  … with a response code (RFC 5530) that is ours alone; in S~ and S* too
     S...                 … any number of lines, up to one that the next S line describes
 
 Lines are the wire's: a literal is read as the lines it consists of. Before the first C or S line, or
@@ -30,8 +31,6 @@ between them, stand directives:
     session: NAME        the following lines belong to this connection, opened at its first line; until
                          this directive that is the one called ``1``
     setup: COMMAND       run a command that has to be completed with OK; what it says does not matter
-    no: TAG CODE TEXT    the completion of a command that is refused: TAG NO TEXT, from ours with this response
-                         code (RFC 5530), of which Courier knows none
     refused: TAG         the completion of a line that is no valid command: TAG BAD from ours (RFC 9051
                          7.1.3), TAG NO from Courier (imap.md 2.3); TAG may be ``*``
     closed:              the server closes this connection, having said nothing more
@@ -70,7 +69,6 @@ _LINE = re.compile(
 )
 _DIRECTIVES = {
     *("setting:", "folder:", "message:", "deliver:", "remove:", "session:", "setup:", "refused:"),
-    "no:",
     *("closed:", "exists:", "missing:", "file:", "content:", "account:", "index:"),
 }
 _INVALID = {
@@ -220,12 +218,6 @@ class Conversation:
                 wanted = f"{text} {_INVALID[self._implementation.name]}"
                 line = self._line()
                 assert line == wanted, f"expected {wanted!r}, got {line!r}"
-            case "no:":
-                tag, code, reason = text.split(" ", 2)
-                coded = f"[{code}] " if self._implementation.name == "ours" else ""
-                wanted = f"{tag} NO {coded}{reason}"
-                line = self._line()
-                assert line == wanted, f"expected {wanted!r}, got {line!r}"
             case "setup:":
                 self._server().client.command(text)
             case "session:":
@@ -287,7 +279,7 @@ class Conversation:
     def _matches(self, step: Step, line: str) -> bool:
         if step.kind != "S~":
             return line == self._fill(step.text)
-        match = re.fullmatch(self._fill(step.text), line)
+        match = re.fullmatch(self._fill(step.text, is_pattern=True), line)
         if match:
             self._kept.update(match.groupdict())
         return match is not None
@@ -346,7 +338,10 @@ class Conversation:
             date=int(given["date"]) if "date" in given else None,
         )
 
-    def _fill(self, text: str) -> str:
+    def _fill(self, text: str, *, is_pattern: bool = False) -> str:
+        code = r"\\[\1\\] " if is_pattern else r"[\1] "
+        ours = self._implementation.name == "ours"
+        text = re.sub(r"\[\+([A-Z]+)\] ", code if ours else "", text)
         return re.sub(r"\$\((\w+)\)", lambda match: self._kept[match[1]], text)
 
     def _report(self, step: Step, error: BaseException) -> str:

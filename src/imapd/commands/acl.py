@@ -109,9 +109,16 @@ def getacl(session: Session, arguments: Parser) -> Handling:
 def myrights(session: Session, arguments: Parser) -> Handling:
     name = mailbox.argument(session, arguments)
     found = mailbox.existing(session, name, "GETACL", _MAY_KNOW)
-    told = acl_letters.told(found.rights, extended=acl_letters.is_extended(session.settings))
-    yield f'* MYRIGHTS {mailbox.quoted(session, name)} "{told}"\r\n'.encode()
+    yield rights_line(session, found, name)
     return Ok("MYRIGHTS completed.")
+
+
+def rights_line(session: Session, found: Mailbox, name: str) -> bytes:
+    """Write the response about a mailbox, called ``name`` in it; nothing if it may not be known."""
+    if not found.may(_MAY_KNOW):
+        return b""
+    told = acl_letters.told(found.rights, extended=acl_letters.is_extended(session.settings))
+    return f'* MYRIGHTS {mailbox.quoted(session, name)} "{told}"\r\n'.encode()
 
 
 def listrights(session: Session, arguments: Parser) -> Handling:

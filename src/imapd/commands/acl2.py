@@ -13,11 +13,12 @@ from courier import log
 from courier.maildir import acl as lists
 from courier.maildir.acl import Acl, InvalidAcl
 from courier.process.request import Work
-from imapd import acl_letters, mailbox, names, pattern
+from imapd import acl_letters, mailbox, names
 from imapd.commands import acl
 from imapd.commands.list import described
 from imapd.completion import No, Ok
 from imapd.mailboxes import Mailbox
+from imapd.pattern import Patterns
 from imapd.request import Handling
 from imapd.wire.parser import ParseError, Parser
 
@@ -67,9 +68,9 @@ def _mailboxes(session: Session, arguments: Parser) -> list[Mailbox]:
         return [found] if found is not None and found.exists else []
     wanted = []
     for text in arguments.parenthesised(arguments.list_mailbox):
-        full = _decoded(session, text)
+        full = Patterns([_decoded(session, text)])
         for one in session.mailboxes.listed(full):
-            if one.exists and pattern.matches(full, one.name):
+            if one.exists and full.matches(one.name):
                 wanted.append(one)
     return list({one.name: one for one in wanted}.values())
 

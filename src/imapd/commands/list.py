@@ -1,61 +1,76 @@
-"""LIST and LSUB: which mailboxes there are. RFC 9051 6.3.9, RFC 3501 6.3.8 and 6.3.9, RFC 3348."""
+"""LIST and LSUB: which mailboxes there are. RFC 9051 6.3.9, RFC 3501 6.3.8 and 6.3.9, RFC 5258,
+RFC 5819 (STATUS), RFC 8440 (MYRIGHTS)."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Iterator, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
-from courier.maildir import status, subscriptions
-from courier.maildir.acl import Acl
-from imapd import acl_letters, names, pattern
-from imapd.completion import CommandFailed, InvalidArgument, No, Ok
+from courier.process.request import Work
+from imapd import acl_letters, list_request, listing, names, status_items
+from imapd.commands.acl import rights_line
+from imapd.completion import Ok
+from imapd.list_request import ListRequest
+from imapd.listing import Entry
 from imapd.mailboxes import Mailbox
-from imapd.request import Handling
+from imapd.pattern import Patterns, levels_above
+from imapd.request import Handling, Step
 from imapd.wire import writer
-from imapd.wire.parser import ParseError, Parser
+from imapd.wire.parser import Parser
 
 if TYPE_CHECKING:
     from imapd.session import Session
 
-_MAX_WILDCARDS = 10
-_OPTIONS = frozenset(("ACL", "MYRIGHTS", "POSTADDRESS"))
 #: Mailboxes looked at before others get their turn.
 _SLICE = 50
 
 
 def list_(session: Session, arguments: Parser) -> Handling:
-    options = _options(arguments)
-    reference, wanted = _arguments(session, arguments)
-    if not wanted:
+    request = list_request.read(session, arguments)
+    if not request.is_extended and request.patterns == ("",):
         # RFC 9051 6.3.9: the root of the reference's name space.
-        root = "#shared." if reference.startswith("#shared") else ""
+        root = "#shared." if request.reference.startswith("#shared") else ""
         yield b'* LIST (\\Noselect) "." "%b"\r\n' % root.encode()
         return Ok("LIST completed")
-    full = _combined(session, reference, wanted)
-    if full is not None:
-        found: list[Mailbox] = []
-        for one in session.mailboxes.listed(full):
-            found.append(one)
-            if not len(found) % _SLICE:
-                yield b""
-        yield from _lines(session, "LIST", full, found, options)
+    wanted = list_request.patterns(session, request)
+    existing: dict[str, Mailbox] = {}
+    for one in session.mailboxes.listed(wanted):
+        existing.setdefault(one.name, one)
+        if not len(existing) % _SLICE:
+            yield b""
+    if request.is_extended:
+        there = _names(session, existing, wanted, request)
+        entries = listing.extended(session.settings, there, wanted, request)
+    else:
+        entries = listing.plain(session.settings, existing.values(), wanted)
+    yield status_items.begin(session, request.status)
+    while slice_ := (yield Work(lambda: list(islice(entries, _SLICE)))):
+        yield from _told(session, slice_, request)
     return Ok("LIST completed")
 
 
 def lsub(session: Session, arguments: Parser) -> Handling:
-    reference, wanted = _arguments(session, arguments)
-    if not wanted:
+    request = list_request.read_plain(session, arguments)
+    if request.patterns == ("",):
         yield b'* LSUB (\\Noselect) "." ""\r\n'
         return Ok("LSUB completed")
-    full = _combined(session, reference, wanted)
-    if full is not None:
-        yield from _lines(session, "LSUB", full, _subscribed(session, full.startswith("#")))
+    wanted = list_request.patterns(session, request)
+    for elsewhere in (False, True):
+        if wanted.may_match(elsewhere=elsewhere):
+            found = listing.subscribed(session.mailboxes, session.tree.path, elsewhere=elsewhere)
+            visible = [one for one in found if one.is_visible]
+            for entry in listing.plain(session.settings, visible, wanted):
+                yield line(session, entry, command="LSUB")
     return Ok("LSUB completed")
 
 
-def described(session: Session, one: Mailbox, options: frozenset[str]) -> Iterator[bytes]:
-    """Give the line of one mailbox."""
-    yield from _lines(session, "LIST", one.name, [one, *_below(session, one)], options)
+def described(session: Session, one: Mailbox, union: frozenset[str]) -> Iterator[bytes]:
+    """Give the line of one mailbox, with what Courier's options ask for."""
+    others = session.mailboxes.listed(Patterns([one.name + ".*"]))
+    levels = {level for other in others for level in levels_above(other.name)}
+    entry = listing.described(session.settings, one, levels)
+    yield line(session, entry, _union(session, entry, union))
 
 
 def announced(session: Session, one: Mailbox, old_name: str | None = None) -> bytes:
@@ -64,12 +79,12 @@ def announced(session: Session, one: Mailbox, old_name: str | None = None) -> by
     Args:
         old_name: by which the client called it (RFC 9051 6.3.9.7).
     """
-    attributes = [] if one.exists else ["\\NonExistent"]
-    attributes.append(_children(session, has=session.mailboxes.has_below(one)))
+    has_below = session.mailboxes.has_below(one)
+    entry = listing.announced(session.settings, one, has_below=has_below)
     old = b""
     if old_name is not None:
         old = b' ("OLDNAME" (' + (names.encode(old_name, utf8=session.utf8) or b'""') + b"))"
-    return _line(session, "LIST", one.name, attributes, old)
+    return line(session, entry, old)
 
 
 def renamed(session: Session, given: str, name: str) -> bytes:
@@ -80,120 +95,73 @@ def renamed(session: Session, given: str, name: str) -> bytes:
     return announced(session, one, given)
 
 
-def _below(session: Session, one: Mailbox) -> Iterator[Mailbox]:
-    return (other for other in session.mailboxes.listed(one.name + ".*") if other.name != one.name)
+def line(session: Session, entry: Entry, more: bytes = b"", *, command: str = "LIST") -> bytes:
+    """Write the response about one name; nothing if its name is no text: no client can be told of it."""
+    encoded = names.encode(entry.name, utf8=session.utf8)
+    if encoded is None:
+        return b""
+    attributes = " ".join(entry.attributes)
+    return f'* {command} ({attributes}) "." '.encode() + encoded + more + b"\r\n"
 
 
-def _options(arguments: Parser) -> frozenset[str]:
-    """Read Courier's options of LIST (ACL2=UNION): what is to be told of each mailbox.
-
-    Raises:
-        InvalidArgument: there is no argument at all.
-    """
-    try:
-        ahead = arguments.copy()
-        ahead.sp()
-        if not ahead.at(b"("):
-            return frozenset()
-        arguments.sp()
-        options = frozenset(arguments.parenthesised(arguments.word, empty=True))
-    except ParseError as error:
-        raise InvalidArgument from error
-    if not options <= _OPTIONS:  # Courier passes over them
-        raise InvalidArgument
-    return options
+def _names(
+    session: Session, existing: dict[str, Mailbox], wanted: Patterns, request: ListRequest
+) -> listing.Names:
+    subscribed: set[str] = set()
+    if "SUBSCRIBED" in request.returns:
+        for elsewhere in (False, True):
+            if wanted.may_match(elsewhere=elsewhere):
+                found = listing.subscribed(
+                    session.mailboxes, session.tree.path, elsewhere=elsewhere
+                )
+                subscribed.update(one.name for one in found)
+    levels = frozenset(level for name in existing for level in levels_above(name))
+    return listing.Names(existing, frozenset(subscribed), levels)
 
 
-def _arguments(session: Session, arguments: Parser) -> tuple[str, str]:
-    try:
-        arguments.sp()
-        reference = arguments.astring()
-        arguments.sp()
-        wanted = arguments.list_mailbox()
-    except ParseError as error:
-        raise InvalidArgument from error
-    arguments.end()
-    return names.decode(reference, utf8=session.utf8), names.decode(wanted, utf8=session.utf8)
+def _told(
+    session: Session, entries: list[Entry], request: ListRequest
+) -> Generator[Step, Any, None]:
+    """Write responses about some names, each followed by what else was asked of it."""
+    statuses: Mapping[str, bytes] = {}
+    if request.status:
+        counted = [one for entry in entries if (one := _counted(entry)) is not None]
+        statuses = yield from status_items.of_several(session, counted, request.status)
+    lines: list[bytes] = []
+    for entry in entries:
+        more = _union(session, entry, request.union) if request.union else _child_info(entry)
+        if request.status and _counted(entry) is not None and entry.name not in statuses:
+            entry = listing.unselectable(entry)  # RFC 5819 2
+        told = line(session, entry, more)
+        if told:
+            lines += (told, statuses.get(entry.name, b""), *_rights(session, entry, request))
+    yield b"".join(lines)
 
 
-def _combined(session: Session, reference: str, wanted: str) -> str | None:
-    """Put reference and pattern together as Courier does; None if they match nothing.
-
-    Raises:
-        CommandFailed: there are more wildcards than Courier takes.
-    """
-    base = reference.removesuffix(".")
-    if base and session.mailboxes.find(base) is None:
+def _counted(entry: Entry) -> Mailbox | None:
+    """Give the mailbox of which there is a STATUS: one that is selected, and may be read."""
+    one = entry.mailbox
+    if one is None or one.is_level or not entry.is_selected or not one.may("r"):
         return None
-    full = f"{base}.{wanted}" if base else wanted
-    full = full.removesuffix(".")
-    if full.count("*") + full.count("%") > _MAX_WILDCARDS:
-        raise CommandFailed(No("Invalid argument"))
-    return full
+    return one
 
 
-def _subscribed(session: Session, of_others: bool) -> list[Mailbox]:
-    """Give the mailboxes subscribed to, whether they exist or not, that may be known of."""
-    known: dict[str, Acl] = {}
-    found = []
-    for name in dict.fromkeys(subscriptions.read(session.tree.path)):
-        if name.startswith("#") == of_others:
-            one = session.mailboxes.find(name, None if of_others else known)
-            if one is not None and one.is_visible and one.farm is None:
-                found.append(one)
-    return found if of_others else [*found, *session.mailboxes.farms()]
+def _child_info(entry: Entry) -> bytes:
+    return b' ("CHILDINFO" ("SUBSCRIBED"))' if entry.has_selected_below else b""
 
 
-def _lines(
-    session: Session,
-    command: str,
-    wanted: str,
-    candidates: Collection[Mailbox],
-    options: frozenset[str] = frozenset(),
-) -> Iterator[bytes]:
-    """Give a line for each candidate that matches, and for each level above one that does."""
-    above = {level for one in candidates for level in _levels_above(one.name)}
-    for one in candidates:
-        if pattern.matches(wanted, one.name):
-            attributes = _attributes(session, one, above)
-            told = _extended(session, one, options) if options else b""
-            yield _line(session, command, one.name, attributes, told)
-    for level in sorted(above.difference(one.name for one in candidates)):
-        if pattern.matches(wanted, level):
-            found = session.mailboxes.find(level) if options else None
-            told = b"" if found is None else _extended(session, found, options)
-            attributes = ["\\Noselect", _children(session, has=True)]
-            yield _line(session, command, level, attributes, told)
+def _rights(session: Session, entry: Entry, request: ListRequest) -> Iterator[bytes]:
+    """Give the response that RFC 8440 adds."""
+    one = entry.mailbox
+    if "MYRIGHTS" in request.returns and one is not None and one.exists and entry.is_selected:
+        yield rights_line(session, one, one.name)
 
 
-def _levels_above(name: str) -> Iterator[str]:
-    at = name.rfind(pattern.SEPARATOR)
-    while at > 0:
-        yield name[:at]
-        at = name.rfind(pattern.SEPARATOR, 0, at)
-
-
-def _attributes(session: Session, one: Mailbox, above: set[str]) -> list[str]:
-    if one.is_level:  # a group of accounts
-        return ["\\Noselect", _children(session, has=True)]
-    attributes = []
-    checked = one.name == "INBOX" or session.settings.check_all_folders
-    # Whether there is something unseen is for those to know who may look.
-    if checked and one.exists and one.may("r"):
-        unseen = status.has_unseen(one.directory)
-        attributes.append("\\Marked" if unseen else "\\Unmarked")
-    attributes.append(_children(session, has=one.name in above))
-    return attributes
-
-
-def _children(session: Session, *, has: bool) -> str:
-    if session.settings.obsolete_client:
-        return "" if has else "\\Noinferiors"
-    return "\\HasChildren" if has else "\\HasNoChildren"
-
-
-def _extended(session: Session, one: Mailbox, options: frozenset[str]) -> bytes:
+def _union(session: Session, entry: Entry, options: frozenset[str]) -> bytes:
     """Write what Courier's options ask for."""
+    one = entry.mailbox or session.mailboxes.find(entry.name)
+    if not options or one is None:
+        return b""
     parts = []
     files = session.mailboxes.lists(one)
     if "ACL" in options and one.may("a") and files is not None:
@@ -209,13 +177,3 @@ def _entry(entry: tuple[str, str]) -> bytes:
     identifier, rights = entry
     told = writer.string(identifier.encode("utf-8", "surrogateescape"))
     return b"(" + told + b' "' + acl_letters.short(rights).encode() + b'")'
-
-
-def _line(
-    session: Session, command: str, name: str, attributes: list[str], extended: bytes = b""
-) -> bytes:
-    encoded = names.encode(name, utf8=session.utf8)
-    if encoded is None:
-        return b""  # a directory whose name is no text: no client can be told of it
-    flags = " ".join(filter(None, attributes))
-    return f'* {command} ({flags}) "." '.encode() + encoded + extended + b"\r\n"

@@ -1,0 +1,159 @@
+"""What a LIST asks for. RFC 5258 3 and 6, RFC 9051 6.3.9; Courier's own options (ACL2=UNION).
+
+Both put options in parentheses before the reference. Those that are Courier's, all of them, ask
+for what is told of each mailbox; those of RFC 5258 say which mailboxes are told of.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imapd import names, status_items
+from imapd.completion import CommandFailed, InvalidArgument, No
+from imapd.pattern import Patterns
+from imapd.wire.parser import ParseError, Parser
+
+if TYPE_CHECKING:
+    from imapd.session import Session
+
+#: What Courier's options ask for.
+_UNION = frozenset(("ACL", "MYRIGHTS", "POSTADDRESS"))
+#: Options that can stand alone with RECURSIVEMATCH: they select (RFC 5258 6, list-select-base-opt).
+_BASE = frozenset(("SUBSCRIBED",))
+_SELECTION = frozenset((*_BASE, "REMOTE", "RECURSIVEMATCH"))
+_RETURN = frozenset(("SUBSCRIBED", "CHILDREN", "MYRIGHTS"))
+_MAX_WILDCARDS = 10
+#: Patterns with wildcards of one command.
+_MAX_PATTERNS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ListRequest:
+    """A LIST, as it was sent."""
+
+    reference: str
+    patterns: tuple[str, ...]
+    union: frozenset[str] = frozenset()  # Courier's options
+    selection: frozenset[str] = frozenset()
+    returns: frozenset[str] = frozenset()
+    status: tuple[str, ...] = ()  # of each mailbox, too (RFC 5819)
+    is_extended: bool = False
+
+
+def read(session: Session, arguments: Parser) -> ListRequest:
+    """Read the arguments of LIST.
+
+    Raises:
+        InvalidArgument: reference or pattern are missing, or there is an option that nobody knows.
+    """
+    union: frozenset[str] = frozenset()
+    selection: frozenset[str] = frozenset()
+    is_extended = False
+    try:
+        arguments.sp()
+        if arguments.at(b"("):
+            options = frozenset(arguments.parenthesised(arguments.word, empty=True))
+            if options and options <= _UNION:
+                union = options
+            else:
+                selection, is_extended = _checked(options), True
+            arguments.sp()
+        reference = arguments.astring()
+        arguments.sp()
+        if arguments.at(b"("):
+            patterns = arguments.parenthesised(arguments.list_mailbox)
+            is_extended = True
+        else:
+            patterns = [arguments.list_mailbox()]
+    except ParseError as error:
+        raise InvalidArgument from error
+    returns: frozenset[str] = frozenset()
+    wanted: tuple[str, ...] = ()
+    if not arguments.at_end():
+        returns, wanted = _returned(arguments)
+        is_extended = True
+        arguments.end()
+    return ListRequest(
+        names.decode(reference, utf8=session.utf8),
+        tuple(names.decode(one, utf8=session.utf8) for one in patterns),
+        union,
+        selection,
+        # RFC 5258 3.1: who selects what is subscribed to is told so.
+        returns | (selection & _RETURN),
+        wanted,
+        is_extended,
+    )
+
+
+def read_plain(session: Session, arguments: Parser) -> ListRequest:
+    """Read the arguments of LSUB. Raises as `read`."""
+    try:
+        arguments.sp()
+        reference = arguments.astring()
+        arguments.sp()
+        wanted = arguments.list_mailbox()
+    except ParseError as error:
+        raise InvalidArgument from error
+    arguments.end()
+    decoded = [names.decode(one, utf8=session.utf8) for one in (reference, wanted)]
+    return ListRequest(decoded[0], (decoded[1],))
+
+
+def patterns(session: Session, request: ListRequest) -> Patterns:
+    """Put reference and patterns together as Courier does. Where that can be nothing, nothing fits.
+
+    Raises:
+        CommandFailed: there are more wildcards than Courier takes, or more patterns than we do.
+    """
+    base = request.reference.removesuffix(".")
+    if base and session.mailboxes.find(base) is None:
+        return Patterns([])
+    full = []
+    for one in request.patterns:
+        if not one and request.is_extended:
+            continue  # RFC 5258 3: to be ignored
+        whole = (f"{base}.{one}" if base else one).removesuffix(".")
+        if whole.count("*") + whole.count("%") > _MAX_WILDCARDS:
+            if request.is_extended:
+                continue  # RFC 5258 3: a pattern that is not accepted is silently ignored
+            raise CommandFailed(No("Invalid argument", "LIMIT"))
+        full.append(whole)
+    if sum(1 for one in full if "*" in one or "%" in one) > _MAX_PATTERNS:
+        raise CommandFailed(No("Invalid argument", "LIMIT"))
+    return Patterns(full)
+
+
+def _checked(options: frozenset[str]) -> frozenset[str]:
+    """See to it that these options can be together.
+
+    Raises:
+        InvalidArgument: RFC 5258 3: an option that is not known; 3.1: RECURSIVEMATCH with nothing that
+            selects.
+    """
+    if not options <= _SELECTION:
+        raise InvalidArgument
+    if "RECURSIVEMATCH" in options and not options & _BASE:
+        raise InvalidArgument
+    return options
+
+
+def _returned(arguments: Parser) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Read ``"RETURN" SP "(" [return-option *(SP return-option)] ")"``."""
+    arguments.sp()
+    if arguments.word() != "RETURN":
+        raise arguments.fail("RETURN")
+    arguments.sp()
+    wanted: list[str] = []
+
+    def option() -> str:
+        name = arguments.word()
+        if name == "STATUS":
+            arguments.sp()
+            wanted.extend(status_items.read(arguments))
+        elif name not in _RETURN:
+            raise arguments.fail("return-option")
+        return name
+
+    found = arguments.parenthesised(option, empty=True)
+    return frozenset(found), tuple(dict.fromkeys(wanted))

@@ -1,0 +1,162 @@
+"""Which names LIST and LSUB tell of, and with which attributes. RFC 5258 3, RFC 9051 6.3.9 and 7.3.1,
+RFC 3348.
+
+A name may stand for a mailbox that exists, for one that is only subscribed to, or for a level above
+others. A level is told as ``\\Noselect`` to those who ask as RFC 3501 has it (Courier), and as
+``\\NonExistent`` to those who ask as RFC 5258 has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from courier.maildir import status, subscriptions
+from courier.maildir.acl import Acl
+from imapd import names
+from imapd.list_request import ListRequest
+from imapd.mailboxes import Mailbox, Mailboxes
+from imapd.pattern import ELSEWHERE, Patterns, levels_above
+from imapd.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name that is told of."""
+
+    name: str
+    attributes: tuple[str, ...]
+    mailbox: Mailbox | None  # None: there is none of this name
+    is_selected: bool = True  # by the options; False: told because of names below it
+    has_selected_below: bool = False  # told with RECURSIVEMATCH alone
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What there is, for one command."""
+
+    existing: dict[str, Mailbox]  # and groups of accounts, which are levels
+    subscribed: frozenset[str]
+    levels: frozenset[str]  # above mailboxes that exist
+
+
+def plain(settings: Settings, candidates: Collection[Mailbox], wanted: Patterns) -> Iterator[Entry]:
+    """Give an entry for each candidate that matches, and for each level above one that does.
+
+    The order is Courier's; candidates may be mailboxes that don't exist (LSUB).
+    """
+    levels = {level for one in candidates for level in levels_above(one.name)}
+    for one in candidates:
+        if wanted.matches(one.name):
+            yield described(settings, one, levels)
+    children = _children(settings, has=True)
+    for level in sorted(levels.difference(one.name for one in candidates)):
+        if wanted.matches(level):
+            yield Entry(level, ("\\Noselect", *children), None)
+
+
+def described(settings: Settings, one: Mailbox, levels: Collection[str]) -> Entry:
+    """Give the entry of one mailbox as a plain LIST has it.
+
+    Args:
+        levels: names that others are below.
+    """
+    has_children = one.is_level or one.name in levels  # a group of accounts is one
+    attributes = (*_selectability(settings, one), *_children(settings, has=has_children))
+    return Entry(one.name, attributes, one)
+
+
+def announced(settings: Settings, one: Mailbox, *, has_below: bool) -> Entry:
+    """Give the entry of a mailbox without what takes a look at its messages."""
+    children = _children(settings, has=has_below)
+    return Entry(one.name, children if one.exists else ("\\NonExistent", *children), one)
+
+
+def extended(
+    settings: Settings, there: Names, wanted: Patterns, request: ListRequest
+) -> Iterator[Entry]:
+    """Give the entries that RFC 5258 wants, each name once."""
+    recursive = "RECURSIVEMATCH" in request.selection
+    is_restricted = "SUBSCRIBED" in request.selection
+    selected = there.subscribed if is_restricted else there.existing.keys()
+    above = _levels(selected) if recursive else frozenset()
+    # RFC 5258 3.5: a name that is not selected itself is told of for the sake of those below it
+    # that are, and that are not told of themselves.
+    above_others = _levels(one for one in selected if not wanted.matches(one)) if recursive else ()
+    others = there.levels if not is_restricted else above_others
+    for name in _in_order(there, {*selected, *others}):
+        if not wanted.matches(name):
+            continue
+        one = there.existing.get(name)
+        yield Entry(
+            name,
+            tuple(_attributes(settings, there, name, one, request)),
+            one,
+            is_selected=name in selected,
+            has_selected_below=name in above,
+        )
+
+
+def unselectable(entry: Entry) -> Entry:
+    """Give the entry of a name that turned out to stand for no mailbox that can be selected."""
+    kept = (one for one in entry.attributes if one not in ("\\Marked", "\\Unmarked"))
+    return replace(entry, attributes=("\\Noselect", *kept))
+
+
+def subscribed(mailboxes: Mailboxes, maildir: str, *, elsewhere: bool) -> list[Mailbox]:
+    """Give the mailboxes subscribed to, whether they exist or not.
+
+    Args:
+        elsewhere: those of other accounts, or all others.
+
+    Raises: OSError.
+    """
+    known: dict[str, Acl] = {}
+    found = []
+    for name in dict.fromkeys(subscriptions.read(maildir)):
+        if name.startswith(ELSEWHERE) == elsewhere:
+            one = mailboxes.find(name, None if elsewhere else known)
+            if one is not None and one.farm is None:
+                found.append(one)
+    return found if elsewhere else [*found, *mailboxes.farms()]
+
+
+def _attributes(
+    settings: Settings, there: Names, name: str, one: Mailbox | None, request: ListRequest
+) -> Iterator[str]:
+    if one is None:
+        yield "\\NonExistent"
+    elif request.status and not one.is_level and not one.may("r"):
+        yield "\\Noselect"  # RFC 5819 2: there is no STATUS of it
+    else:
+        yield from _selectability(settings, one)
+    has_children = name in there.levels or (one is not None and one.is_level)
+    yield "\\HasChildren" if has_children else "\\HasNoChildren"
+    if "SUBSCRIBED" in request.returns and name in there.subscribed:
+        yield "\\Subscribed"
+
+
+def _selectability(settings: Settings, one: Mailbox) -> Iterator[str]:
+    if one.is_level:  # a group of accounts
+        yield "\\Noselect"
+        return
+    checked = one.name == names.INBOX or settings.check_all_folders
+    # Whether there is something unseen is for those to know who may look.
+    if checked and one.exists and one.may("r"):
+        yield "\\Marked" if status.has_unseen(one.directory) else "\\Unmarked"
+
+
+def _children(settings: Settings, *, has: bool) -> tuple[str, ...]:
+    if settings.obsolete_client:
+        return () if has else ("\\Noinferiors",)
+    return ("\\HasChildren",) if has else ("\\HasNoChildren",)
+
+
+def _levels(of: Iterable[str]) -> frozenset[str]:
+    return frozenset(level for one in of for level in levels_above(one))
+
+
+def _in_order(there: Names, wanted: set[str]) -> Iterator[str]:
+    """Give names as a plain LIST does: what exists first, then the rest by name."""
+    yield from (name for name in there.existing if name in wanted)
+    yield from sorted(wanted.difference(there.existing))

@@ -1,0 +1,228 @@
+"""STATUS responses: numbers of mailboxes, for STATUS and LIST (RFC 9051 6.3.11, RFC 3501 6.3.10,
+RFC 7162 3.1.7: HIGHESTMODSEQ, RFC 7889 3.1: APPENDLIMIT, RFC 8438: SIZE, RFC 9208 4.1.4: DELETED and
+DELETED-STORAGE).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from courier import log
+from courier.maildir import status
+from courier.maildir.filename import Flag
+from courier.maildir.folder import Folder
+from courier.maildir.items import Damaged, Table
+from courier.maildir.reading import Reading
+from courier.maildir.status import Status
+from courier.process.request import Work
+from imapd import mailbox
+from imapd.completion import CommandFailed
+from imapd.mailboxes import Mailbox
+from imapd.request import Step
+from imapd.wire.grammar import MAX_NUMBER
+from imapd.wire.parser import Parser
+
+if TYPE_CHECKING:
+    from imapd.session import Session
+
+_STORAGE = "DELETED-STORAGE"
+_HIGHEST = "HIGHESTMODSEQ"
+_LIMIT = "APPENDLIMIT"
+_SIZE = "SIZE"
+#: In the order in which they are told, whatever the order asked for.
+_ITEMS = (
+    "MESSAGES",
+    "RECENT",
+    "UIDNEXT",
+    "UIDVALIDITY",
+    "UNSEEN",
+    "DELETED",
+    _STORAGE,
+    _HIGHEST,
+    _LIMIT,
+    _SIZE,
+)
+_KEPT = bytes(flags for flags in range(32) if not flags & Flag.DELETED)
+_SEEN = bytes(flags for flags in range(32) if flags & Flag.SEEN)
+#: How often what was known may turn out to be damaged before the sizes are those of files.
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What was read of a mailbox."""
+
+    numbers: Status
+    highest: int
+    size: int | None = None  # None: not all messages are known yet
+
+
+def read(arguments: Parser) -> list[str]:
+    """Read ``"(" status-att *(SP status-att) ")"``. Courier: one alone needs none, ``()`` is nothing."""
+
+    def item() -> str:
+        word = arguments.word()
+        if word not in _ITEMS:
+            raise arguments.fail("status-att")
+        return word
+
+    return arguments.parenthesised(item, empty=True) if arguments.at(b"(") else [item()]
+
+
+def begin(session: Session, wanted: Iterable[str]) -> bytes:
+    """Give what has to be told before the first response with these items (RFC 7162 3.1)."""
+    return session.changes.use_modseqs() if _HIGHEST in wanted else b""
+
+
+def told(
+    session: Session, found: Mailbox, name: str, wanted: Sequence[str]
+) -> Generator[Step, Any, bytes]:
+    """Give the response about a mailbox, which is called ``name`` in it.
+
+    Raises:
+        OSError: it can't be read.
+        CommandFailed: it is the selected one, and may not be read any more.
+    """
+    if session.is_selected(found):
+        numbers = yield from _of_selected(session, wanted)
+    else:
+        folder = mailbox.opened(session, found)
+        numbers = yield Work(partial(_read, folder, wanted))
+        if numbers.size is None and _SIZE in wanted:
+            size = yield from _size(folder, folder.columns.uids)
+            numbers = _Found(numbers.numbers, numbers.highest, size)
+    return _response(session, name, numbers, wanted)
+
+
+def of_several(
+    session: Session, found: Iterable[Mailbox], wanted: Sequence[str]
+) -> Generator[Step, Any, Mapping[str, bytes]]:
+    """Give the responses about mailboxes by their names, without those that can't be read."""
+    responses: dict[str, bytes] = {}
+    others = [one for one in found if not session.is_selected(one)]
+    numbers = yield Work(partial(_read_several, session, others, wanted))
+    for one in found:
+        known = numbers.get(one.name)
+        if known is not None and (known.size is not None or _SIZE not in wanted):
+            responses[one.name] = _response(session, one.name, known, wanted)
+        elif known is not None or session.is_selected(one):
+            try:
+                responses[one.name] = yield from told(session, one, one.name, wanted)
+            except (OSError, CommandFailed) as error:
+                _complain(one, error)
+    return responses
+
+
+def _read_several(
+    session: Session, found: Iterable[Mailbox], wanted: Sequence[str]
+) -> dict[str, _Found]:
+    numbers = {}
+    for one in found:
+        try:
+            numbers[one.name] = _read(mailbox.opened(session, one), wanted)
+        except OSError as error:
+            _complain(one, error)
+    return numbers
+
+
+def _complain(found: Mailbox, error: Exception) -> None:
+    if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+        log.error("cannot read folder", found.directory, error)
+
+
+def _read(folder: Folder, wanted: Sequence[str]) -> _Found:
+    """Read a folder that is not selected, in a thread.
+
+    Raises: OSError.
+    """
+    size = None
+    if _HIGHEST in wanted or _SIZE in wanted:
+        # Which are of what has been read, not of what there may be.
+        folder.synchronise(take_new=False)
+    numbers = status.read(folder, sizes=_STORAGE in wanted)
+    columns = folder.columns
+    if _SIZE in wanted:
+        table = folder.items.table(folder.uidvalidity, columns.uids, columns)
+        size = _sum(folder, table) if table.is_complete() else None
+    return _Found(numbers, _highest(folder, columns.highest), size)
+
+
+def _highest(folder: Folder, highest: int) -> int:
+    return highest if folder.keeps_modseqs else 0
+
+
+def _of_selected(session: Session, wanted: Sequence[str]) -> Generator[Step, Any, _Found]:
+    """Count what this session's client has been told, so that it agrees with SELECT's numbers."""
+    yield from session.changes.refresh()
+    view = session.selected
+    marked = enumerate(view.flags) if _STORAGE in wanted else ()
+    deleted = [view.uids[row] for row, flags in marked if flags & Flag.DELETED]
+    room = session.charged(view.folder).weigh(deleted)
+    numbers = Status(
+        messages=len(view.uids),
+        recent=view.recents(),
+        uidnext=view.folder.uidnext,
+        uidvalidity=view.folder.uidvalidity,
+        unseen=len(view.flags.translate(None, _SEEN)),
+        deleted=len(view.flags.translate(None, _KEPT)),
+        deleted_storage=room.octets,
+    )
+    highest = _highest(view.folder, view.highest)
+    size = (yield from _size(view.folder, view.uids)) if _SIZE in wanted else None
+    return _Found(numbers, highest, size)
+
+
+def _size(folder: Folder, uids: Sequence[int]) -> Generator[Step, Any, int]:
+    """Sum up RFC822.SIZE of messages, those that are not known yet read first (RFC 8438 3).
+
+    One that is gone, or whose file can't be read, has no size.
+    """
+    for _ in range(_TRIES):
+        table: Table = yield Work(
+            partial(folder.items.table, folder.uidvalidity, uids, folder.columns)
+        )
+        if not table.is_complete():
+            reading = Reading(folder, table.missing())
+            try:
+                while (yield Work(reading.step)):
+                    yield b""
+            finally:
+                reading.close()
+            table = yield Work(
+                partial(folder.items.table, folder.uidvalidity, uids, folder.columns)
+            )
+        size: int | None = yield Work(partial(_sum, folder, table))
+        if size is not None:
+            return size
+    raise OSError(f"{folder.path}: index damaged again and again")
+
+
+def _sum(folder: Folder, table: Table) -> int | None:
+    """Sum up what is known; None if it turned out to be damaged, and was thrown away."""
+    try:
+        return sum(table.numbers("size"))
+    except Damaged:
+        folder.items.give_up(table)
+        return None
+
+
+def _response(session: Session, name: str, found: _Found, wanted: Sequence[str]) -> bytes:
+    values = {item: _value(session, found, item) for item in _ITEMS if item in wanted}
+    pairs = " ".join(f"{item} {value}" for item, value in values.items())
+    return f"* STATUS {mailbox.quoted(session, name)} ({pairs})\r\n".encode()
+
+
+def _value(session: Session, found: _Found, item: str) -> int | str:
+    if item == _HIGHEST:
+        return found.highest
+    if item == _LIMIT:
+        # In octets, and the same of each mailbox; NIL: a message may be of any size.
+        limit = session.settings.max_append
+        return limit if 0 < limit <= MAX_NUMBER else "NIL"
+    if item == _SIZE:
+        return found.size or 0
+    value: int = getattr(found.numbers, item.lower().replace("-", "_"))
+    return value
