@@ -24,6 +24,7 @@ _OURS = (
     "LIST-EXTENDED",
     "LIST-STATUS",
     "STATUS=SIZE",
+    "PARTIAL",
 )
 #: Ours, too, where the administrator's list has SORT.
 _OF_SORT = ("ESORT", "SORT=DISPLAY")

@@ -1,6 +1,6 @@
 """What a search found, as a client asked to be told: SEARCH and ESEARCH (RFC 9051 6.4.4, 7.3.4).
 
-RFC 4731, RFC 7162 3.1.5 and, for results in another order than the mailbox's, RFC 5267 3.
+RFC 4731, RFC 7162 3.1.5, RFC 9394 and, for results in another order than the mailbox's, RFC 5267 3.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from itertools import compress, islice
 from courier.maildir.numberset import NumberSet, runs
 from courier.maildir.view import View
 from courier.process.request import Unfinished
-from imapd.wire.parser import Parser
+from imapd.wire.parser import Parser, PartialRange
 
-_OPTIONS = frozenset(("MIN", "MAX", "ALL", "COUNT", "SAVE"))
+_OPTIONS = frozenset(("MIN", "MAX", "ALL", "COUNT", "SAVE", "PARTIAL"))
 #: Numbers that are written at once.
 _PIECE = 10_000
 #: Messages that are looked through at once.
@@ -29,20 +29,22 @@ class Wanted:
     """Result options. Without any a client gets the untagged SEARCH or SORT of old."""
 
     options: frozenset[str] = frozenset()
+    partial: PartialRange | None = None
 
     @property
     def saves(self) -> bool:
         return "SAVE" in self.options
 
-    @property
-    def tells_ends(self) -> bool:
-        """Tell whether nothing is told but the first or the last message."""
-        return not self.options & {"ALL", "COUNT"} and bool(self.options & {"MIN", "MAX"})
+    def told(self, results: Sequence[int]) -> Sequence[int] | None:
+        """Give the results that are told one by one; None if all are, or their number is.
 
-    @property
-    def saves_all(self) -> bool:
-        """Tell whether ``$`` becomes all that was found (RFC 5182 2.4)."""
-        return not self.tells_ends
+        They are what ``$`` becomes (RFC 5182 2.4, RFC 9394 3.2), and what MODSEQ is of (RFC 4731 3.2).
+        """
+        if self.options & {"ALL", "COUNT"} or not self.options & {"MIN", "MAX", "PARTIAL"}:
+            return None
+        found = [*self.partial.of(results)] if self.partial is not None else []
+        ends = {"MIN": results[:1], "MAX": results[-1:]}
+        return [*found, *(one for end in self.options & ends.keys() for one in ends[end])]
 
 
 #: What a client of IMAP4rev2 gets if it says nothing (RFC 9051 6.4.4).
@@ -61,11 +63,22 @@ def wanted(arguments: Parser) -> Wanted | None:
         return None
     arguments.word()
     arguments.sp()
-    options = frozenset(arguments.parenthesised(arguments.word, empty=True))
-    if not options <= _OPTIONS:
+    partials: list[PartialRange] = []
+
+    def option() -> str:
+        word = arguments.word()
+        if word not in _OPTIONS:
+            raise arguments.fail("search-return-opt")
+        if word == "PARTIAL":
+            arguments.sp()
+            partials.append(arguments.partial_range())
+        return word
+
+    options = frozenset(arguments.parenthesised(option, empty=True))
+    if len(partials) + ("ALL" in options) > 1:  # RFC 9394 3.1
         raise arguments.fail("search-return-opt")
     arguments.sp()
-    return Wanted(options) if options else ALL
+    return Wanted(options, *partials) if options else ALL
 
 
 def numbers(view: View, found: bytes, *, by_uid: bool) -> array[int]:
@@ -104,12 +117,13 @@ def extended(
         results: sequence numbers or UIDs in the order that was asked for.
         modseq: the highest of the messages that are told; 0 if it is not asked for.
     """
-    return pieces(_extended(tag, options.options - {"SAVE"}, results, modseq, by_uid=by_uid))
+    return pieces(_extended(tag, options, results, modseq, by_uid=by_uid))
 
 
 def _extended(
-    tag: bytes, told: frozenset[str], results: Sequence[int], modseq: int, *, by_uid: bool
+    tag: bytes, wanted: Wanted, results: Sequence[int], modseq: int, *, by_uid: bool
 ) -> Iterator[bytes]:
+    told = wanted.options - {"SAVE"}
     if not told:
         return
     uid = b" UID" if by_uid else b""
@@ -120,15 +134,21 @@ def _extended(
         if "MAX" in told:
             yield b" MAX %d" % results[-1]
         if "ALL" in told:
+            yield b" ALL "
             yield from _sequence_set(results)
     if "COUNT" in told:
         yield b" COUNT %d" % len(results)
+    if wanted.partial is not None:
+        some = wanted.partial.of(results)
+        yield b" PARTIAL (%b " % str(wanted.partial).encode("ascii")
+        yield from _sequence_set(some) if some else (b"NIL",)
+        yield b")"
     yield b" MODSEQ %d\r\n" % modseq if modseq else b"\r\n"
 
 
 def _sequence_set(results: Iterable[int]) -> Iterator[bytes]:
     """Write numbers in their order, neighbours that ascend as ranges (RFC 5267 3.2)."""
-    separator = b" ALL "
+    separator = b""
     rest = iter(results)
     last: tuple[int, int] | None = None  # a range that may go on
     while piece := list(islice(rest, _PIECE)):
@@ -175,12 +195,8 @@ def save(view: View, options: Wanted, uids: Sequence[int]) -> None:
     Args:
         uids: in the order that was asked for.
     """
-    view.saved = NumberSet.of(_ends(options, uids) if options.tells_ends else uids)
-
-
-def _ends(options: Wanted, uids: Sequence[int]) -> Iterator[int]:
-    ends = {"MIN": uids[:1], "MAX": uids[-1:]}
-    return (uid for end in options.options & ends.keys() for uid in ends[end])
+    told = options.told(uids)
+    view.saved = NumberSet.of(uids if told is None else told)
 
 
 def highest(view: View, options: Wanted | None, found: bytes, uids: Sequence[int]) -> int:
@@ -189,7 +205,8 @@ def highest(view: View, options: Wanted | None, found: bytes, uids: Sequence[int
     Args:
         uids: in the order that was asked for.
     """
-    if options is None or not options.tells_ends:
+    told = None if options is None else options.told(uids)
+    if told is None:
         return max(compress(view.modseqs, found), default=0)
-    seqs = (view.seq(uid) for uid in _ends(options, uids))
+    seqs = map(view.seq, told)
     return max((view.modseqs[seq - 1] for seq in seqs if seq), default=0)

@@ -47,6 +47,7 @@ _NZ_NUMBER = re.compile(rb"[1-9][0-9]{0,9}(?![0-9])")
 _TEXT = re.compile(rb"[^\x00\r\n]+")
 _FLAG = re.compile(rb'\\?[^\x00-\x20(){%*"\\\]\x7f-\xff]+')
 _UID_SET = re.compile(rb"[1-9][0-9]*(?::[1-9][0-9]*)?(?:,[1-9][0-9]*(?::[1-9][0-9]*)?)*")
+_PARTIAL_RANGE = re.compile(rb"(-?)[1-9][0-9]*:\1[1-9][0-9]*(?![0-9])")
 _DATE_TIME = re.compile(
     rb'"[ 0-3][0-9]-(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)-[0-9]{4} '
     rb'[0-2][0-9]:[0-5][0-9]:[0-6][0-9] [+-][0-9]{4}"'
@@ -328,15 +329,26 @@ class _Reader:
         while self.maybe(b" "):
             name = self.match(_ATOM, "search-return-data").decode()
             self.sp()
-            if name in found or name not in ("MIN", "MAX", "ALL", "COUNT", "MODSEQ"):
+            if name in found or name not in ("MIN", "MAX", "ALL", "COUNT", "MODSEQ", "PARTIAL"):
                 raise self.fail("search-return-data")
             if name == "ALL":
                 found[name] = self.match(_UID_SET, "sequence-set")
             elif name == "MODSEQ":
                 found[name] = self._modseq()
+            elif name == "PARTIAL":
+                found[name] = self._partial()
             else:
                 found[name] = self.number() if name == "COUNT" else self.nz_number()
         return [*values, found]
+
+    def _partial(self) -> tuple[bytes, bytes]:
+        """``"(" partial-range SP partial-results ")"`` (RFC 9394 4)."""
+        self.exact(b"(")
+        asked = self.match(_PARTIAL_RANGE, "partial-range")
+        self.sp()
+        found = b"NIL" if self.maybe(b"NIL") else self.match(_UID_SET, "sequence-set")
+        self.exact(b")")
+        return asked, found
 
     def _list(self) -> list[object]:
         self.sp()

@@ -61,6 +61,18 @@ class NumberSet:
     def __repr__(self) -> str:
         return f"NumberSet({self})"
 
+    def places(self, first: int, last: int) -> NumberSet:
+        """Give the numbers from the ``first`` place to the ``last``, counted from 1, that there are."""
+        found = []
+        before = 0
+        for low, high in self.ranges():
+            begin = max(low, low + first - 1 - before)
+            end = min(high, low + last - 1 - before)
+            if begin <= end:
+                found.append((begin, end))
+            before += high - low + 1
+        return NumberSet(found)
+
     def slices(self, ascending: Sequence[int]) -> Iterator[tuple[int, int]]:
         """Give the half-open index ranges of ``ascending`` whose values are in the set."""
         for low, high in self.ranges():

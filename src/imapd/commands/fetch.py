@@ -1,4 +1,4 @@
-"""FETCH and UID FETCH. RFC 9051 6.4.5, RFC 3501 6.4.5 and 7.4.2, RFC 7162 3.1.4 and 3.2.6."""
+"""FETCH and UID FETCH. RFC 9051 6.4.5, RFC 3501 6.4.5 and 7.4.2, RFC 7162 3.1.4 and 3.2.6, RFC 9394."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from imapd.commands.store import mark_seen
 from imapd.completion import Completion, Ok
 from imapd.request import Handling, Step
 from imapd.wire import writer
-from imapd.wire.parser import FetchItem, Parser
+from imapd.wire.parser import FetchItem, Parser, PartialRange
 from imapd.wire.section import Section, SectionText
 
 if TYPE_CHECKING:
@@ -72,10 +72,11 @@ def _fetch(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     which = arguments.sequence_set()
     arguments.sp()
     items = arguments.fetch_items()
-    since = _since(session, arguments, by_uid=by_uid)
+    modifiers = _modifiers(session, arguments, by_uid=by_uid)
     arguments.end()
 
     view = session.selected
+    since = modifiers.since
     if since is not None and all(item.name != "MODSEQ" for item in items):
         items.append(FetchItem("MODSEQ"))
     if any(item.name == "MODSEQ" for item in items):
@@ -83,13 +84,13 @@ def _fetch(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     may_see = not view.read_only and "s" in session.rights
     plan = _plan(items, by_uid, may_see=may_see)
     wanted = mailbox.messages(view, which, by_uid=by_uid)
+    if modifiers.partial is not None:
+        wanted = wanted.places(*modifiers.partial.places(len(wanted)))
     if since is not None:
-        if since.vanished:
+        if modifiers.vanished:
             among = modseqs.uids(view, which)
-            yield from modseqs.earlier(
-                (yield Work(partial(modseqs.vanished, view, among, since.modseq)))
-            )
-        wanted = yield Work(partial(modseqs.changed, view, wanted, since.modseq))
+            yield from modseqs.earlier((yield Work(partial(modseqs.vanished, view, among, since))))
+        wanted = yield Work(partial(modseqs.changed, view, wanted, since))
     planned = None if plan.sets_seen else batch.batch(plan.items, utf8=session.utf8)
     if planned is None:
         is_gone = yield from _from_files(session, plan, mailbox.sequence_numbers(wanted))
@@ -100,39 +101,43 @@ def _fetch(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
 
 
 @dataclass(frozen=True, slots=True)
-class _Since:
-    """``CHANGEDSINCE``."""
+class _Modifiers:
+    """fetch-modifiers (RFC 4466 2.4)."""
 
-    modseq: int
-    vanished: bool  # tell of removed messages, too
+    since: int | None = None  # CHANGEDSINCE: a MODSEQ
+    vanished: bool = False  # tell of removed messages, too
+    partial: PartialRange | None = None  # RFC 9394 3.3
 
 
-def _since(session: Session, arguments: Parser, *, by_uid: bool) -> _Since | None:
-    """Read ``[SP "(" fetch-modifier *(SP fetch-modifier) ")"]`` (RFC 4466 2.4).
+def _modifiers(session: Session, arguments: Parser, *, by_uid: bool) -> _Modifiers:
+    """Read ``[SP "(" fetch-modifier *(SP fetch-modifier) ")"]``.
 
     Raises:
-        ParseError: not one of ours, or VANISHED where it must not be (RFC 7162 3.2.6).
+        ParseError: not one of ours, or where it must not be (RFC 7162 3.2.6, RFC 9394 3.3).
     """
     if arguments.at_end():
-        return None
+        return _Modifiers()
     arguments.sp()
-    found: dict[str, int] = {}
+    found: dict[str, Any] = {}
 
     def modifier() -> None:
         word = arguments.word()
-        if word not in ("CHANGEDSINCE", "VANISHED") or word in found:
+        if word in found:
             raise arguments.fail("fetch-modifier")
+        found[word] = True
         if word == "CHANGEDSINCE":
             arguments.sp()
-        found[word] = arguments.mod_sequence() if word == "CHANGEDSINCE" else 1
+            found[word] = arguments.mod_sequence()
+        elif word == "PARTIAL" and by_uid:
+            arguments.sp()
+            found[word] = arguments.partial_range()
+        elif not (word == "VANISHED" and by_uid and session.changes.enabled.vanished):
+            raise arguments.fail("fetch-modifier")
 
     arguments.parenthesised(modifier)
-    tells_vanished = "VANISHED" in found
-    if "CHANGEDSINCE" not in found or (
-        tells_vanished and not (by_uid and session.changes.enabled.vanished)
-    ):
+    if "VANISHED" in found and "CHANGEDSINCE" not in found:
         raise arguments.fail("fetch-modifier")
-    return _Since(found["CHANGEDSINCE"], tells_vanished)
+    return _Modifiers(found.get("CHANGEDSINCE"), "VANISHED" in found, found.get("PARTIAL"))
 
 
 def _from_known(

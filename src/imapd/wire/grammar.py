@@ -38,6 +38,8 @@ NZ_NUMBER: Final = re.compile(rb"[1-9][0-9]{0,9}(?![0-9])")
 #: sequence-set as a whole; its numbers are checked one by one afterwards
 SEQUENCE_SET: Final = re.compile(rb"[0-9*:,]+")
 SEQ_RANGE: Final = re.compile(rb"([1-9][0-9]{0,9}|\*)(?::([1-9][0-9]{0,9}|\*))?")
+#: partial-range (RFC 9394 4): two numbers with the same sign
+PARTIAL_RANGE: Final = re.compile(rb"((-?)[1-9][0-9]{0,9}):(\2[1-9][0-9]{0,9})(?![0-9])")
 #: flag: "\" atom / atom
 FLAG: Final = re.compile(rb"\\?[^" + _ATOM_SPECIAL + rb"\]]+")
 #: date: day of one or two digits, English month, year of four

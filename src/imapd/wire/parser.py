@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -33,6 +33,29 @@ class SequenceSet:
 
     ranges: tuple[tuple[int | None, int | None], ...]
     is_saved: bool = False  # ``$``: what the last search saved (RFC 5182)
+
+
+@dataclass(frozen=True, slots=True)
+class PartialRange:
+    """A partial-range (RFC 9394 4): places among results, from 1, negative ones from the end."""
+
+    first: int
+    last: int  # as written: either may be the smaller one
+
+    def of(self, results: Sequence[T]) -> Sequence[T]:
+        """Give those of the results that there are, in their order."""
+        first, last = self.places(len(results))
+        return results[first - 1 : last]
+
+    def places(self, count: int) -> tuple[int, int]:
+        """Give the first and the last place among so many results; a last of 0: there are none."""
+        low, high = sorted((self.first, self.last))
+        if low > 0:
+            return low, high
+        return max(count + low + 1, 1), max(count + high + 1, 0)
+
+    def __str__(self) -> str:
+        return f"{self.first}:{self.last}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +226,14 @@ class Parser:
         if value > grammar.MAX_MOD_SEQUENCE:
             raise self.fail("mod-sequence-valzer")
         return value
+
+    def partial_range(self) -> PartialRange:
+        """``partial-range``: both numbers count from the same end (RFC 9394 4)."""
+        match = self._match(grammar.PARTIAL_RANGE, "partial-range")
+        first, last = int(match[1]), int(match[3])
+        if max(abs(first), abs(last)) > grammar.MAX_NUMBER:
+            raise self.fail("nz-number")
+        return PartialRange(first, last)
 
     def sequence_set(self) -> SequenceSet:
         """``sequence-set``. Cost follows its length, whatever numbers it names."""
