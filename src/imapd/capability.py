@@ -13,6 +13,7 @@ _NOT_YET = frozenset(("SMAP1",))
 #: Our own, appended unless IMAP_EXTENSIONS is 0.
 _OURS = (
     "MULTIAPPEND",
+    "BINARY",
     "UNSELECT",
     "MOVE",
     "ESEARCH",

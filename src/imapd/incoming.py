@@ -1,7 +1,7 @@
 """Messages that a client sends: what stands before each, and its content on its way to ``tmp/``.
 
 ``append-message`` of APPEND and REPLACE: RFC 9051 6.3.12, RFC 3501 6.3.11, RFC 3502 (several in one
-command), RFC 6855 4 (UTF8).
+command), RFC 3516 4.4 (literal8), RFC 6855 4 (UTF8).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from courier.maildir.delivery import TemporaryFile
 from courier.maildir.folder import Folder, Prepared
 from courier.maildir.linked_folder import landing_directory
 from courier.maildir.quota import NOTHING, OverQuota, Usage
+from courier.message.storable import storable
 from courier.process.request import Work
 from imapd import acl_letters as rights
 from imapd import mailbox, outbox
@@ -49,6 +50,7 @@ _EMPTY = No("Message is empty, nothing is appended.")
 
 class Form(enum.Enum):
     LITERAL = enum.auto()
+    BINARY = enum.auto()  # ~{n}
     UTF8 = enum.auto()  # UTF8 (~{n}…)
 
 
@@ -111,10 +113,13 @@ def options(session: Session, arguments: Parser) -> Options:
         arguments.sp()
         arguments.byte(b"(")
         form = Form.UTF8
-    if not arguments.at_announced_literal() or arguments.at(b"~") != (form is Form.UTF8):
+    is_binary = arguments.at(b"~")
+    if not arguments.at_announced_literal() or (form is Form.UTF8 and not is_binary):
         raise arguments.fail("literal")
     if form is Form.UTF8 and not session.utf8:
         raise Violation
+    if form is Form.LITERAL and is_binary:
+        form = Form.BINARY
     return Options(flags, keywords, mtime, form)
 
 
@@ -140,16 +145,10 @@ def received(
     """
     _check_size(session)
     try:
-        file = TemporaryFile(landing_directory(folder), sync=session.settings.fsync)
-    except OSError as error:
-        log.error("cannot create message", folder.path, error)
-        raise CommandFailed(No(_NO_ROOM)) from error
-    files.enter_context(file)
-    content = _Content(file)
-    try:
+        content = _Content(folder, files, sync=session.settings.fsync)
+        content.is_raw = before.form is Form.BINARY
         while chunk := (yield Ask.CHUNK):
             content.write(chunk)
-        content.end()
     except OSError as error:
         log.error("cannot write message", folder.path, error)
         raise CommandFailed(No(_NO_ROOM)) from error
@@ -157,7 +156,7 @@ def received(
     if before.form is Form.UTF8:
         rest.byte(b")")
     try:
-        yield Work(partial(file.close, before.mtime))
+        file: TemporaryFile = yield Work(partial(content.complete, before.mtime))
     except OSError as error:
         log.error("cannot store message", folder.path, error)
         raise CommandFailed(No(_NO_ROOM, "ALERT")) from error
@@ -211,22 +210,44 @@ def _check_size(session: Session) -> None:
 class _Content:
     """A message's file, written as octets come."""
 
-    def __init__(self, file: TemporaryFile) -> None:
-        self._file = file
+    def __init__(self, folder: Folder, files: ExitStack, *, sync: bool) -> None:
+        self._folder, self._files, self._sync = folder, files, sync
+        self.is_raw = False
+        """Stored as it comes, to be looked at when it is complete."""
+        self._file = self._new_file()
         self._start = bytearray()
         self._last = b""
+
+    def _new_file(self) -> TemporaryFile:
+        file = TemporaryFile(landing_directory(self._folder), sync=self._sync)
+        return self._files.enter_context(file)
 
     def write(self, chunk: bytes) -> None:
         if len(self._start) < _HEADER_LOOK:
             self._start += chunk
         # Courier: CRs are not stored, lone ones neither.
-        stored = chunk.replace(b"\r", b"")
+        stored = chunk if self.is_raw else chunk.replace(b"\r", b"")
         self._last = stored or self._last
         self._file.write(stored)
 
-    def end(self) -> None:
+    def complete(self, mtime: int | None) -> TemporaryFile:
+        """Have the message on the disk; called in a thread."""
+        if self.is_raw:
+            self._make_storable()
         if not self._last.endswith(b"\n"):
             self._file.write(b"\n")
+        self._file.close(mtime)
+        return self._file
+
+    def _make_storable(self) -> None:
+        """Write another file, in lines: see `storable`. The memory needed is the message's size."""
+        sent, self._file = self._file, self._new_file()
+        with open(sent.path, "rb") as file:
+            data = file.read()
+        sent.discard()
+        for chunk in storable(data):
+            self._last = chunk or self._last
+            self._file.write(chunk)
 
     def has_unicode_header(self) -> bool:
         end = _END_OF_HEADER.search(self._start)

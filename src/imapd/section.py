@@ -49,14 +49,14 @@ def _find(message: Message | PartedMessage, section: Section) -> tuple[int, int]
         if text is None:
             return start, end
     else:
-        part = _part(message.root, section.part)
-        if part is None:
+        found = part(message.root, section.part)
+        if found is None:
             return b""
         if text is None:
-            return part.body_start, part.end
-        if text is not SectionText.MIME and part.message is not None:
-            part = part.message
-        start, body_start, end = part.header_start, part.body_start, part.end
+            return found.body_start, found.end
+        if text is not SectionText.MIME and found.message is not None:
+            found = found.message
+        start, body_start, end = found.header_start, found.body_start, found.end
 
     match text:
         case SectionText.TEXT:
@@ -71,25 +71,25 @@ def _find(message: Message | PartedMessage, section: Section) -> tuple[int, int]
             return _fields(message.octets(start, body_start), names, is_wanted)
 
 
-def _part(root: Part, numbers: tuple[int, ...]) -> Part | None:
-    """Follow part numbers (RFC 9051 6.4.5.1).
+def part(root: Part, numbers: tuple[int, ...]) -> Part | None:
+    """Follow part numbers (RFC 9051 6.4.5.1); None if there is no such part.
 
     A message that is no multipart has one part, number 1: its body. The parts of a message/rfc822 are
     those of the message in it.
     """
-    part: Part = root
+    found = root
     parts = root.children or [root]
     for number in numbers:
         if not 1 <= number <= len(parts):
             return None
-        part = parts[number - 1]
-        if part.message is not None:
-            parts = part.message.children or [part.message]
-        elif part.children and part is not root:
-            parts = part.children
+        found = parts[number - 1]
+        if found.message is not None:
+            parts = found.message.children or [found.message]
+        elif found.children and found is not root:
+            parts = found.children
         else:
             parts = []
-    return part
+    return found
 
 
 def _mime(data: bytes) -> bytes:

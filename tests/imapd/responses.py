@@ -478,6 +478,8 @@ class _Reader:
     def _msg_att(self) -> tuple[bytes, object]:
         if self.maybe(b"BODY["):
             return self._body_section()
+        if self.maybe(b"BINARY"):
+            return self._binary()
         name = self.match(_ATOM, "msg-att")
         if name == b"FLAGS":
             return name, self._flags()
@@ -521,6 +523,27 @@ class _Reader:
         name = self._data[began : self._at]
         self.sp()
         return name, self.nstring()
+
+    def _binary(self) -> tuple[bytes, object]:
+        """RFC 3516 7, RFC 4466 (literal8); what has no NUL comes as a literal (RFC 3516 4.3)."""
+        began = self._at - len(b"BINARY")
+        is_size = self.maybe(b".SIZE")
+        self.exact(b"[")
+        part = _SECTION_PART.match(self._data, self._at)
+        self._at = part.end() if part is not None else self._at
+        self.exact(b"]")
+        if not is_size and self.maybe(b"<"):
+            self.number()
+            self.exact(b">")
+        name = self._data[began : self._at]
+        self.sp()
+        if is_size:
+            return name, self.number()
+        is_literal8 = self.maybe(b"~")
+        data = self.literal() if is_literal8 else self.nstring()
+        if is_literal8 != (b"\0" in (data or b"")):
+            raise self.fail("literal8 for what holds a NUL")
+        return name, data
 
     def _astring(self) -> bytes:
         if self._data[self._at : self._at + 1] in (b'"', b"{"):
@@ -658,6 +681,7 @@ _PLAIN_CODES = frozenset(
         b"READ-WRITE",
         b"TOOBIG",
         b"TRYCREATE",
+        b"UNKNOWN-CTE",
     )
 )
 _UNTAGGED: dict[str, Callable[[_Reader], list[object]]] = {

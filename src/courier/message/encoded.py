@@ -18,10 +18,15 @@ _ROOM = 45  # octets of UTF-8 in a word: 75 characters at most (RFC 2047 2)
 
 def base64(data: bytes) -> bytes:
     """Decode base64, leaving out what is none of its characters, and a last incomplete octet."""
-    data = data.translate(None, _NOT_BASE64)
+    data = base64_characters(data)
     if len(data) % 4 == 1:
         data = data[:-1]
     return a2b_base64(data + b"=" * (-len(data) % 4))
+
+
+def base64_characters(data: bytes) -> bytes:
+    """Give what of ``data`` is base64, its padding left out."""
+    return data.translate(None, _NOT_BASE64)
 
 
 def decode(value: bytes) -> str:

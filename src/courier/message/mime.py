@@ -25,11 +25,12 @@ from courier.message.parameter import Parameters
 MAX_DEPTH = 100
 MAX_PARTS = 10_000
 
-_IDENTITY = frozenset((b"7bit", b"8bit", b"binary"))
+#: Transfer encodings that leave a body as it is.
+IDENTITY = frozenset((b"7bit", b"8bit", b"binary"))
 _Type = tuple[bytes, bytes, Parameters]
 _TEXT: _Type = (b"text", b"plain", ())
 _MESSAGE: _Type = (b"message", b"rfc822", ())
-_CODINGS = {b" " + coding: coding for coding in (*_IDENTITY, b"quoted-printable", b"base64")}
+_CODINGS = {b" " + coding: coding for coding in (*IDENTITY, b"quoted-printable", b"base64")}
 _CODING = re.compile(rb'[^\s;"()]+')
 
 
@@ -191,7 +192,7 @@ def parse(data: bytes) -> Part:
             elif (
                 kind == b"message"
                 and part.subtype in (b"rfc822", b"global")
-                and part.encoding in _IDENTITY
+                and part.encoding in IDENTITY
             ):
                 part.message = part = Part()
                 start, default, is_message = body_start, _TEXT, True
@@ -308,6 +309,12 @@ def _type(value: bytes, default: _Type) -> _Type:
 # A folder has few different short Content-Types, and each takes a tenth of the whole parse to read.
 _FREQUENT = 48  # octets: longer ones hold names and boundaries
 _frequent_type = lru_cache(maxsize=512)(parameter.content_type)
+
+
+def header_encoding(data: bytes) -> bytes:
+    """Give the transfer encoding that a header names, in lower case."""
+    value = header.mime_fields(data, 0, len(data)).get(b"content-transfer-encoding")
+    return b"7bit" if value is None else _coding(value)
 
 
 def _coding(value: bytes) -> bytes:

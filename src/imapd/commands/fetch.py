@@ -1,9 +1,11 @@
-"""FETCH and UID FETCH. RFC 9051 6.4.5, RFC 3501 6.4.5 and 7.4.2, RFC 7162 3.1.4 and 3.2.6, RFC 9394."""
+"""FETCH and UID FETCH. RFC 9051 6.4.5, RFC 3501 6.4.5 and 7.4.2, RFC 7162 3.1.4 and 3.2.6, RFC 3516,
+RFC 9394."""
 
 from __future__ import annotations
 
+import enum
 import os
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,9 +18,9 @@ from courier.message import structure
 from courier.message.message import Message
 from courier.message.parted import PartedMessage
 from courier.process.request import Unfinished, Work
-from imapd import batch, known, large, mailbox, modseqs, section, updates
+from imapd import batch, binary, known, large, mailbox, modseqs, section, updates
 from imapd.commands.store import mark_seen
-from imapd.completion import Completion, Ok
+from imapd.completion import Completion, Farewell, No, Ok
 from imapd.request import Handling, Step
 from imapd.wire import writer
 from imapd.wire.parser import FetchItem, Parser, PartialRange
@@ -37,9 +39,12 @@ _UNICODE_ALERT = (
 #: Items that need no more than what the file system says.
 _OF_FILES = frozenset(("UID", "FLAGS", "INTERNALDATE"))
 _NO_MESSAGE = Message(b"")
-_OF_SECTIONS = frozenset(
-    ("UID", "FLAGS", "MODSEQ", "INTERNALDATE", "BODY[]", "RFC822", "RFC822.HEADER", "RFC822.TEXT")
-)
+_OF_SECTIONS = binary.ITEMS | {
+    *("UID", "FLAGS", "MODSEQ", "INTERNALDATE"),
+    *("BODY[]", "RFC822", "RFC822.HEADER", "RFC822.TEXT"),
+}
+_CHANGED = "[ALERT] A message file was changed while it was sent."
+_UNKNOWN_CTE = No("Unknown Content-Transfer-Encoding.", "UNKNOWN-CTE")
 _SECTIONS = {
     "RFC822": Section(),
     "RFC822.HEADER": Section(text=SectionText.HEADER),
@@ -57,6 +62,7 @@ class _Plan:
     sets_seen: bool
     needs_message: bool
     is_sections: bool  # nothing of the message but sections of it
+    decoded: tuple[FetchItem, ...]  # of which an encoding has to be known
 
 
 def fetch(session: Session, arguments: Parser) -> Handling:
@@ -93,11 +99,21 @@ def _fetch(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
         wanted = yield Work(partial(modseqs.changed, view, wanted, since))
     planned = None if plan.sets_seen else batch.batch(plan.items, utf8=session.utf8)
     if planned is None:
-        is_gone = yield from _from_files(session, plan, mailbox.sequence_numbers(wanted))
+        missed = yield from _from_files(session, plan, mailbox.sequence_numbers(wanted))
     else:
-        is_gone = yield from _from_known(session, plan, planned, wanted)
-    done: Completion = Ok("FETCH completed.", "EXPUNGEISSUED" if is_gone else "")
+        missed = yield from _from_known(session, plan, planned, wanted)
+    if missed & _Missed.UNDECODABLE:
+        return _UNKNOWN_CTE
+    done: Completion = Ok("FETCH completed.", "EXPUNGEISSUED" if missed & _Missed.GONE else "")
     return done
+
+
+class _Missed(enum.Flag):
+    """What could not be told of some message."""
+
+    NOTHING = 0
+    GONE = enum.auto()
+    UNDECODABLE = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,15 +158,16 @@ def _modifiers(session: Session, arguments: Parser, *, by_uid: bool) -> _Modifie
 
 def _from_known(
     session: Session, plan: _Plan, planned: batch.Batch, wanted: NumberSet
-) -> Generator[Step, Any, bool]:
-    """Answer from columns and what is known; tell whether a message was gone."""
+) -> Generator[Step, Any, _Missed]:
+    """Answer from columns and what is known."""
     view = session.selected
     table: Table | None = None
     # A date alone is not worth reading a message.
     unread = wanted if plan.needs_message else NumberSet()
     if planned.needs_table:
         table = yield from known.ready(view, unread)
-    is_gone = is_renewed = False
+    missed = _Missed.NOTHING
+    is_renewed = False
     for start, stop in batch.slices(table, wanted):
         while start < stop:
             try:
@@ -171,20 +188,22 @@ def _from_known(
                 start = end
             else:
                 end = planned.end_of_gap(table, start, stop)
-                is_gone |= yield from _from_files(session, plan, range(start + 1, end + 1))
+                missed |= yield from _from_files(session, plan, range(start + 1, end + 1))
                 start = end
-    return is_gone
+    return missed
 
 
-def _from_files(session: Session, plan: _Plan, seqs: Iterable[int]) -> Generator[Step, Any, bool]:
-    """Answer with the help of message files; tell whether one was gone."""
+def _from_files(
+    session: Session, plan: _Plan, seqs: Iterable[int]
+) -> Generator[Step, Any, _Missed]:
+    """Answer with the help of message files."""
     view = session.selected
-    gone = False
+    missed = _Missed.NOTHING
     for seq in seqs:
         try:
             message, found = _open(session, view.uids[seq - 1], plan)
         except MessageGone:
-            gone = True
+            missed |= _Missed.GONE
             continue
         except OSError as error:
             log.fetch_failed(
@@ -192,12 +211,15 @@ def _from_files(session: Session, plan: _Plan, seqs: Iterable[int]) -> Generator
             )
             yield f"* NO [ALERT] Cannot open message {seq}\r\n".encode()
             continue
+        if not all(binary.is_decodable(message, item) for item in plan.decoded):
+            missed |= _Missed.UNDECODABLE
+            continue
         yield from _pieces(session, plan, seq, message, found)
         if plan.sets_seen:
             newly_seen = yield Work(partial(mark_seen, view, [view.uids[seq - 1]]))
             if newly_seen:
                 yield _seen(session, seq, message, by_uid=plan.by_uid)
-    return gone
+    return missed
 
 
 def _plan(items: Sequence[FetchItem], by_uid: bool, *, may_see: bool) -> _Plan:
@@ -210,11 +232,14 @@ def _plan(items: Sequence[FetchItem], by_uid: bool, *, may_see: bool) -> _Plan:
         sets_seen=may_see and any(_sets_seen(item) for item in items),
         needs_message=any(item.name not in _OF_FILES for item in items),
         is_sections=all(item.name in _OF_SECTIONS for item in items),
+        decoded=tuple(item for item in items if item.name in binary.ITEMS),
     )
 
 
 def _sets_seen(item: FetchItem) -> bool:
-    return item.name in ("RFC822", "RFC822.TEXT") or (item.name == "BODY[]" and not item.peek)
+    if item.name in ("BODY[]", "BINARY[]"):
+        return not item.peek
+    return item.name in ("RFC822", "RFC822.TEXT")
 
 
 def _open(
@@ -247,18 +272,45 @@ def _pieces(
     seq: int,
     message: Message | PartedMessage,
     found: os.stat_result,
-) -> Iterator[bytes]:
-    """Write one response; a large one in pieces, for a client may ask for a message 100 times."""
-    piece = [b"* %d FETCH (" % seq]
+) -> Generator[Step, Any, None]:
+    """Write one response; a large one in pieces, for a client may ask for a message 100 times.
+
+    Raises:
+        OSError: the message can't be read, and nothing has been written.
+        Farewell: something has been, and it can be ended in no other way.
+    """
+    written = [b"* %d FETCH (" % seq]
     size = 0
-    for index, item in enumerate(plan.items):
-        part = _item(session, item, seq, message, found)
-        piece.append(b" " + part if index else part)
-        size += len(part)
-        if size > _PIECE:
-            yield Unfinished(b"".join(piece))
-            piece, size = [], 0
-    yield b"".join(piece) + b")\r\n"
+    is_begun = False
+    try:
+        for index, item in enumerate(plan.items):
+            if index:
+                written.append(b" ")
+            for piece in (yield from _item_pieces(session, item, seq, message, found)):
+                written.append(piece)
+                size += len(piece)
+                if size > _PIECE:
+                    is_begun = True
+                    yield Unfinished(b"".join(written))
+                    written, size = [], 0
+    except OSError as error:
+        if not is_begun:
+            raise
+        log.error("cannot read message", session.selected.folder.path, error)
+        raise Farewell(_CHANGED) from error
+    yield b"".join(written) + b")\r\n"
+
+
+def _item_pieces(
+    session: Session,
+    item: FetchItem,
+    seq: int,
+    message: Message | PartedMessage,
+    found: os.stat_result,
+) -> Generator[Step, Any, Iterable[bytes]]:
+    if item.name in binary.ITEMS:
+        return (yield from binary.written(message, item))
+    return (_item(session, item, seq, message, found),)
 
 
 def _item(

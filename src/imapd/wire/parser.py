@@ -62,7 +62,7 @@ class PartialRange:
 class FetchItem:
     """One fetch-att. ``partial`` is the first octet and the count (None: to the end)."""
 
-    name: str  # "FLAGS", "BODY", "BODY[]", "RFC822.TEXT", …; a section makes it "BODY[]"
+    name: str  # "FLAGS", "BODY", "RFC822.TEXT", …; a section makes it "BODY[]" or "BINARY[]"
     section: Section | None = None
     peek: bool = False
     partial: tuple[int, int | None] | None = None
@@ -327,6 +327,11 @@ class Parser:
                 section = self.section()
                 return [FetchItem("BODY[]", section, name == "BODY.PEEK", self._partial())]
             return [FetchItem("BODY")]
+        if name in ("BINARY", "BINARY.PEEK"):
+            section = self.section_binary()
+            return [FetchItem("BINARY[]", section, name == "BINARY.PEEK", self._partial())]
+        if name == "BINARY.SIZE":
+            return [FetchItem(name, self.section_binary())]
         if name not in _SIMPLE_ITEMS:
             raise self.fail("fetch-att")
         return [FetchItem(name)]
@@ -352,6 +357,13 @@ class Parser:
         if not self._try_byte(b"]") or (text is SectionText.MIME and not part):
             raise self.fail("section")
         return Section(part, text, fields)
+
+    def section_binary(self) -> Section:
+        """``section-binary``: numbers alone (RFC 3516 7)."""
+        section = self.section()
+        if section.text is not None:
+            raise self.fail("section-binary")
+        return section
 
     def _field_name(self) -> bytes:
         """``header-fld-name``: what can be a field's name (RFC 5322 2.2), however it is sent."""
