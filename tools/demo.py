@@ -176,6 +176,7 @@ def prepare(state: Path, user: User, ports: Mapping[str, int]) -> dict[str, str]
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYCOURIER_SYSCONFDIR": str(etc),
         "PYCOURIER_RUNDIR": str(run),
+        "PYCOURIER_LOCALSTATEDIR": str(run),
         "PYCOURIER_AUTHDAEMONVAR": str(run / "authdaemon"),
         "PYCOURIER_MAILUSER": user.name,
     }

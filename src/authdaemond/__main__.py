@@ -14,7 +14,7 @@ STANDARDS
     courier-authlib's socket protocol.
 
 FILES
-    /etc/courier/authdaemonrc; /run/courier/authdaemon/socket, pid, pid.lock.
+    /etc/courier/authdaemonrc; /var/lib/courier/authdaemon.key; /run/courier/authdaemon/socket, pid, pid.lock.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from authdaemond import backends, log, settings
+from authdaemond import backends, key, log, settings
 from authdaemond.backends import NotInstalled
 from authdaemond.backends.backend import Unavailable
 from authdaemond.master import Master
@@ -110,7 +110,7 @@ def _serve(ready: Callable[[], None], *, detached: bool) -> int:
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     logger = _log_to_syslog(found) if detached or activation.is_systemd() else None
     try:
-        return Master(settings.FILE, listener, mail_user, logger).run(found, ready)
+        return Master(settings.FILE, key.load(), listener, mail_user, logger).run(found, ready)
     finally:
         pid_file.remove()
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from authdaemond import log
 from authdaemond.success_cache import SuccessCache
-from courier.auth import reply
+from courier.auth import challenge, reply
+from courier.auth.challenge import Challenges
 from courier.auth.request import (
     ANY_MODULE,
     Authenticate,
@@ -64,7 +65,9 @@ class Reply:
 Steps = Generator[Ask | Reply, Answer, None]
 
 
-def steps(request: Request, modules: Sequence[str], cache: SuccessCache) -> Steps:
+def steps(
+    request: Request, modules: Sequence[str], cache: SuccessCache, challenges: Challenges
+) -> Steps:
     """Answer a request by asking ``modules`` in order, or from what they said a moment ago."""
     match request:
         case Lookup():
@@ -72,6 +75,8 @@ def steps(request: Request, modules: Sequence[str], cache: SuccessCache) -> Step
             return _search(request, _named(request.module, modules))
         case Authenticate():
             log.request(request.service, request.authtype)
+            if challenge.mechanism_of(request.authtype) is not None:
+                return _scram(request, modules, challenges)
             return _authenticate(request, modules, cache)
         case ChangePassword():
             return _change_password(request, modules, cache)
@@ -92,35 +97,55 @@ def _authenticate(request: Authenticate, modules: Sequence[str], cache: SuccessC
         yield Reply(known)
         return
     stamp = cache.stamp()
-    search = _search(request, modules)
-    answer: Answer | None = None
-    while True:
-        try:
-            step = next(search) if answer is None else search.send(answer)
-        except StopIteration:
-            return
-        if isinstance(step, Reply) and answer is not None and answer.verdict is Verdict.DONE:
-            cache.keep(request, step.data, stamp)
-        answer = yield step
+    answer = yield from _ask(request, modules)
+    if answer.verdict is Verdict.DONE:
+        cache.keep(request, answer.reply, stamp)
+    yield from _tell(answer)
+
+
+def _scram(request: Authenticate, modules: Sequence[str], challenges: Challenges) -> Steps:
+    """Give a challenge, to nobody too, or check what came of one that was given."""
+    if not challenge.is_proof(request):
+        answer = yield from _ask(request, modules)
+        if answer.verdict is not Verdict.TEMPORARY:
+            yield Reply(reply.encode_said(challenges.first(request, answer.reply)))
+    elif challenges.is_ours(request):
+        yield from _search(request, modules)
+    else:
+        log.old_challenge()
+        yield Reply(reply.FAIL)
 
 
 def _search(request: Lookup | Authenticate, modules: Sequence[str]) -> Steps:
+    yield from _tell((yield from _ask(request, modules)))
+
+
+def _tell(answer: Answer) -> Steps:
+    if answer.verdict is Verdict.DONE:
+        yield Reply(answer.reply)
+    elif answer.verdict is Verdict.REJECTED:
+        yield Reply(reply.FAIL, answer.delay_s)
+
+
+def _ask(
+    request: Lookup | Authenticate, modules: Sequence[str]
+) -> Generator[Ask | Reply, Answer, Answer]:
+    """Ask the modules in order; return the answer that ends the search, or a rejection by all."""
     delay_s = 0.0
     for module in modules if _is_askable(request) else ():
         log.trying(module)
         answer = yield Ask(module)
         match answer.verdict:
             case Verdict.DONE:
-                yield Reply(answer.reply)
-                return
+                return answer
             case Verdict.TEMPORARY:
                 log.temporary(module)
-                return
+                return answer
             case Verdict.REJECTED:
                 log.rejected(module)
                 delay_s = max(delay_s, answer.delay_s)
     log.all_rejected()
-    yield Reply(reply.FAIL, delay_s)
+    return Answer(Verdict.REJECTED, delay_s=delay_s)
 
 
 def _change_password(request: ChangePassword, modules: Sequence[str], cache: SuccessCache) -> Steps:

@@ -25,6 +25,7 @@ from authdaemond.pool import Job, Pool
 from authdaemond.success_cache import SuccessCache
 from authdaemond.timers import Timer, Timers
 from courier.auth import request as requests
+from courier.auth.challenge import Challenges
 from courier.auth.request import Enumerate, Malformed, Request
 from courier.process import channel
 from courier.process.channel import ChannelClosed
@@ -59,12 +60,14 @@ class Dispatcher:
         modules: Mapping[str, bool],
         daemons: int,
         cache: SuccessCache,
+        challenges: Challenges,
     ) -> None:
         self._listener = listener
         self._control = control
         self._selector = selectors.DefaultSelector()
         self.timers = Timers()
         self.cache = cache
+        self.challenges = challenges
         self.modules = tuple(modules)
         self.listing = tuple(module for module, lists in modules.items() if lists)
         self._pools = [
@@ -279,6 +282,7 @@ class Client:
             self._request,
             self._dispatcher.listing if listing else self._dispatcher.modules,
             self._dispatcher.cache,
+            self._dispatcher.challenges,
         )
         self._advance(None)
 
@@ -350,6 +354,7 @@ def run(
     modules: Sequence[tuple[str, bool]],
     daemons: int,
     cache: SuccessCache,
+    challenges: Challenges,
 ) -> None:
     """Be a dispatcher until the master lets go."""
-    Dispatcher(listener, control, dict(modules), daemons, cache).run()
+    Dispatcher(listener, control, dict(modules), daemons, cache, challenges).run()

@@ -119,6 +119,10 @@ def known() -> None:
     debug("password was accepted a moment ago")
 
 
+def old_challenge() -> None:
+    debug("scram: not the answer to a challenge of the last minute")
+
+
 def list_ended(name: str) -> None:
     debug("enumeration terminated prematurely in module %s", name)
 
@@ -144,6 +148,10 @@ def cram(challenge: bytes, response: Secret) -> None:
 
 def cram_result(fits: bool) -> None:
     debug(f"cram validation {'succeeded' if fits else 'failed'}")
+
+
+def scram_result(fits: bool) -> None:
+    debug(f"scram validation {'succeeded' if fits else 'failed'}")
 
 
 def authenticated(account: Account) -> None:

@@ -28,6 +28,7 @@ from authdaemond.backends.backend import Backend
 from authdaemond.message import Order
 from authdaemond.settings import Settings, SettingsError
 from authdaemond.success_cache import SuccessCache
+from courier.auth.challenge import Challenges
 from courier.process import activation, channel, privileges, title
 from courier.process.channel import ChannelClosed
 from courier.process.logger import Logger
@@ -53,16 +54,18 @@ class Generation:
 
 
 class Master:
-    """``become`` is as whom a dispatcher runs, and workers that need no more; None: as started."""
+    """``key`` is what `Challenges` are made of. ``become`` is as whom a dispatcher runs, and workers that need no more; None: as started."""
 
     def __init__(
         self,
         configuration: Path,
+        key: bytes,
         listener: socket.socket,
         become: Ids | None,
         logger: Logger | None,
     ) -> None:
         self._configuration = configuration
+        self._key = key
         self._listener = listener
         self._become = become
         self._logger = logger
@@ -223,12 +226,13 @@ class Master:
         daemons = max(1, generation.settings.daemons)
         files = {file for backend in generation.modules.values() for file in backend.FILES}
         cache = SuccessCache(generation.settings.success_cache_s, sorted(files))
+        challenges = Challenges(self._key, generation.settings.scram_iterations)
         listener = self._listener
         generation.pid = self._fork(
             [theirs, listener],
             self._become,
             "dispatcher",
-            lambda: dispatcher.run(listener, theirs, modules, daemons, cache),
+            lambda: dispatcher.run(listener, theirs, modules, daemons, cache, challenges),
         )
         theirs.close()
         generation.control = ours

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from courier import log, paths, shell
 from courier import setting_reader as read
-from courier.auth import client
+from courier.auth import client, scram
 from courier.setting_reader import Expected
 from courier.settings import SettingsError, notices, setting, values
 from courier.shell import Assignment, Origin
@@ -51,6 +51,10 @@ def _debug(text: str) -> int:
     return max(read.atoi(text), 0)
 
 
+def _iterations(text: str) -> int:
+    return read.number(scram.ITERATIONS, scram.MOST_ITERATIONS)(text) if text else scram.ITERATIONS
+
+
 # --- The table ----------------------------------------------------------------------------------
 
 
@@ -65,6 +69,7 @@ class Settings:
     debug_login: int = setting("DEBUG_LOGIN", _debug, unset=0)
     default_options: str = setting("DEFAULTOPTIONS", _options, unset="")
     success_cache_s: int = setting("SUCCESS_CACHE", read.at_least(0, empty=0), unset=0)
+    scram_iterations: int = setting("SCRAM_ITERATIONS", _iterations, unset=scram.ITERATIONS)
     logger_options: tuple[str, ...] = setting("LOGGEROPTS", read.options, unset=())
 
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -12,11 +12,11 @@ import struct
 from collections.abc import Callable
 from dataclasses import replace
 
-from authdaemond import log, message
+from authdaemond import log, message, scram_check
 from authdaemond.backends.backend import Backend, Rejected, Unavailable
 from authdaemond.chain import Answer, Verdict
 from authdaemond.message import Bad
-from courier.auth import options, reply
+from courier.auth import challenge, options, reply
 from courier.auth.account import Account
 from courier.auth.request import Authenticate, ChangePassword, Enumerate, Lookup, Request
 from courier.process import channel
@@ -69,6 +69,10 @@ class _Worker:
 
     def _reply(self, request: Request) -> bytes:
         match request:
+            case Authenticate() if challenge.mechanism_of(request.authtype) is not None:
+                if challenge.is_proof(request):
+                    return self._let_in(scram_check.proven(self._backend, request))
+                return scram_check.parameters(self._backend, request)
             case Lookup():
                 return self._let_in(self._backend.lookup(request))
             case Authenticate():

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from courier.auth import sasl
 from imapd import acl_letters
 from imapd.settings import Settings
 from imapd.wire.grammar import MAX_NUMBER
 
 #: Words that may stand in IMAP_CAPABILITY and whose commands this version does not have.
 _NOT_YET = frozenset(("SMAP1",))
+_AUTH = "AUTH="
 #: Our own, appended unless IMAP_EXTENSIONS is 0.
 _OURS = (
     "MULTIAPPEND",
@@ -39,13 +41,21 @@ def listed(settings: Settings, *, tls: bool) -> str:
 
 
 def before_login(
-    settings: Settings, *, tls: bool, offers_tls: bool, needs_tls: bool, has_identity: bool = False
+    settings: Settings,
+    *,
+    tls: bool,
+    offers_tls: bool,
+    needs_tls: bool,
+    has_identity: bool = False,
+    mechanisms: Collection[str] = (),
 ) -> str:
     """Give the list of a connection that has not logged in.
 
-    ``has_identity``: the client's certificate says who it is.
+    Args:
+        has_identity: the client's certificate says who it is.
+        mechanisms: those of SASL's that this connection has beside Courier's.
     """
-    words = []
+    words = [f"{_AUTH}{name}" for name in sorted(mechanisms, reverse=True)]
     if offers_tls:
         words.append("STARTTLS")
     if needs_tls:
@@ -69,6 +79,20 @@ def _administrators(settings: Settings, tls: bool) -> Sequence[str]:
     return (settings.capability_tls if tls else ()) or settings.capability
 
 
+def mechanisms(settings: Settings) -> Iterator[str]:
+    """Give SASL's mechanisms that the administrator has chosen beside Courier's: by IMAP_SASL, or in
+    the manner of the others as `AUTH=…` in the list itself."""
+    yield from settings.sasl
+    for word in (*settings.capability, *settings.capability_tls):
+        if word.upper().startswith(_AUTH):
+            yield word[len(_AUTH) :]
+
+
+def _is_of_offer(word: str) -> bool:
+    """Whether a word of the administrator's depends on the connection."""
+    return word.upper().startswith(_AUTH) and sasl.is_optional(word[len(_AUTH) :])
+
+
 def _list(words: Iterable[str]) -> str:
     return " ".join(dict.fromkeys(word for word in words if word.upper() not in _NOT_YET))
 
@@ -78,7 +102,8 @@ def _words(settings: Settings, tls: bool, of_login: Sequence[str]) -> Iterator[s
     administrators = _administrators(settings, tls)
     limited = limits_literals(settings, tls=tls)
     # RFC 7888 5: never both.
-    yield from (word for word in administrators if not (limited and word.upper() == "LITERAL+"))
+    without = (word for word in administrators if not (limited and word.upper() == "LITERAL+"))
+    yield from (word for word in without if not _is_of_offer(word))
     if settings.acl:
         yield from ("ACL", "ACL2=UNION")
     if settings.id_fields is not None:

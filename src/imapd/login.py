@@ -18,6 +18,7 @@ from courier.auth.sasl import Credentials
 from courier.process.encryption import Encryption
 from courier.process.login_request import (
     Answer,
+    Ask,
     Authenticate,
     LoginSteps,
     Pause,
@@ -42,6 +43,8 @@ _MAX_COMMAND = 16_384
 _MAX_LITERAL = 8_192
 _MAX_RESPONSE = 12_288
 
+_TEMPORARY = "Temporary problem, please try again later"
+
 _Handling = Generator[Any, Any, Completion]
 
 
@@ -58,6 +61,7 @@ class Login:
             starttls=settings.starttls,
             is_required=settings.tls_required,
             external=settings.tls.external,
+            mechanisms=capability.mechanisms(settings),
         )
         self._reader = reader.Reader(_MAX_COMMAND)
         self._began = time.monotonic()
@@ -102,6 +106,7 @@ class Login:
             offers_tls=self._encryption.is_offered,
             needs_tls=self._encryption.is_lacking,
             has_identity=bool(self._encryption.identity),
+            mechanisms=self._encryption.offer.names,
         )
 
     # -- commands --------------------------------------------------------------------------
@@ -195,7 +200,10 @@ class Login:
         if self._encryption.is_lacking:
             return No("STARTTLS required")
         try:
-            steps = sasl.start(mechanism, initial, self._domain, self._encryption.identity)
+            encryption = self._encryption
+            steps = sasl.start(
+                mechanism, initial, self._domain, encryption.identity, encryption.offer
+            )
             credentials = yield from self._exchange(steps)
         except sasl.Failed:
             log.method_failed(mechanism, self._stranger.peer)
@@ -206,12 +214,23 @@ class Login:
         response: bytes | None = None
         while True:
             try:
-                challenge = next(steps) if response is None else steps.send(response)
+                step = steps.send(response)
             except StopIteration as stop:
                 credentials: Credentials = stop.value
                 return credentials
-            yield self._out(f"+ {challenge.decode('ascii')}\r\n")
+            if isinstance(step, sasl.Question):
+                response = yield from self._question(step)
+                continue
+            yield self._out(f"+ {step.decode('ascii')}\r\n")
             response = yield from self._response()
+
+    def _question(self, question: sasl.Question) -> Generator[Any, Any, bytes | None]:
+        answer: Answer = yield Ask(
+            self._service(), question.authtype, question.first, question.second.reveal()
+        )
+        if answer.kind is Kind.TEMPORARY:
+            raise Farewell(_TEMPORARY)
+        return answer.text.encode() if answer.kind is Kind.SAID else None
 
     def _response(self) -> Generator[Any, Any, bytes]:
         """Read one line of base64; what announces a literal is none."""
@@ -227,9 +246,8 @@ class Login:
         self, tag: bytes, credentials: Credentials, typed: bytes, mechanism: str | None
     ) -> _Handling:
         """Have the credentials checked; who is let in never comes back here."""
-        service = self._settings.auth_service.get(self._stranger.local_port, "imap")
         answer: Answer = yield Authenticate(
-            service.encode(),
+            self._service(),
             credentials.authtype,
             credentials.first,
             credentials.second.reveal(),
@@ -241,12 +259,15 @@ class Login:
             raise Farewell(answer.text)
         # Courier: the line stands there for temporary failures too, and bans the innocent.
         if answer.kind is Kind.TEMPORARY:
-            raise Farewell("Temporary problem, please try again later")
+            raise Farewell(_TEMPORARY)
         if mechanism is None:
             log.login_failed(typed, self._stranger.peer)
         else:
             log.method_failed(mechanism, self._stranger.peer)
         return (yield from self._refuse())
+
+    def _service(self) -> bytes:
+        return self._settings.auth_service.get(self._stranger.local_port, "imap").encode()
 
     def _refuse(self) -> _Handling:
         yield Pause(min(FAILURE_S, self._left_s()))

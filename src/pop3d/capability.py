@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from courier.auth import sasl
 from pop3d.settings import Settings
 from pop3d.wire import Line
 
@@ -10,19 +13,28 @@ _NAMES = b"en English\r\ni-default Default language\r\n"
 
 
 def listing(
-    settings: Settings, *, tls: bool, offers_tls: bool, has_identity: bool = False
+    settings: Settings,
+    *,
+    tls: bool,
+    offers_tls: bool,
+    has_identity: bool = False,
+    mechanisms: Collection[str] = (),
 ) -> bytes:
     """Write CAPA's answer.
 
     Args:
         has_identity: the client's certificate says who it is.
+        mechanisms: those of SASL's that this connection has beside Courier's.
     """
-    mechanisms = settings.auth_tls if tls and settings.auth_tls else settings.auth
-    if has_identity:
-        mechanisms = (*mechanisms, "EXTERNAL")
+    administrators = settings.auth_tls if tls and settings.auth_tls else settings.auth
+    names = (
+        *(name for name in administrators if not sasl.is_optional(name)),
+        *sorted(mechanisms, reverse=True),
+        *(("EXTERNAL",) if has_identity else ()),
+    )
     lines = ["+OK Here's what I can do:"]
-    if mechanisms:
-        lines.append(f"SASL {' '.join(mechanisms)}")
+    if names:
+        lines.append(f"SASL {' '.join(dict.fromkeys(names))}")
     if offers_tls:
         lines.append("STLS")
     lines += [

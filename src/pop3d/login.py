@@ -18,6 +18,7 @@ from courier.auth.sasl import Credentials
 from courier.process.encryption import Encryption
 from courier.process.login_request import (
     Answer,
+    Ask,
     Authenticate,
     LoginSteps,
     Pause,
@@ -62,6 +63,7 @@ class Login:
             starttls=settings.starttls,
             is_required=settings.tls_required,
             external=settings.tls.external,
+            mechanisms=(*settings.sasl, *settings.auth, *settings.auth_tls),
         )
         self._reader = Reader()
         self._began = time.monotonic()
@@ -100,6 +102,7 @@ class Login:
                     tls=self._encryption.is_on,
                     offers_tls=self._encryption.is_offered,
                     has_identity=bool(self._encryption.identity),
+                    mechanisms=self._encryption.offer.names,
                 )
             case "LANG":
                 yield capability.language(line)
@@ -148,7 +151,10 @@ class Login:
         mechanism = words[0].decode("ascii", "replace").upper()
         initial = words[1] if len(words) > 1 else None
         try:
-            steps = sasl.start(mechanism, initial, self._domain, self._encryption.identity)
+            encryption = self._encryption
+            steps = sasl.start(
+                mechanism, initial, self._domain, encryption.identity, encryption.offer
+            )
             credentials = yield from self._exchange(steps)
         except (sasl.Cancelled, sasl.Malformed):
             log.method_failed(mechanism, self._stranger.peer)
@@ -164,18 +170,32 @@ class Login:
         response: bytes | None = None
         while True:
             try:
-                challenge = next(steps) if response is None else steps.send(response)
+                step = steps.send(response)
             except StopIteration as stop:
                 credentials: Credentials = stop.value
                 return credentials
-            yield _line(f"+ {challenge.decode('ascii')}")
+            if isinstance(step, sasl.Question):
+                response = yield from self._question(step)
+                continue
+            yield _line(f"+ {step.decode('ascii')}")
             response = (yield from self._text()).strip(b" \t\r")
+
+    def _question(self, question: sasl.Question) -> Generator[Any, Any, bytes | None]:
+        answer: Answer = yield Ask(
+            self._service(), question.authtype, question.first, question.second.reveal()
+        )
+        if answer.kind is Kind.TEMPORARY:
+            yield _line(_TEMPORARY)
+            raise _Over
+        return answer.text.encode() if answer.kind is Kind.SAID else None
+
+    def _service(self) -> bytes:
+        return self._settings.auth_service.get(self._stranger.local_port, "pop3").encode()
 
     def _ask(self, credentials: Credentials, mechanism: str | None) -> _Handling:
         """Have the credentials checked; who is let in never comes back here."""
-        service = self._settings.auth_service.get(self._stranger.local_port, "pop3")
         answer: Answer = yield Authenticate(
-            service.encode(),
+            self._service(),
             credentials.authtype,
             credentials.first,
             credentials.second.reveal(),

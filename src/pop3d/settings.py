@@ -99,6 +99,7 @@ class Settings:
     couriertls: str | None = setting("COURIERTLS", read.text_or_none, unset=None, by_daemon=True)
 
     # Additions of ours
+    sasl: tuple[str, ...] = setting("POP3_SASL", daemon_settings.mechanisms, unset=())
     max_per_c: int | None = setting("POP3_MAXPERC", _limit, unset=None, by_daemon=True)
     by_ipv6_network: bool = setting(
         "POP3_LIMIT_IPV6_NETWORKS", read.flag, unset=False, by_daemon=True

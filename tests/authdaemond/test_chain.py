@@ -10,6 +10,7 @@ from authdaemond import chain
 from authdaemond.chain import Answer, Ask, Reply, Verdict
 from authdaemond.success_cache import SuccessCache
 from courier.auth.account import Secret
+from courier.auth.challenge import Challenges
 from courier.auth.request import Authenticate, ChangePassword, Enumerate, Lookup, Request
 
 DONE = Answer(Verdict.DONE, b"account\n.\n")
@@ -28,7 +29,7 @@ def play(
     """Answer for the modules; return whom the chain asked and what it replied."""
     asked: list[str] = []
     replies: list[Reply] = []
-    steps = chain.steps(request, list(answers), cache or SuccessCache(0))
+    steps = chain.steps(request, list(answers), cache or SuccessCache(0), Challenges(b"key"))
     answer: Answer | None = None
     while True:
         try:

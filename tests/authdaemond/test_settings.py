@@ -41,7 +41,7 @@ def test_shipped_sections_are_couriers() -> None:
     """With their revisions, in their order: the merge carries values over by them."""
     assert re.findall(r"^##NAME: (.*)$", DIST.read_text(), re.MULTILINE) == [
         "authmodulelist:3", "authmodulelistorig:4", "daemons:0", "authdaemonvar:2", "DEBUG_LOGIN:0",
-        "DEFAULTOPTIONS:0", "LOGGEROPTS:0", "SUCCESS_CACHE:0", "LDAP_TLS_OPTIONS:0",
+        "DEFAULTOPTIONS:0", "LOGGEROPTS:0", "SUCCESS_CACHE:0", "SCRAM_ITERATIONS:0", "LDAP_TLS_OPTIONS:0",
     ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from courier import paths
+from courier.auth import sasl
 from courier.setting_reader import Port
 from courier.shell import Origin
 from courier.tcpd_options import TcpdOptions
@@ -95,6 +96,7 @@ UNSET: dict[str, Any] = {
     "tls_required": False,
     "couriertls": None,
     "extensions": True,
+    "sasl": (),
     "max_append": 0,
     "fsync": True,
     "fulltext": False,
@@ -316,6 +318,8 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("MAILDIRPATH", "./Mail", "maildir_path", "./Mail"),
     ("IMAP_EXTENSIONS", "0", "extensions", False),
     ("IMAP_EXTENSIONS", "", "extensions", True),
+    ("IMAP_SASL", "scram-sha-256 SCRAM-SHA-1", "sasl", ("SCRAM-SHA-256", "SCRAM-SHA-1")),
+    ("IMAP_SASL", "", "sasl", ()),
     ("IMAP_MAX_APPEND", "52428800", "max_append", 52428800),
     ("IMAP_MAX_APPEND", "", "max_append", 0),
     ("IMAP_FSYNC", "0", "fsync", False),
@@ -466,6 +470,7 @@ def test_variables_of_a_users_shell_do_no_harm() -> None:
         ("HEADERFROM", "X-Sender:", "a header field's name"),
         ("IMAP_ID_FIELDS", "no", "a number"),
         ("IMAPDSTART", "1", "YES or NO"),
+        ("IMAP_SASL", "SCRAM", f"any of {' '.join(sasl.OPTIONAL)}, separated by blanks"),
         ("IMAP_MAX_APPEND", "50M", "a number of octets, 0 for no limit"),
         ("IMAP_MAX_APPEND", "-1", "a number of octets, 0 for no limit"),
         ("IMAP_FSYNC", "always", "0 or 1"),

@@ -116,6 +116,7 @@ def environment(directory: Path) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYCOURIER_SYSCONFDIR": str(directory / "etc"),
         "PYCOURIER_RUNDIR": str(directory / "run"),
+        "PYCOURIER_LOCALSTATEDIR": str(directory / "var"),
     }
 
 

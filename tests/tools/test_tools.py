@@ -172,3 +172,17 @@ def test_manual_page_is_well_formed(page: Path) -> None:
     assert re.search(
         rf"^\.TH {page.stem.upper()} {page.suffix[1:]} ", page.read_text(), re.MULTILINE
     )
+
+
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-1", "SCRAM-SHA-256"])
+def test_userdbpw_scram(place: Path, mechanism: str) -> None:
+    """A secret that the password fits, with a salt of its own; it goes into userdb as it is."""
+    first, second = (
+        run(place, "userdbpw", f"-{mechanism.lower()}", stdin=b"secret\n").stdout for _ in range(2)
+    )
+
+    assert first.startswith(b"{%b}4096," % mechanism.encode()) and first != second
+    assert passwords.fits(b"secret", first.removesuffix(b"\n"))
+    assert not passwords.fits(b"sceret", first.removesuffix(b"\n"))
+    run(place, "userdb", "u", "set", "systempw", stdin=first)
+    assert b"systempw=" + first in run(place, "userdb", "-show", "u").stdout

@@ -23,7 +23,7 @@ from authdaemond.backends.backend import (
 )
 from authdaemond.backends.ldap_directory import Directory, Entry, ServerLost, escaped
 from authdaemond.backends.rcfile import Reloaded
-from courier.auth import passwords
+from courier.auth import passwords, scram
 from courier.auth.account import Account, Secret
 from courier.auth.request import Authenticate, ChangePassword, Lookup
 
@@ -54,16 +54,27 @@ class AuthLdap(Backend):
         check_cram(answer, account.clear)
         return account
 
+    def scram(self, request: Authenticate, mechanism: bytes) -> Account:
+        """The attribute may have a value for each mechanism, and hashes of other kinds."""
+        entry, account = self._found(request.service, request.first)
+        for stored in _scram_secrets(entry, self._settings().crypt):
+            keys = scram.read(stored)
+            if keys is not None and keys.mechanism == mechanism:
+                return replace(account, passwd=Secret(stored))
+        return account
+
     def change_password(self, request: ChangePassword) -> None:
         entry, account = self._found(request.service, request.userid)
         self._check(entry, account, request.old)
         chosen = self._settings()
         new = request.new.reveal()
-        changes = {}
+        changes: dict[str, list[bytes]] = {}
         if account.clear and chosen.clear:
-            changes[chosen.clear] = new
+            changes[chosen.clear] = [new]
         if account.passwd and chosen.crypt:
-            changes[chosen.crypt] = passwords.like(new, account.passwd.reveal())
+            stored = [account.passwd.reveal()]
+            stored += [one for one in _scram_secrets(entry, chosen.crypt) if one not in stored]
+            changes[chosen.crypt] = [passwords.like(new, one) for one in stored]
         if not changes:
             raise Rejected
         if chosen.authbind:
@@ -199,7 +210,7 @@ def _account(
         maildir=_given(entry, chosen.delivery if service == "courier" else chosen.maildir),
         quota=_given(entry, chosen.quota),
         fullname=entry.first(chosen.fullname) or "",
-        passwd=_secret(entry, chosen.crypt),
+        passwd=_hash(entry, chosen.crypt),
         clear=_secret(entry, chosen.clear),
         options=_options(entry, chosen.options) or None,
     )
@@ -219,6 +230,22 @@ def _given(entry: Entry, attribute: str) -> str | None:
 def _secret(entry: Entry, attribute: str) -> Secret | None:
     value = _given(entry, attribute)
     return None if value is None else Secret(value.encode("utf-8", "surrogateescape"))
+
+
+def _hash(entry: Entry, attribute: str) -> Secret | None:
+    """Give the hash that a log-in by password goes by: SCRAM's only where there is no other."""
+    others = _scram_secrets(entry, attribute)
+    values = entry.values(attribute) if attribute else []
+    if not others or len(values) > len(others) + 1:
+        return _secret(entry, attribute)
+    found = (value.encode("utf-8", "surrogateescape") for value in values)
+    return Secret(next((value for value in found if value not in others), others[0]))
+
+
+def _scram_secrets(entry: Entry, attribute: str) -> list[bytes]:
+    values = entry.values(attribute) if attribute else []
+    stored = [value.encode("utf-8", "surrogateescape") for value in values]
+    return [value for value in stored if scram.read(value) is not None]
 
 
 def _options(entry: Entry, names: Mapping[str, str]) -> str:

@@ -1,7 +1,8 @@
 """authuserdb: accounts from userdb.dat, passwords from userdbshadow.dat.
 
 The password of a service, `imappw`, is the only one for that service where there is one; else
-`systempw` counts. For CRAM it is `imap-hmac-md5pw`, else `hmac-md5pw`.
+`systempw` counts. For CRAM it is `imap-hmac-md5pw`, else `hmac-md5pw`; for SCRAM the same with
+`scram-sha-256pw`, unless the password itself is stored as SCRAM's secret.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from authdaemond.backends.backend import (
     response,
     text,
 )
-from courier.auth import hmac_state, passwords, userdb, userdb_source
+from courier.auth import hmac_state, passwords, scram, userdb, userdb_source
 from courier.auth.account import Account, Secret
 from courier.auth.request import Authenticate, ChangePassword, Lookup
 from courier.auth.userdb import Database
@@ -62,6 +63,14 @@ class AuthUserdb(Backend):
             raise Rejected
         # Courier tells less of an account here than after a password.
         return replace(_account(answer.userid, fields), quota=None, fullname=None)
+
+    def scram(self, request: Authenticate, mechanism: bytes) -> Account:
+        """The field `imap-scram-sha-256pw`, else `scram-sha-256pw`, else what a log-in goes by."""
+        account = self._found(request.service, request.first)
+        name = mechanism.lower() + b"pw"
+        secrets = self._shadow.get(request.first) or {}
+        stored = secrets.get(request.service + b"-" + name) or secrets.get(name)
+        return account if stored is None else replace(account, passwd=Secret(stored))
 
     def change_password(self, request: ChangePassword) -> None:
         names = [request.userid, request.service]
@@ -157,6 +166,12 @@ def _changed(shadow: Fields, service: bytes, old: bytes, new: bytes) -> dict[byt
         for field in (service + b"-" + name, name):
             if shadow.get(field, b"").lower() == hmac_state.secret(function, old):
                 changed[field] = hmac_state.secret(function, new)
+    for mechanism in scram.HASHES:
+        name = mechanism.lower() + b"pw"
+        for field in (service + b"-" + name, name):
+            keys = scram.read(shadow.get(field, b""))
+            if keys is not None and scram.fits(old, keys):
+                changed[field] = passwords.like(new, shadow[field])
     return changed
 
 

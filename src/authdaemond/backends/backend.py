@@ -54,6 +54,12 @@ class Backend:
         """Return the account that has answered a challenge, which `response` takes apart."""
         raise Rejected
 
+    def scram(self, request: Authenticate, mechanism: bytes) -> Account:
+        """Return an account without looking at a proof: ``clear``, or ``passwd`` with a secret of
+        SCRAM's, is what one can be checked by. The userid is ``first``.
+        """
+        return self.lookup(Lookup(request.service, request.first, remote_ip=request.remote_ip))
+
     def change_password(self, request: ChangePassword) -> None:
         raise Rejected
 

@@ -172,9 +172,9 @@ class Directory:
             if dn is not None  # a referral
         ]
 
-    def replace(self, dn: str, values: Mapping[str, bytes]) -> None:
-        """Give attributes of an entry one new value each."""
-        changes = [(_ldap.MOD_REPLACE, name, [value]) for name, value in values.items()]
+    def replace(self, dn: str, values: Mapping[str, list[bytes]]) -> None:
+        """Give attributes of an entry new values."""
+        changes = [(_ldap.MOD_REPLACE, name, new) for name, new in values.items()]
         try:
             self._server.modify_s(dn, changes)
         except _ldap.LDAPError as error:

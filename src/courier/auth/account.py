@@ -38,7 +38,7 @@ class Account:
     """An account as authdaemond tells it; None is an attribute that isn't there.
 
     A system account has a ``username``, a virtual one a ``uid``. ``passwd`` is the stored hash,
-    ``clear`` the password itself. Text that is no UTF-8 is held with surrogate escapes.
+    ``clear`` the password itself. ``sasl`` is what the mechanism has still to say to the client. Text that is no UTF-8 is held with surrogate escapes.
     """
 
     address: str
@@ -52,6 +52,7 @@ class Account:
     passwd: Secret | None = None
     clear: Secret | None = None
     options: str | None = None
+    sasl: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

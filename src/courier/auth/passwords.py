@@ -2,7 +2,7 @@
 
 Courier's own forms are a prefix in braces and base64; anything else is crypt(3)'s. The result of
 each is compared as text, in constant time. `$argon2id$` and its kin, which libcrypt does not know, are
-left to argon2-cffi where that is installed.
+left to argon2-cffi where that is installed. SCRAM's secrets (`scram`) fit the password they were made of.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from courier.auth import libcrypt
+from courier.auth import libcrypt, scram
 
 _PREFIX = re.compile(rb"\{([A-Za-z0-9]+)\}")
 _SALT_SIZE = 4
@@ -29,6 +29,8 @@ _SALT_ALPHABET = b"./0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVW
 
 def fits(password: bytes, stored: bytes) -> bool:
     """Whether ``password`` is the one that ``stored`` was made of."""
+    if (keys := scram.read(stored)) is not None:
+        return scram.fits(password, keys)
     prefix = _PREFIX.match(stored)
     kind = prefix[1].upper() if prefix else b""
     value = stored[prefix.end() :] if prefix else stored
@@ -121,6 +123,8 @@ def like(password: bytes, stored: bytes) -> bytes:
     Courier makes `$1$` or `{SSHA}` of what it doesn't know. That would weaken a bcrypt hash, so
     here crypt(3)'s methods stay what they are, and the oldest, DES, becomes the system's best.
     """
+    if (keys := scram.read(stored)) is not None:
+        return scram.write(scram.made(keys.mechanism, password, keys.iterations))
     prefix = _PREFIX.match(stored)
     kind = prefix[1].upper() if prefix else b""
     if stored.startswith(b"$argon2"):

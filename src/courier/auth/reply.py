@@ -2,6 +2,7 @@
 
 An account is lines `NAME=value` in a fixed order and a line `.`; `FAIL` says no, without a reason.
 A connection that is closed before that is a temporary failure: there is no other word for it.
+SASL, after Courier's attributes or alone, is ours (`challenge`).
 """
 
 from __future__ import annotations
@@ -38,7 +39,14 @@ class Temporary:
     errno: int
 
 
-Outcome = Account | Changed | Rejected | Temporary
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A challenge for the client; it is not let in yet."""
+
+    text: str
+
+
+Outcome = Account | Changed | Rejected | Temporary | Said
 
 
 class NoAccount(ValueError):
@@ -62,9 +70,15 @@ def encode(account: Account) -> bytes:
         (b"PASSWD", account.passwd),
         (b"PASSWD2", account.clear),
         (b"OPTIONS", account.options),
+        (b"SASL", account.sasl),
     ]
     told = [(name, octets(value)) for name, value in attributes if value is not None]
     return b"".join(name + b"=" + value + b"\n" for name, value in told) + END
+
+
+def encode_said(text: bytes) -> bytes:
+    """Return the reply that tells a challenge."""
+    return b"SASL=" + text + b"\n" + END
 
 
 def encode_listed(account: Account) -> bytes:
@@ -120,8 +134,8 @@ class Reader:
         return None
 
 
-def decode(reply: bytes) -> Account:
-    """Read an account's lines, as far as the line `.`.
+def decode(reply: bytes) -> Account | Said:
+    """Read an account's lines, or a challenge's, as far as the line `.`.
 
     Lines without `=` and names not known are skipped; the last one of a name counts.
 
@@ -136,6 +150,8 @@ def decode(reply: bytes) -> Account:
         name, separator, value = line.partition(b"=")
         if separator:
             found[name] = value
+    if found.keys() == {b"SASL"}:
+        return Said(found[b"SASL"].decode("ascii", "replace"))
     username, uid, gid = (_text(found, b"USERNAME"), _number(found, b"UID"), _number(found, b"GID"))
     address = _text(found, b"ADDRESS")
     if not address:
@@ -154,6 +170,7 @@ def decode(reply: bytes) -> Account:
         passwd=_secret(found, b"PASSWD"),
         clear=_secret(found, b"PASSWD2"),
         options=_text(found, b"OPTIONS"),
+        sasl=_text(found, b"SASL"),
     )
 
 

@@ -12,13 +12,22 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from courier import log, paths, shell
-from courier.setting_reader import Address, Port
+from courier.auth import sasl
+from courier.setting_reader import Address, Expected, Port
 from courier.settings import SettingsError, notices, table, values, values_of
 from courier.shell import Assignment, Origin
 from courier.tcpd_options import TcpdOptions
 from courier.tls_settings import OLD_PROTOCOLS, TlsSettings
 
 Warn = Callable[[str], None]
+
+
+def mechanisms(text: str) -> tuple[str, ...]:
+    """Names of SASL's mechanisms that an administrator may choose."""
+    names = tuple(text.upper().split())
+    if not set(names) <= set(sasl.OPTIONAL):
+        raise Expected(f"any of {' '.join(sasl.OPTIONAL)}, separated by blanks")
+    return names
 
 
 class DaemonSettings(Protocol):

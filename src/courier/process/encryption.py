@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from courier.auth import sasl
 from courier.process.login_request import Stranger
 
@@ -17,6 +19,7 @@ class Encryption:
         starttls: bool,
         is_required: bool,
         external: str | None,
+        mechanisms: Iterable[str] = (),
     ) -> None:
         """Take settings.
 
@@ -24,11 +27,13 @@ class Encryption:
             has_tls: certificates are loaded.
             starttls: a client may ask for encryption in mid-connection.
             external: the field of a certificate's subject that names an account (TLS_EXTERNAL).
+            mechanisms: those of SASL's that the administrator has chosen.
         """
         self._stranger = stranger
         self._can_start = has_tls and starttls
         self._is_required = is_required
         self._external = external
+        self._mechanisms = tuple(mechanisms)
 
     @property
     def is_on(self) -> bool:
@@ -49,3 +54,11 @@ class Encryption:
         tls = self._stranger.tls
         subject = {} if tls is None else tls.subject()
         return sasl.external_identity(subject, self._external)
+
+    @property
+    def offer(self) -> sasl.Offer:
+        """The mechanisms that this connection has beside Courier's; none where nobody may log in."""
+        if self.is_lacking:
+            return sasl.NOTHING
+        tls = self._stranger.tls
+        return sasl.offered(self._mechanisms, None if tls is None else tls.channel_binding)

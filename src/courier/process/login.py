@@ -34,7 +34,14 @@ from courier.process.channel import ChannelClosed
 from courier.process.login_connection import Connection
 from courier.process.login_request import Answer, PreparedLogin, Stranger
 from courier.process.loop import Loop
-from courier.process.message import Kind, LoginRequest, environment_of, kind_of, number_of
+from courier.process.message import (
+    Kind,
+    LoginRequest,
+    Question,
+    environment_of,
+    kind_of,
+    number_of,
+)
 from courier.process.privileges import Ids
 
 #: Seconds after the stop in which goodbyes are written: more than a worker takes.
@@ -190,7 +197,7 @@ class LoginProcess:
         except ChannelClosed:
             self._stop()
 
-    def request(self, request: LoginRequest, descriptor: int) -> bool:
+    def request(self, request: LoginRequest | Question, descriptor: int | None = None) -> bool:
         """Pass a client's credentials and descriptor on; False if master is not to be had."""
         try:
             channel.send(self._control, request.fields(), descriptor)

@@ -10,6 +10,7 @@ from courier import log
 from courier.net.tls import TlsStream
 from courier.process.login_request import (
     Answer,
+    Ask,
     Authenticate,
     LoginSteps,
     Pause,
@@ -17,7 +18,7 @@ from courier.process.login_request import (
     Stranger,
 )
 from courier.process.loop import Timer
-from courier.process.message import Kind, LoginRequest
+from courier.process.message import Kind, LoginRequest, Question
 from courier.process.request import ClientGone, Receive, ShuttingDown, Wake
 from courier.process.stream import Stream
 
@@ -293,10 +294,14 @@ class Connection:
         self._timer = None
         self._go_on(None)
 
-    def _offer(self, step: Authenticate) -> bool:
-        """Send credentials and descriptor to master; from here on nothing is read."""
+    def _offer(self, step: Authenticate | Ask) -> bool:
+        """Send credentials and descriptor to master, or a question; from here on nothing is read."""
         assert self._stream is not None
         self._stream.pause()
+        if isinstance(step, Ask):
+            self._is_asking = True
+            question = (step.service, step.authtype, step.first, step.second)
+            return self._process.request(Question(self._number, *question))
         unread = step.unread + bytes(self._input)
         request = LoginRequest(
             self._number,

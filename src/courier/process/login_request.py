@@ -34,6 +34,20 @@ class Authenticate:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """Request of a log-in: what does authdaemond say to this? Answered by an `Answer`.
+
+    After `Kind.SAID` the log-in goes on with its client. Where authdaemond has told an account, too,
+    an `Authenticate` of authtype PROVEN lets that one in.
+    """
+
+    service: bytes
+    authtype: bytes
+    first: bytes
+    second: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """Request of a log-in: let some seconds pass."""
 
@@ -49,7 +63,7 @@ class StartTls:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Master's word on an `Authenticate`; ``text`` goes with `Kind.DISABLED`."""
+    """Master's word on an `Authenticate` or `Ask`; ``text`` goes with DISABLED and SAID."""
 
     kind: Kind
     text: str = ""
@@ -67,7 +81,7 @@ class Stranger:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-LoginSteps = Generator["bytes | Receive | Authenticate | Pause | StartTls", Any, None]
+LoginSteps = Generator["bytes | Receive | Authenticate | Ask | Pause | StartTls", Any, None]
 #: Makes the steps of a log-in for a connection.
 MakeLogin = Callable[[Stranger], LoginSteps]
 

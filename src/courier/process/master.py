@@ -31,7 +31,7 @@ from typing import NoReturn
 from courier import log
 from courier.auth.account import Account, NoIdentity, Secret, identity
 from courier.auth.client import Exchange, complaints
-from courier.auth.reply import Outcome, Rejected, Temporary
+from courier.auth.reply import Outcome, Rejected, Said, Temporary
 from courier.auth.request import Authenticate, Lookup, Refused, Request
 from courier.log import Peer
 from courier.net.access import AccessFile, Allowed, Denied
@@ -43,6 +43,7 @@ from courier.process.logger import Logger
 from courier.process.message import (
     Kind,
     LoginRequest,
+    Question,
     SessionRequest,
     kind_of,
     number_of,
@@ -99,11 +100,11 @@ class _Admission:
 
 @dataclass(slots=True)
 class _Pending:
-    """A log-in that waits for authdaemond."""
+    """A log-in, or a question before it, that waits for authdaemond."""
 
     exchange: Exchange | Outcome
-    request: LoginRequest
-    client: int  # descriptor
+    request: LoginRequest | Question
+    client: int | None  # descriptor
     registered: int = -1  # descriptor in the selector
 
 
@@ -116,6 +117,8 @@ class _Login(_Child):
     #: Connections that have not logged in, by the login process's number.
     connections: dict[int, _Admission] = field(default_factory=dict)
     waiting: dict[int, _Pending] = field(default_factory=dict)
+    #: Those whose last question has let them in, until they are.
+    proven: dict[int, Account] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -439,6 +442,8 @@ class Master:
             self._release(child, number_of(fields))
         elif kind is Kind.LOGIN and descriptor is not None:
             self._look_up(child, LoginRequest.of(fields), descriptor)
+        elif kind is Kind.ASK and descriptor is None:
+            self._look_up(child, Question.of(fields), None)
         else:
             raise ChannelClosed("unexpected message")
 
@@ -487,6 +492,7 @@ class Master:
         pending = child.waiting.pop(number, None)
         if pending is not None:
             self._drop(pending)
+        child.proven.pop(number, None)
         admission = child.connections.pop(number, None)
         if admission is not None:
             self._limits.release(admission.place)
@@ -500,7 +506,9 @@ class Master:
         except ChannelClosed:
             pass  # its end is noticed by SIGCHLD
 
-    def _look_up(self, child: _Login, request: LoginRequest, descriptor: int) -> None:
+    def _look_up(
+        self, child: _Login, request: LoginRequest | Question, descriptor: int | None
+    ) -> None:
         """Ask authdaemond. Answers come in any order; a slow one delays nobody else."""
         admission = child.connections.get(request.number)
         if (
@@ -513,19 +521,25 @@ class Master:
             self._answer(child, Kind.TEMPORARY, request.number)
             return
         try:
-            exchange = self._ask(request, admission)
-            client = os.dup(descriptor)
+            exchange = self._ask(child, request, admission)
+            client = None if descriptor is None else os.dup(descriptor)
         except OSError as error:
             log.error("cannot ask", self._plan.authdaemon_socket, error)
             self._answer(child, Kind.TEMPORARY, request.number)
             return
-        self._clients.add(client)
+        if client is not None:
+            self._clients.add(client)
         pending = _Pending(exchange, request, client)
         child.waiting[request.number] = pending
         self._follow(child, pending)
 
-    def _ask(self, request: LoginRequest, admission: _Admission) -> Exchange | Outcome:
+    def _ask(
+        self, child: _Login, request: LoginRequest | Question, admission: _Admission
+    ) -> Exchange | Outcome:
         ip = admission.peer.ip.encode()
+        proven = child.proven.pop(request.number, None)  # good for what comes next, or for nothing
+        if request.authtype == b"PROVEN":
+            return proven or Rejected()
         asked: Request
         if request.authtype == b"EXTERNAL":
             asked = Lookup(request.service, request.first, remote_ip=ip)
@@ -604,10 +618,14 @@ class Master:
         self._unfollow(pending)
         if isinstance(pending.exchange, Exchange):
             pending.exchange.close()
-        self._close(pending.client)
+        if pending.client is not None:
+            self._close(pending.client)
 
     def _conclude(self, child: _Login, pending: _Pending, outcome: Outcome) -> None:
         del child.waiting[pending.request.number]
+        if pending.client is None:
+            self._decide(child, pending, outcome)
+            return
         try:
             self._decide(child, pending, outcome)
         finally:
@@ -621,6 +639,8 @@ class Master:
         """
         skeleton = self._plan.home_skeleton
         if skeleton is None or not isinstance(outcome, Account):
+            return False
+        if isinstance(pending.request, Question):
             return False
         if self._homes.is_known(outcome.home) or self._plan.refuse(outcome, pending.request.tls):
             return False
@@ -653,29 +673,34 @@ class Master:
 
     def _decide(self, child: _Login, pending: _Pending, outcome: Outcome) -> None:
         """Let a client in, or say why not."""
-        number = pending.request.number
+        request, number = pending.request, pending.request.number
         if isinstance(outcome, Temporary):
             for line in complaints(outcome):
                 log.line(f"ERR: {line}")
             log.authentication_error(outcome.errno)
             self._answer(child, Kind.TEMPORARY, number)
+        elif isinstance(outcome, Said) and isinstance(request, Question):
+            self._answer(child, Kind.SAID, number, outcome.text.encode())
         elif not isinstance(outcome, Account):
             self._answer(child, Kind.REJECTED, number)
-        elif (refusal := self._plan.refuse(outcome, pending.request.tls)) is not None:
+        elif isinstance(request, Question):
+            child.proven[number] = outcome
+            self._answer(child, Kind.SAID, number, (outcome.sasl or "").encode())
+        elif (refusal := self._plan.refuse(outcome, request.tls)) is not None:
             self._answer(child, Kind.DISABLED, number, refusal.encode())
-        else:
-            self._let_in(child, pending, outcome)
+        elif pending.client is not None:
+            self._let_in(child, request, pending.client, outcome)
 
-    def _let_in(self, child: _Login, pending: _Pending, account: Account) -> None:
+    def _let_in(self, child: _Login, asked: LoginRequest, client: int, account: Account) -> None:
         try:
             who = identity(account)
             ids = Ids(who.uid, who.gid, who.groups)
             privileges.check(ids)
         except (NoIdentity, OSError) as error:
             log.warn(f"{account.address}: {error}")
-            self._answer(child, Kind.TEMPORARY, pending.request.number)
+            self._answer(child, Kind.TEMPORARY, asked.number)
             return
-        admission = child.connections[pending.request.number]
+        admission = child.connections[asked.number]
         session = next(self._numbers)
         request = SessionRequest(
             number=session,
@@ -684,22 +709,22 @@ class Master:
             home=who.home,
             maildir=who.maildir or self._plan.default_maildir,
             peer=admission.peer,
-            greeting=pending.request.greeting,
-            unread=pending.request.unread,
-            protocol=pending.request.protocol.decode("ascii", "replace"),
-            tls=pending.request.tls,
+            greeting=asked.greeting,
+            unread=asked.unread,
+            protocol=asked.protocol.decode("ascii", "replace"),
+            tls=asked.tls,
             environment=admission.environment,
             quota=account.quota or "",
         )
         try:
-            serving = self._pass_on(request, ids, pending.client)
+            serving = self._pass_on(request, ids, client)
         except (OSError, ChannelClosed, ValueError) as error:
             log.warn(f"{account.address}: no worker takes the session: {error}")
-            self._answer(child, Kind.TEMPORARY, pending.request.number)
+            self._answer(child, Kind.TEMPORARY, asked.number)
             return
-        del child.connections[pending.request.number]  # its count is the session's now
+        del child.connections[asked.number]  # its count is the session's now
         serving.sessions[session] = admission
-        self._answer(child, Kind.TAKEN, pending.request.number)
+        self._answer(child, Kind.TAKEN, asked.number)
 
     def _pass_on(self, request: SessionRequest, ids: Ids, client: int) -> _Worker:
         """Give a session and its client to the worker of these ids.

@@ -28,12 +28,14 @@ class Kind(enum.Enum):
     ADMIT = b"admit"  # number, ip, port; local ip, local port
     FULL = b"full"  # 0: accepts no more
     RELEASE = b"release"  # number
+    ASK = b"ask"  # Question
     LOGIN = b"login"  # LoginRequest; the client's descriptor
     # master → login
     ADMITTED = b"admitted"  # number, environment
     REFUSED = b"refused"  # number, text
     TAKEN = b"taken"  # number: a worker serves the client
     REJECTED = b"rejected"  # number: wrong credentials
+    SAID = b"said"  # number, text: what authdaemond says to a question
     TEMPORARY = b"temporary"  # number: nobody can tell now
     DISABLED = b"disabled"  # number, text
     DRAIN = b"drain"  # accept no more
@@ -100,12 +102,34 @@ def environment_of(field: bytes) -> Mapping[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What authdaemond is asked before a client is known. Nobody is let in by the answer alone."""
+
+    number: int
+    service: bytes
+    authtype: bytes
+    first: bytes
+    second: bytes
+
+    def fields(self) -> list[bytes]:
+        number = b"%d" % self.number
+        return [Kind.ASK.value, number, self.service, self.authtype, self.first, self.second]
+
+    @classmethod
+    def of(cls, fields: Sequence[bytes]) -> Question:
+        """Raises ChannelClosed."""
+        if len(fields) != 6:
+            raise ChannelClosed("malformed question")
+        return cls(number_of(fields), *fields[2:])
+
+
+@dataclass(frozen=True, slots=True)
 class LoginRequest:
     """What a client has to show for itself, and what belongs to its session."""
 
     number: int
     service: bytes
-    authtype: bytes  # authdaemond's: login, cram-md5, …, EXTERNAL
+    authtype: bytes  # authdaemond's: login, cram-md5, …; EXTERNAL; PROVEN by the last question
     first: bytes  # userid, or a challenge
     second: bytes  # password, or what answers the challenge
     greeting: bytes  # to be sent to the client if it is let in

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.authdaemond.test_daemon import auth
+from tests.authdaemond.test_scram import outcome
 from tests.conftest import missing
 from tests.support import authdaemon
 from tests.support.authdaemon import Daemon
 from tests.support.courier_root import CourierRoot
 from tests.support.databases import PASSWORD, Slapd, open_directory, rc_file
+from tests.support.scram import secret
 from tests.support.servers import COURIER
 
 pytestmark = pytest.mark.slow
@@ -47,6 +49,14 @@ LDIF = (
     + _entry("twice", 5005, clearPassword="secret")
     + _entry("twice", 5006, clearPassword="secret")
     + _entry("nopw", 5007)
+    + _entry("scram", 5009, userPassword="{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=").replace(
+        "sn: x\n",
+        "sn: x\n"
+        + "".join(
+            f"userPassword: {secret(name, b'secret', b'salt', 4096)}\n"
+            for name in ("sha1", "sha256")
+        ),
+    )
     + _entry("two", 5008, clearPassword="secret", title="t").replace(
         "mail: two@example.com\n", "mail: two@example.com\nmail: too@example.com\n"
     )
@@ -165,6 +175,24 @@ def test_password_change(start: Start) -> None:
     answer = daemon.ask(login("l3", "new"))
     assert b"\nPASSWD={CRYPT}$1$" in answer and MD5CRYPT.encode() not in answer, answer
     assert daemon.ask(b"PASSWD imap\tl3\tnew\tother\n") == b"OK\n"
+
+
+def test_scram(start: Start) -> None:
+    """By secrets among the values of the hash's attribute, all changed with it; by the clear text."""
+    daemon = start()
+
+    for password in ("secret", "new"):
+        assert daemon.ask(login("scram", password)).startswith(b"UID=5009\n"), daemon.log
+        for authtype in ("scram-sha-1", "scram-sha-256"):
+            assert outcome(daemon, "scram", password, authtype) != b"FAIL\n", daemon.log
+            assert outcome(daemon, "scram", password + "x", authtype) == b"FAIL\n"
+        other = {"secret": "new", "new": "secret"}[password]
+        assert daemon.ask(f"PASSWD imap\tscram\t{password}\t{other}\n".encode()) == b"OK\n", (
+            daemon.log
+        )
+    assert outcome(daemon, "l2@example.com", "secret") != b"FAIL\n"
+    assert outcome(daemon, "l1@example.com", "secret") == b"FAIL\n"
+    assert "duplicate attribute" not in daemon.log
 
 
 def test_map_of_addresses(start: Start) -> None:
