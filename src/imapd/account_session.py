@@ -153,6 +153,7 @@ class AccountSession(ABC):
                 end = End.SIGNAL
                 if not self.is_over:  # which has said BYE
                     yield from self.connection.send(self.shut_down)
+            yield from self.connection.flush()
         except (ClientGone, ShuttingDown, EndOfInput):
             pass  # nobody is there, or all has been said
         except Exception as error:

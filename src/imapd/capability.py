@@ -125,6 +125,8 @@ def _words(settings: Settings, tls: bool, of_login: Sequence[str]) -> Iterator[s
         yield from _OURS
         if settings.acl:
             yield "LIST-MYRIGHTS"
+        if settings.compress:
+            yield "COMPRESS=DEFLATE"
         if "SORT" in map(str.upper, administrators):
             yield from _OF_SORT
         if any(word.upper().startswith("THREAD=") for word in administrators):

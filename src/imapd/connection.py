@@ -1,4 +1,4 @@
-"""The client's end of a session: commands and literals in, octets out (RFC 9051 2.2, RFC 7888)."""
+"""The client's end of a session: commands and literals in, octets out (RFC 9051 2.2, RFC 4978, RFC 7888)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from courier.process.request import Receive, Request, Steps, Wake
+from imapd import compression
 from imapd.completion import Bad, CommandFailed, Farewell, Violation
+from imapd.compression import Compression
 from imapd.request import Idle
 from imapd.wire import parser, reader
 from imapd.wire.parser import Parser
@@ -50,17 +52,26 @@ class Feedable(Protocol):
 
 
 class Stream:
-    """Octets from a client and to it, counted."""
+    """Octets from a client and to it, counted as they are when they are not compressed."""
 
     reader: Feedable
 
     def __init__(self) -> None:
         self.counts = Counts()
+        self._compression: Compression | None = None
 
     def send(self, data: bytes) -> Steps:
         """Send octets; none give other sessions their turn."""
         self.counts.sent += len(data)
-        yield data
+        if self._compression is None:
+            yield data
+        else:
+            yield from self._compression.deflate(data)
+
+    def flush(self, *, forget: bool = False) -> Steps:
+        """Let the client see all that was sent; ``forget`` as in `Compression.flush`."""
+        if self._compression is not None:
+            yield self._compression.flush(forget=forget)
 
     def receive(self, timeout_s: float) -> Steps:
         """Feed the reader.
@@ -68,18 +79,43 @@ class Stream:
         Raises:
             EndOfInput, Farewell: nothing came.
         """
-        if self.take((yield Receive(timeout_s))) is Wake.TIMEOUT:
+        if (yield from self.await_input(Receive(timeout_s))) is Wake.TIMEOUT:
             raise Farewell("Disconnected for inactivity.", is_timeout=True)
 
-    def take(self, data: bytes | Wake) -> Wake | None:
-        """Take what a `Receive` was answered: input, or why there is none."""
+    def await_input(self, receive: Receive) -> Generator[Request, Any, Wake | None]:
+        """Feed the reader, or give why there is no input.
+
+        Raises:
+            EndOfInput, Farewell: there will never be.
+        """
+        if self._compression is not None and self._compression.is_waiting:
+            yield b""  # however little came in, others get their turn
+            self._inflate()
+            return None
+        yield from self.flush(forget=receive.watch is not None)
+        data = yield receive
         if isinstance(data, Wake):
             return data
         if not data:
             raise EndOfInput
+        if self._compression is not None:
+            self._inflate(data)
+        else:
+            self._feed(data)
+        return None
+
+    def _inflate(self, data: bytes = b"") -> None:
+        assert self._compression is not None
+        if self._compression.at_end:
+            raise EndOfInput
+        try:
+            self._feed(self._compression.inflate(data))
+        except compression.Damaged:
+            raise Farewell("[ALERT] Compressed data is damaged.") from None
+
+    def _feed(self, data: bytes) -> None:
         self.counts.received += len(data)
         self.reader.feed(data)
-        return None
 
 
 class Connection(Stream):
@@ -92,6 +128,20 @@ class Connection(Stream):
         self.announced: Announced | None = None  # the literal that the command at hand stops at
         self._rest_is_due = False  # a literal is streamed: what follows it is not read yet
         self._limits_literals = limits_literals
+        self._compression_is_due = False
+
+    @property
+    def is_compressed(self) -> bool:
+        return self._compression is not None
+
+    def compress(self) -> None:
+        """Deflate all that is sent and received after the command at hand (RFC 4978 3)."""
+        self._compression_is_due = True
+
+    def _begin_compression(self) -> None:
+        self._compression_is_due = False
+        self._compression = Compression()
+        self._inflate(self.reader.discard())
 
     def command(self) -> Generator[Request, Any, Event]:
         """Read a command's beginning, up to its first literal.
@@ -99,6 +149,8 @@ class Connection(Stream):
         Raises:
             EndOfInput, Farewell: there is no more of them.
         """
+        if self._compression_is_due:
+            self._begin_compression()
         event = yield from self._event(INACTIVITY_S)
         self.announced = event if isinstance(event, Announced) else None
         return event
@@ -190,7 +242,7 @@ class Connection(Stream):
         """Wait for a line, or for what else ends the wait; nothing stands for a part of a line."""
         event = self._next()
         if event is None:
-            woken = self.take((yield Receive(idle.timeout_s, idle.watch)))
+            woken = yield from self.await_input(Receive(idle.timeout_s, idle.watch))
             if woken is not None:
                 return woken
             event = self._next()

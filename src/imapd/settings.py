@@ -195,6 +195,7 @@ class Settings:
     # Additions of ours
     extensions: bool = setting("IMAP_EXTENSIONS", read.flag_or_on, unset=True)
     sasl: tuple[str, ...] = setting("IMAP_SASL", daemon_settings.mechanisms, unset=())
+    compress: bool = setting("IMAP_COMPRESS", read.flag_or_on, unset=True)
     max_append: int = setting("IMAP_MAX_APPEND", read.octets, unset=0)
     fsync: bool = setting("IMAP_FSYNC", read.flag_or_on, unset=True)
     fulltext: bool = setting("IMAP_FULLTEXT", read.flag, unset=False)

@@ -1,4 +1,4 @@
-"""The formal syntax of server responses, checked strictly (RFC 3501 9, RFC 2971, 4315, 5530, 6855).
+"""The formal syntax of server responses, checked strictly (RFC 3501 9, RFC 2971, 4315, 4978, 5530, 6855).
 
 Shares no code with the server. `read` takes a stream of whole responses and fails with
 `Malformed` at the first octet that the grammar does not allow; what Courier sends beside the
@@ -673,6 +673,7 @@ _PLAIN_CODES = frozenset(
         b"USEATTR",
         b"OVERQUOTA",
         b"CLOSED",
+        b"COMPRESSIONACTIVE",
         b"NOMODSEQ",
         b"EXPUNGEISSUED",
         b"LIMIT",

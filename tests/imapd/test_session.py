@@ -318,6 +318,7 @@ def others(maildir: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]
 TOLD = [name for name in table.COMMANDS if name not in ("LOGOUT", "SELECT", "EXAMINE", "CLOSE")]
 ARGUMENTS = {
     "ID": "NIL",
+    "COMPRESS": "DEFLATE",
     "ENABLE": "X",
     "CREATE": "INBOX.new",
     "DELETE": "INBOX.x",

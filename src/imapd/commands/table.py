@@ -13,6 +13,7 @@ from imapd.commands.acl2 import acl2
 from imapd.commands.append import append
 from imapd.commands.capability import capability
 from imapd.commands.close import close, unselect
+from imapd.commands.compress import compress
 from imapd.commands.copy import copy, move, uid_copy, uid_move
 from imapd.commands.create import create
 from imapd.commands.delete import delete
@@ -67,6 +68,7 @@ COMMANDS: Mapping[str, Command] = {
     "LOGOUT": Command(logout, disturbs=Disturbs.NOTHING),
     "ID": Command(id),
     "ENABLE": Command(enable),
+    "COMPRESS": Command(compress),
     "NAMESPACE": Command(namespace),
     "IDLE": Command(idle, disturbs=Disturbs.NUMBERS),
     "SELECT": Command(select, disturbs=Disturbs.NOTHING),

@@ -162,10 +162,10 @@ class Reader:
         self._skip(announced.text[:256], report=report)
         self._refused = announced.size
 
-    def discard(self) -> None:
-        """Forget all that was fed and not read: STARTTLS (RFC 3501 6.2.1)."""
-        self._consume(len(self._input))
+    def discard(self) -> bytes:
+        """Forget all that was fed and not read, and give it: what comes now is of another kind."""
         self._take_command()
+        return bytes(self._consume(len(self._input)))
 
     def unread(self) -> bytes:
         """Give what was fed and not read, for whoever goes on reading."""
