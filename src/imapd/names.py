@@ -21,14 +21,14 @@ class NotFound(CommandFailed):
     """There is no such mailbox, as far as this client may know."""
 
     def __init__(self) -> None:
-        super().__init__(No("Mailbox does not exist, or must be subscribed to."))
+        super().__init__(No("Mailbox does not exist, or must be subscribed to.", "NONEXISTENT"))
 
 
 class InvalidName(CommandFailed):
     """The name is in no name space of this server, or not a name at all."""
 
     def __init__(self) -> None:
-        super().__init__(No("Invalid mailbox name."))
+        super().__init__(No("Invalid mailbox name.", "CANNOT"))
 
 
 def decode(name: bytes, *, utf8: bool) -> str:

@@ -249,7 +249,7 @@ def test_largest_literal(driven: Driven, size: int) -> None:
     if size == MAX_LITERAL:
         assert sent == b"+ OK\r\n"
         sent = driven.send(b"x" * size + b" (MESSAGES)\r\n")
-        assert sent == b"a NO Mailbox does not exist, or must be subscribed to.\r\n"
+        assert sent == b"a NO [NONEXISTENT] Mailbox does not exist, or must be subscribed to.\r\n"
     else:
         assert sent == b"a BAD IMAP command too long.\r\n"
     assert driven.send(NOOP) == NOOP_OK

@@ -31,6 +31,8 @@ between them, stand directives:
     session: NAME        the following lines belong to this connection, opened at its first line; until
                          this directive that is the one called ``1``
     setup: COMMAND       run a command that has to be completed with OK; what it says does not matter
+    no: TAG CODE TEXT    the completion of a command that is refused: TAG NO TEXT, from ours with this response
+                         code (RFC 5530), of which Courier knows none
     refused: TAG         the completion of a line that is no valid command: TAG BAD from ours (RFC 9051
                          7.1.3), TAG NO from Courier (imap.md 2.3); TAG may be ``*``
     closed:              the server closes this connection, having said nothing more
@@ -69,6 +71,7 @@ _LINE = re.compile(
 )
 _DIRECTIVES = {
     *("setting:", "folder:", "message:", "deliver:", "remove:", "session:", "setup:", "refused:"),
+    "no:",
     *("closed:", "exists:", "missing:", "file:", "content:", "account:", "index:"),
 }
 _INVALID = {
@@ -216,6 +219,12 @@ class Conversation:
                 self._expect(step)
             case "refused:":
                 wanted = f"{text} {_INVALID[self._implementation.name]}"
+                line = self._line()
+                assert line == wanted, f"expected {wanted!r}, got {line!r}"
+            case "no:":
+                tag, code, reason = text.split(" ", 2)
+                coded = f"[{code}] " if self._implementation.name == "ours" else ""
+                wanted = f"{tag} NO {coded}{reason}"
                 line = self._line()
                 assert line == wanted, f"expected {wanted!r}, got {line!r}"
             case "setup:":

@@ -17,7 +17,7 @@ from imapd.wire.parser import Parser
 if TYPE_CHECKING:
     from imapd.session import Session
 
-READ_ONLY = "Current box is selected READ-ONLY."
+READ_ONLY = No("Current box is selected READ-ONLY.", "READ-ONLY")
 _ONE_AT_A_TIME = No("Only one message may be sent at a time.", "ALERT")
 #: Messages in one command: each is a file in ``tmp/`` until all of them land.
 _MAX_MESSAGES = 10_000
@@ -34,7 +34,7 @@ def append(session: Session, arguments: Parser) -> Handling:
     if session.is_selected(target):
         session.changes.recheck_rights()
         if session.selected.read_only:
-            return No(READ_ONLY)
+            return READ_ONLY
     folder = incoming.opened(session, target)
     messages: list[Incoming] = []
     with ExitStack() as files:  # whatever does not land is removed

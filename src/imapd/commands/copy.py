@@ -54,7 +54,7 @@ def _copy(session: Session, arguments: Parser, *, by_uid: bool, move: bool) -> H
     command = "MOVE" if move else "COPY"
     to = mailbox.destination(session, name, command, "Mailbox does not exist.")
     if move and view.read_only:
-        return No("Current box is selected READ-ONLY.")
+        return No("Current box is selected READ-ONLY.", "READ-ONLY")
     if move:  # RFC 6851 4.5: as COPY, STORE of \\Deleted and EXPUNGE would need
         for right in "te":
             if right not in session.rights:

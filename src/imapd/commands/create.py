@@ -22,14 +22,14 @@ def create(session: Session, arguments: Parser) -> Handling:
     name = mailbox.settled(session, given)
     wanted = name.removesuffix(".")
     if not names.is_creatable(wanted):
-        return No("Invalid mailbox name.")
+        raise names.InvalidName
     found = session.mailboxes.find(wanted)
     if found is None:
-        return No("Invalid mailbox name.")
+        raise names.InvalidName
     if found.tree is None:
         raise mailbox.AccessDenied(session, "CREATE", found, "c")
     if found.name == "INBOX":
-        return No("INBOX already exists!")
+        return No("INBOX already exists!", "ALREADYEXISTS")
     parent = session.mailboxes.parent(found)
     if parent is None or not parent.may("c"):
         raise mailbox.AccessDenied(session, "CREATE", parent or found, "c")
@@ -39,7 +39,7 @@ def create(session: Session, arguments: Parser) -> Handling:
         try:
             (lists or found.tree).create(found.folder)
         except FileExistsError:
-            return No("Cannot create this folder.")
+            return No("Cannot create this folder.", "ALREADYEXISTS")
         except OSError as error:
             log.error("cannot create folder", found.directory, error)
             return No("Cannot create this folder.")

@@ -30,14 +30,14 @@ def delete(session: Session, arguments: Parser) -> Handling:
         return (yield from _unsubscribe(session, shared))
     found = mailbox.existing(session, name, "DELETE", "x")
     if session.is_selected(found):
-        return No("Cannot delete currently-open folder.")
+        return No("Cannot delete currently-open folder.", "INUSE")
     owner = session.mailboxes.lists(found) or found.tree
     assert owner is not None and found.tree is not None
     try:
         yield Work(partial(owner.delete, found.folder))
         yield Work(session.quota_of(found.tree).recount)
     except PermissionError:
-        return No("Cannot delete this folder.")
+        return No("Cannot delete this folder.", "CANNOT")
     except OSError as error:
         log.error("cannot delete folder", found.directory, error)
         return No("Cannot delete this folder.")
@@ -52,7 +52,7 @@ def _unsubscribe(session: Session, found: Mailbox) -> Handling:
     if not found.exists and not farm.exists():
         raise names.NotFound
     if session.is_selected(found):
-        return No("Cannot delete currently-open folder.")
+        return No("Cannot delete currently-open folder.", "INUSE")
     if farm.exists():
         yield Work(farm.remove)
     return Ok("UNSUBSCRIBEd a shared folder.")

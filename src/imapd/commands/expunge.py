@@ -34,7 +34,7 @@ def _expunge(session: Session, among: NumberSet | None) -> Handling:
     if "e" not in session.rights:
         return No('Access denied for EXPUNGE on current mailbox (ACL "e" required)', "NOPERM")
     if session.selected.read_only:
-        return No("Cannot expunge read-only mailbox.")
+        return No("Cannot expunge read-only mailbox.", "READ-ONLY")
     yield from session.changes.refresh()
     yield Work(partial(removal.remove_deleted, session, among))
     yield from session.changes.refresh()

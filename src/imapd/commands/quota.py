@@ -43,7 +43,7 @@ def getquotaroot(session: Session, arguments: Parser) -> Handling:
 
 def setquota(session: Session, arguments: Parser) -> Completion:
     # Courier: whatever the arguments are. Limits are the administrator's.
-    return No("SETQUOTA No permission.")
+    return No("SETQUOTA No permission.", "NOPERM")
 
 
 def _root(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from imapd.wire.parser import Parser
 if TYPE_CHECKING:
     from imapd.session import Session
 
+_CODES = {errno.EEXIST: "ALREADYEXISTS", errno.EINVAL: "CANNOT"}
+
 
 def rename(session: Session, arguments: Parser) -> Handling:
     given = mailbox.supplied(session, arguments).removesuffix(".")
@@ -25,9 +28,9 @@ def rename(session: Session, arguments: Parser) -> Handling:
 
     old, new = session.mailboxes.find(old_name), session.mailboxes.find(new_name)
     if old is None or new is None or not names.is_creatable(new_name):
-        return No("Invalid mailbox name.")
+        raise names.InvalidName
     if old.tree is None:
-        return No("Invalid mailbox")
+        return No("Invalid mailbox", "CANNOT")
     is_there = old.exists or session.mailboxes.has_below(old)
     if not is_there and not old.may("x"):
         raise names.NotFound  # as of one that he may not know of
@@ -36,14 +39,14 @@ def rename(session: Session, arguments: Parser) -> Handling:
     if new.name != "INBOX" and (parent is None or not parent.may("c")):
         raise mailbox.AccessDenied(session, "RENAME", parent or new, "c")
     if old.tree is not new.tree:
-        return No("Cannot move a folder to a different account.")
+        return No("Cannot move a folder to a different account.", "CANNOT")
     if not old.folder or not new.folder:
-        return No("INBOX rename not implemented.")
+        return No("INBOX rename not implemented.", "CANNOT")
     if session.tree.trash in (old.folder, new.folder):
-        return No("Reserved folder name - cannot rename.")
+        return No("Reserved folder name - cannot rename.", "CANNOT")
     selected = session.mailbox
     if selected and selected.tree is old.tree and is_within(selected.folder, old.folder):
-        return No("Can't RENAME the currently-open folder")
+        return No("Can't RENAME the currently-open folder", "INUSE")
     if not is_there:
         raise names.NotFound  # Courier: OK, though nothing happens
     owner = session.mailboxes.lists(old) or old.tree
@@ -51,7 +54,7 @@ def rename(session: Session, arguments: Parser) -> Handling:
         yield Work(partial(owner.rename, old.folder, new.folder))
         yield Work(session.quota_of(old.tree).recount)
     except OSError as error:
-        return No(f"RENAME failed: {error.strerror}")
+        return No(f"RENAME failed: {error.strerror}", _CODES.get(error.errno or 0, ""))
     if (given, given_new) != (old_name, new_name):  # RFC 9051 6.3.6
         yield renamed(session, given, new_name)
     return Ok("Folder renamed.")

@@ -63,7 +63,7 @@ def _store(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
 
     view = session.selected
     if view.read_only:
-        return No("Current box is selected READ-ONLY.")
+        return No("Current box is selected READ-ONLY.", "READ-ONLY")
     seqs = mailbox.sequence_numbers(mailbox.messages(view, which, by_uid=by_uid))
     if until is not None:
         yield session.changes.need_modseqs()

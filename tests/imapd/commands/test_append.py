@@ -86,7 +86,7 @@ def test_what_may_not_follow_the_message(
     ("arguments", "completion"),
     [
         (b"INBOX.none", b"NO [TRYCREATE] Must create mailbox before append"),
-        (b"elsewhere", b"NO Invalid mailbox name."),
+        (b"elsewhere", b"NO [CANNOT] Invalid mailbox name."),
         (b"INBOX (\\Recent)", b"BAD Error in IMAP command received by server."),
         (b'INBOX "01-Jan-0000 00:00:00 +0000"', b"BAD Error in IMAP command received by server."),
         (b"INBOX UTF8 (", b"BAD Error in IMAP command received by server."),
