@@ -202,6 +202,10 @@ class AccountSession(ABC):
         """Run a handler: pass on what it yields, answer what it asks."""
         if not isinstance(handling, GeneratorType):
             return handling  # type: ignore[return-value]  # no handler completes with a generator
+        completion: T = yield from self._carry_out(handling)
+        return completion
+
+    def _carry_out(self, handling: Generator[Any, Any, T]) -> Generator[Request, Any, T]:
         answer: Any = None
         failure: Exception | None = None
         try:

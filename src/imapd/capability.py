@@ -28,9 +28,10 @@ _OURS = (
     "LIST-STATUS",
     "STATUS=SIZE",
     "PARTIAL",
+    "CONTEXT=SEARCH",
 )
 #: Ours, too, where the administrator's list has SORT.
-_OF_SORT = ("ESORT", "SORT=DISPLAY")
+_OF_SORT = ("ESORT", "SORT=DISPLAY", "CONTEXT=SORT")
 #: And where it has QUOTA (RFC 9208 3).
 _OF_QUOTA = ("QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE")
 

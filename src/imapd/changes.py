@@ -8,10 +8,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from courier import log
-from courier.process.request import Request, Steps, Work
+from courier.process.request import Steps, Work
 from imapd import mailbox, updates
 from imapd.commands.table import Disturbs
 from imapd.completion import Bad, CommandFailed, Completion, Ok
+from imapd.contexts import Context, Contexts
+from imapd.request import Step
 
 if TYPE_CHECKING:
     from imapd.session import Session
@@ -29,12 +31,14 @@ class Changes:
         self._looked = float("-inf")
         self._rights_to_tell = False
         self._opened_read_only = False  # the selected mailbox, whatever its rights are by now
+        self.contexts = Contexts()
 
     def begin(self) -> None:
         """Start afresh with a mailbox that was just selected."""
         view = self._session.selected
         view.tells_recent = not self._form.rev2
         self._opened_read_only = view.read_only
+        self.contexts.clear()
         self._looked = time.monotonic()
 
     # -- looking ---------------------------------------------------------------------------
@@ -74,7 +78,7 @@ class Changes:
 
     # -- telling ---------------------------------------------------------------------------
 
-    def tell(self, disturbs: Disturbs) -> Generator[Request, Any, bool]:
+    def tell(self, disturbs: Disturbs) -> Generator[Step, Any, bool]:
         """Tell what others changed, as far as this command allows (RFC 9051 7.5.1).
 
         Returns: whether messages are gone of which the client knew.
@@ -89,23 +93,52 @@ class Changes:
                 log.error("cannot read folder", view.folder.path, error)
             except CommandFailed:
                 return False  # the right to read was taken away: there is nothing to tell any more
-        send = session.connection.send
         if self._rights_to_tell:
             self._rights_to_tell = False
-            yield from send(updates.rights(session.rights))
+            yield updates.rights(session.rights)
         # While more commands wait, sequence numbers in them must keep their meaning.
         expunge = disturbs is Disturbs.NUMBERS or (
             disturbs is Disturbs.NUMBERS_IF_LAST and not session.connection.reader.unread()
         )
+        return (yield from self._tell(expunge=expunge))
+
+    def tell_all(self) -> Generator[Step, Any, bool]:
+        """Tell everything there is to tell, expunged messages too (IDLE). Returns as `tell`."""
+        return (yield from self._tell(expunge=True))
+
+    def _tell(self, *, expunge: bool) -> Generator[Step, Any, bool]:
+        session, view = self._session, self._session.selected
+        before = view.uids
         update = view.update(expunge=expunge)
-        yield from send(updates.text(view, update, session.settings, session.rights, self.form))
+        told = updates.text(view, update, session.settings, session.rights, self.form)
+        if not self.contexts:
+            yield told
+            return bool(update.vanished)
+        yield self.contexts.removed(before, update) + told
+        try:
+            yield (yield from self.contexts.changed(view, before, update))
+        except OSError as error:
+            log.error("cannot search folder", view.folder.path, error)
         return bool(update.vanished)
 
-    def all(self) -> bytes:
-        """Give everything there is to tell, expunged messages too (IDLE)."""
-        session, view = self._session, self._session.selected
-        update = view.update(expunge=True)
-        return updates.text(view, update, session.settings, session.rights, self.form)
+    def begin_context(self, context: Context) -> bytes:
+        """Tell of changes to what a search found from here on (RFC 5267 4.3).
+
+        Returns: that there will be no updates, if it is one context too many (RFC 5267 4.3.1).
+        """
+        if not self.contexts.add(context):
+            return b'* NO [NOUPDATE "%b"] Too many contexts\r\n' % context.tag
+        self._session.selected.note_told(wanted=True)
+        return b""
+
+    def check_tag(self) -> None:
+        """See to it that a context can have the tag of the command at hand.
+
+        Raises:
+            CommandFailed: another one has it (RFC 5267 4.3).
+        """
+        if self._session.tag in self.contexts:
+            raise CommandFailed(Bad("Tag reuse."))
 
     # -- how -------------------------------------------------------------------------------
 

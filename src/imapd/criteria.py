@@ -7,13 +7,15 @@ import time
 from collections.abc import Callable, Sequence
 
 from courier.maildir.filename import Flag
+from courier.maildir.numberset import NumberSet
+from courier.maildir.view import View
 from courier.message import charset
 from courier.message import date as message_date
 from courier.message.collation import Needle
 from imapd import leaves
 from imapd.completion import Bad, CommandFailed, No
 from imapd.criterion import EVERYTHING, All, Criterion, Either, Negated
-from imapd.wire.parser import Parser
+from imapd.wire.parser import Parser, SequenceSet
 
 #: Courier: 1,000 nodes. Deeper nesting than this no client needs, and the parser recurses.
 MAX_NODES = 1_000
@@ -22,8 +24,12 @@ MAX_DEPTH = 200
 _NEVER = 1 << 62
 
 
-def read(arguments: Parser, *, utf8: bool) -> Criterion:
+def read(arguments: Parser, *, utf8: bool, held: View | None = None) -> Criterion:
     """Read ``[CHARSET astring] search-key *(SP search-key)`` to the command's end.
+
+    Args:
+        held: the criterion will be asked again later: sequence numbers and ``$`` mean the messages
+            that they mean in this view now (RFC 5267 4.3).
 
     Raises:
         ParseError: the grammar, or one of the limits above.
@@ -37,13 +43,13 @@ def read(arguments: Parser, *, utf8: bool) -> Criterion:
         arguments.sp()
         encoding = _codec(arguments.astring())
         arguments.sp()
-    return _keys(arguments, encoding)
+    return _keys(arguments, encoding, held)
 
 
-def read_with_charset(arguments: Parser, *, utf8: bool) -> Criterion:
+def read_with_charset(arguments: Parser, *, utf8: bool, held: View | None = None) -> Criterion:
     """Read ``charset 1*(SP search-key)`` to the command's end, as SORT and THREAD have it.
 
-    Raises: as `read`.
+    Args and Raises: as `read`.
     """
     name = arguments.astring()
     if utf8 and name.upper() != b"UTF-8":  # RFC 6855 3
@@ -51,7 +57,7 @@ def read_with_charset(arguments: Parser, *, utf8: bool) -> Criterion:
         raise CommandFailed(Bad(text, "BADCHARSET"))
     encoding = _codec(name)
     arguments.sp()
-    return _keys(arguments, encoding)
+    return _keys(arguments, encoding, held)
 
 
 def _codec(name: bytes) -> str:
@@ -62,8 +68,8 @@ def _codec(name: bytes) -> str:
     return codec
 
 
-def _keys(arguments: Parser, encoding: str) -> Criterion:
-    reader = _Reader(arguments, encoding)
+def _keys(arguments: Parser, encoding: str, held: View | None) -> Criterion:
+    reader = _Reader(arguments, encoding, held)
     keys = [reader.key(0)]
     while not arguments.at_end():
         arguments.sp()
@@ -75,8 +81,9 @@ def _keys(arguments: Parser, encoding: str) -> Criterion:
 class _Reader:
     """Reads search-keys."""
 
-    def __init__(self, arguments: Parser, encoding: str) -> None:
+    def __init__(self, arguments: Parser, encoding: str, held: View | None) -> None:
         self._arguments = arguments
+        self._held = held
         self._encoding = encoding
         self._nodes = 0
 
@@ -89,7 +96,7 @@ class _Reader:
             return _all(self._arguments.parenthesised(lambda: self.key(depth + 1)))
         word = self._arguments.peek_word()
         if not word:
-            return leaves.numbers(self._arguments.sequence_set())
+            return self._numbers(self._arguments.sequence_set())
         self._arguments.word()
         if word == "NOT":
             self._arguments.sp()
@@ -100,6 +107,15 @@ class _Reader:
             self._arguments.sp()
             return Either(first, self.key(depth + 1))
         return self._leaf(word)
+
+    def _numbers(self, which: SequenceSet) -> Criterion:
+        view = self._held
+        if view is None:
+            return leaves.numbers(which)
+        if which.is_saved:
+            return leaves.among(view.saved)
+        found = leaves.rows(which, len(view.uids))
+        return leaves.among(NumberSet.of(uid for a, b in found for uid in view.uids[a:b]))
 
     def _leaf(self, word: str) -> Criterion:
         if word in _FLAGS:
@@ -114,7 +130,8 @@ class _Reader:
         if word == "MODSEQ":
             return leaves.changed(self._modseq())
         if word == "UID":
-            return leaves.uids(self._arguments.sequence_set())
+            which = self._arguments.sequence_set()
+            return self._numbers(which) if which.is_saved else leaves.uids(which)
         if word in _DATES:
             return leaves.arrived(*_DATES[word](self._arguments.date()))
         if word in _SENT_DATES:

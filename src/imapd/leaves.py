@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from courier.maildir.filename import Flag
@@ -76,16 +76,22 @@ def uids(which: SequenceSet) -> Leaf:
     return by_column(column)
 
 
+def among(uids: NumberSet) -> Leaf:
+    """Messages with these UIDs."""
+    return by_column(lambda rows: rows.slices(uids.slices(rows.view.uids)))
+
+
 def numbers(which: SequenceSet) -> Leaf:
     if which.is_saved:
         return uids(which)
 
-    def column(rows: Rows) -> Bounds:
-        last = len(rows.view.uids)
-        pairs = [sorted((low or last, high or last)) for low, high in which.ranges]
-        return rows.slices((low - 1, high) for low, high in pairs)
+    return by_column(lambda view_rows: view_rows.slices(rows(which, len(view_rows.view.uids))))
 
-    return by_column(column)
+
+def rows(which: SequenceSet, count: int) -> Iterator[tuple[int, int]]:
+    """Give the half-open ranges of rows that sequence numbers name among so many messages."""
+    pairs = (sorted((low or count, high or count)) for low, high in which.ranges)
+    return ((max(low - 1, 0), high) for low, high in pairs)
 
 
 def _recent(rows: Rows) -> Bounds:

@@ -15,7 +15,7 @@ from courier.maildir.view import View
 from courier.process.request import Unfinished
 from imapd.wire.parser import Parser, PartialRange
 
-_OPTIONS = frozenset(("MIN", "MAX", "ALL", "COUNT", "SAVE", "PARTIAL"))
+_OPTIONS = frozenset(("MIN", "MAX", "ALL", "COUNT", "SAVE", "PARTIAL", "UPDATE", "CONTEXT"))
 #: Numbers that are written at once.
 _PIECE = 10_000
 #: Messages that are looked through at once.
@@ -34,6 +34,11 @@ class Wanted:
     @property
     def saves(self) -> bool:
         return "SAVE" in self.options
+
+    @property
+    def updates(self) -> bool:
+        """Tell whether the client is to hear of changes to the results (RFC 5267 4.3)."""
+        return "UPDATE" in self.options
 
     def told(self, results: Sequence[int]) -> Sequence[int] | None:
         """Give the results that are told one by one; None if all are, or their number is.
@@ -78,6 +83,7 @@ def wanted(arguments: Parser) -> Wanted | None:
     if len(partials) + ("ALL" in options) > 1:  # RFC 9394 3.1
         raise arguments.fail("search-return-opt")
     arguments.sp()
+    options -= {"CONTEXT"}  # a hint to keep what is kept anyway (RFC 5267 4.2)
     return Wanted(options, *partials) if options else ALL
 
 
@@ -144,6 +150,11 @@ def _extended(
         yield from _sequence_set(some) if some else (b"NIL",)
         yield b")"
     yield b" MODSEQ %d\r\n" % modseq if modseq else b"\r\n"
+
+
+def sequence_set(results: Iterable[int]) -> bytes:
+    """Write numbers in their order; there must be some."""
+    return b"".join(_sequence_set(results))
 
 
 def _sequence_set(results: Iterable[int]) -> Iterator[bytes]:

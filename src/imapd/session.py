@@ -82,6 +82,7 @@ class Session(AccountSession):
     def unselect(self) -> None:
         super().unselect()
         self.opened = None
+        self.changes.contexts.clear()
         if self.state is State.SELECTED:
             self.state = State.AUTHENTICATED
 
@@ -145,7 +146,7 @@ class Session(AccountSession):
                 self.changes.recheck_rights()
             completion = yield from self._handle(command.handler(self, arguments))
             self._violations = 0
-            if (yield from self.changes.tell(command.disturbs)):
+            if (yield from self._carry_out(self.changes.tell(command.disturbs))):
                 completion = self.changes.with_highest(completion)
         except CommandFailed as failure:
             completion = failure.completion

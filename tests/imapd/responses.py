@@ -47,6 +47,7 @@ _NZ_NUMBER = re.compile(rb"[1-9][0-9]{0,9}(?![0-9])")
 _TEXT = re.compile(rb"[^\x00\r\n]+")
 _FLAG = re.compile(rb'\\?[^\x00-\x20(){%*"\\\]\x7f-\xff]+')
 _UID_SET = re.compile(rb"[1-9][0-9]*(?::[1-9][0-9]*)?(?:,[1-9][0-9]*(?::[1-9][0-9]*)?)*")
+_UPDATES = ("ADDTO", "REMOVEFROM")
 _PARTIAL_RANGE = re.compile(rb"(-?)[1-9][0-9]*:\1[1-9][0-9]*(?![0-9])")
 _DATE_TIME = re.compile(
     rb'"[ 0-3][0-9]-(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)-[0-9]{4} '
@@ -219,6 +220,9 @@ class _Reader:
         elif name == b"MODIFIED":
             self.sp()
             self.match(_UID_SET, "sequence-set")
+        elif name == b"NOUPDATE":  # RFC 5267 5
+            self.sp()
+            self.quoted()
         elif name == b"PERMANENTFLAGS":
             self.sp()
             self.listed(self._flag_perm, empty=True)
@@ -329,17 +333,39 @@ class _Reader:
         while self.maybe(b" "):
             name = self.match(_ATOM, "search-return-data").decode()
             self.sp()
-            if name in found or name not in ("MIN", "MAX", "ALL", "COUNT", "MODSEQ", "PARTIAL"):
+            if name in found or name not in (
+                "MIN",
+                "MAX",
+                "ALL",
+                "COUNT",
+                "MODSEQ",
+                "PARTIAL",
+                *_UPDATES,
+            ):
                 raise self.fail("search-return-data")
             if name == "ALL":
                 found[name] = self.match(_UID_SET, "sequence-set")
             elif name == "MODSEQ":
                 found[name] = self._modseq()
+            elif name in _UPDATES:
+                found[name] = self._result_updates()
             elif name == "PARTIAL":
                 found[name] = self._partial()
             else:
                 found[name] = self.number() if name == "COUNT" else self.nz_number()
         return [*values, found]
+
+    def _result_updates(self) -> list[tuple[int, bytes]]:
+        """``"(" context-position SP sequence-set *(SP …) ")"`` (RFC 5267 5)."""
+        self.exact(b"(")
+        pairs = []
+        while not pairs or not self.maybe(b")"):
+            if pairs:
+                self.sp()
+            position = self.number()
+            self.sp()
+            pairs.append((position, self.match(_UID_SET, "sequence-set")))
+        return pairs
 
     def _partial(self) -> tuple[bytes, bytes]:
         """``"(" partial-range SP partial-results ")"`` (RFC 9394 4)."""
@@ -668,23 +694,21 @@ _PLAIN_CODES = frozenset(
         b"ALREADYEXISTS",
         b"BADCHARSET",
         b"CANNOT",
-        b"INUSE",
-        b"NONEXISTENT",
-        b"USEATTR",
-        b"OVERQUOTA",
         b"CLOSED",
         b"COMPRESSIONACTIVE",
-        b"NOMODSEQ",
         b"EXPUNGEISSUED",
         b"INUSE",
         b"LIMIT",
+        b"NOMODSEQ",
         b"NONEXISTENT",
         b"NOPERM",
+        b"OVERQUOTA",
         b"READ-ONLY",
         b"READ-WRITE",
         b"TOOBIG",
         b"TRYCREATE",
         b"UNKNOWN-CTE",
+        b"USEATTR",
     )
 )
 _UNTAGGED: dict[str, Callable[[_Reader], list[object]]] = {

@@ -104,6 +104,8 @@ def test_extensions_switched_off() -> None:
         ("QUOTA", ["GETQUOTA", "GETQUOTAROOT", "SETQUOTA"]),
         ("SORT", ["SORT", "UID SORT"]),
         ("THREAD=ORDEREDSUBJECT", ["THREAD", "UID THREAD"]),
+        ("CONTEXT=SEARCH", ["CANCELUPDATE"]),
+        ("COMPRESS=DEFLATE", ["COMPRESS"]),
         ("THREAD=REFS", ["THREAD", "UID THREAD"]),
     ],
 )

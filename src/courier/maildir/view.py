@@ -48,6 +48,8 @@ class View:
         self.tells_recent = True  # of which the client knows: not one of IMAP4rev2
         self.saved = NumberSet()  # UIDs: what the last search with SAVE found (RFC 5182)
         self._modseq = -1
+        self._notes_told = False
+        self._told: set[int] = set()
         self._keywords_told: frozenset[str] = frozenset()
 
     @property
@@ -88,6 +90,8 @@ class View:
 
     def told(self, flags: Mapping[int, int], keywords: Mapping[int, int]) -> None:
         """Take flags and keyword numbers, by UID, as known to the client (STORE, FETCH)."""
+        if self._notes_told:
+            self._told.update(flags, keywords)
         if flags:
             changed = bytearray(self.flags)
             for uid, value in flags.items():
@@ -102,6 +106,16 @@ class View:
                 if row is not None:
                     column[row] = number
             self.keywords = column
+
+    def note_told(self, *, wanted: bool) -> None:
+        """Keep the UIDs that `told` is called with, or no longer."""
+        self._notes_told = wanted
+        self._told.clear()
+
+    def take_told(self) -> set[int]:
+        """Give the UIDs that `told` was called with since the last time."""
+        told, self._told = self._told, set()
+        return told
 
     def modseq(self, seq: int) -> int:
         """Give the MODSEQ of a message as it was told, the changes just made among that.

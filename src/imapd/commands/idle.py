@@ -31,7 +31,7 @@ def idle(session: Session, arguments: Parser) -> Handling:
         while True:
             if session.view is not None:  # after the watch was armed, so that nothing is missed
                 yield from session.changes.refresh()
-                yield session.changes.all()
+                yield from session.changes.tell_all()
             line = yield from _line(session, watching, deadline)
             if line is None:
                 continue

@@ -1,4 +1,4 @@
-"""SEARCH and UID SEARCH. RFC 9051 6.4.4, RFC 3501 6.4.4, RFC 4731, RFC 5182, RFC 7162."""
+"""SEARCH and UID SEARCH. RFC 9051 6.4.4, RFC 3501 6.4.4, RFC 4731, RFC 5182, RFC 5267, RFC 7162."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from courier.maildir.numberset import NumberSet
 from courier.process.request import Work
 from imapd import criteria, matching, result
 from imapd.completion import CommandFailed, No, Ok
+from imapd.contexts import Context
 from imapd.criterion import Cost
 from imapd.request import Handling
 from imapd.wire.parser import Parser
@@ -30,9 +31,13 @@ def _search(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     wanted = result.wanted(arguments)
     if wanted is None and session.rev2:  # RFC 9051 6.4.4
         wanted = result.ALL
+    updates = wanted is not None and wanted.updates
+    if updates:
+        session.changes.check_tag()
     view = session.selected
     try:
-        criterion = criteria.read(arguments, utf8=session.accepts_utf8)
+        held = view if updates else None
+        criterion = criteria.read(arguments, utf8=session.accepts_utf8, held=held)
     except CommandFailed as failure:
         if wanted is not None and wanted.saves and isinstance(failure.completion, No):
             view.saved = NumberSet()  # RFC 5182 2.1
@@ -51,6 +56,9 @@ def _search(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
         yield from result.listed(b"SEARCH", numbers, modseq)
     else:
         yield from result.extended(session.tag, wanted, numbers, modseq, by_uid=by_uid)
+    if updates:
+        context = Context(session.tag, criterion, uids, by_uid=by_uid)
+        yield session.changes.begin_context(context)
     if criterion.cost is Cost.BODY and view.folder.options.fulltext:
         from courier.maildir import fulltext_builder  # which loads SQLite: few want it
 

@@ -1,4 +1,4 @@
-"""SORT and UID SORT. RFC 5256 3, RFC 5957, RFC 5267 3, RFC 7162 3.1.9."""
+"""SORT and UID SORT. RFC 5256 3, RFC 5957, RFC 5267, RFC 7162 3.1.9."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from courier.maildir.numberset import NumberSet
 from courier.process.request import Work
 from imapd import criteria, keys, matching, order, result
 from imapd.completion import CommandFailed, No, Ok
+from imapd.contexts import Context
 from imapd.request import Handling
 from imapd.wire.parser import Parser
 
@@ -33,9 +34,13 @@ def _sort(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     wanted = result.wanted(arguments)
     program = order.read(arguments)
     arguments.sp()
+    updates = wanted is not None and wanted.updates
+    if updates:
+        session.changes.check_tag()
     view = session.selected
     try:
-        criterion = criteria.read_with_charset(arguments, utf8=session.accepts_utf8)
+        utf8, held = session.accepts_utf8, view if updates else None
+        criterion = criteria.read_with_charset(arguments, utf8=utf8, held=held)
     except CommandFailed as failure:
         if wanted is not None and wanted.saves and isinstance(failure.completion, No):
             view.saved = NumberSet()  # RFC 5182 2.1
@@ -57,4 +62,8 @@ def _sort(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
         result.save(view, wanted, [uids[place] for place in places])
     results = [numbers[place] for place in places]
     yield from result.extended(session.tag, wanted, results, modseq, by_uid=by_uid)
+    if updates:
+        in_order = [uids[place] for place in places]
+        context = Context(session.tag, criterion, in_order, program, by_uid=by_uid)
+        yield session.changes.begin_context(context)
     return Ok("SORT done.")

@@ -11,6 +11,7 @@ from imapd import incoming
 from imapd.commands.acl import deleteacl, getacl, listrights, myrights, setacl
 from imapd.commands.acl2 import acl2
 from imapd.commands.append import append
+from imapd.commands.cancelupdate import cancelupdate
 from imapd.commands.capability import capability
 from imapd.commands.close import close, unselect
 from imapd.commands.compress import compress
@@ -102,6 +103,7 @@ COMMANDS: Mapping[str, Command] = {
     "UID SORT": Command(uid_sort, needs_mailbox=True),
     "THREAD": Command(thread, needs_mailbox=True, disturbs=Disturbs.NOTHING),
     "UID THREAD": Command(uid_thread, needs_mailbox=True),
+    "CANCELUPDATE": Command(cancelupdate, needs_mailbox=True),
     "FETCH": Command(fetch, needs_mailbox=True, disturbs=Disturbs.NOTHING),
     "UID FETCH": Command(uid_fetch, needs_mailbox=True),
     "STORE": Command(store, needs_mailbox=True, disturbs=Disturbs.NOTHING),
