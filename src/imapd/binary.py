@@ -58,6 +58,8 @@ def written(
     if item.name == "BINARY.SIZE":
         return iter((b"BINARY.SIZE%b %d" % (where, measured.size),))
     origin = b"" if item.partial is None else b"<%d>" % item.partial[0]
+    if part is None:
+        return iter((b"BINARY%b%b NIL" % (where, origin),))
     # RFC 3516 4.3: a literal8 only where there is a NUL, so that a client need not look for one.
     mark = b"~" if measured.has_nul else b""
     start = b"BINARY%b%b %b{%d}\r\n" % (where, origin, mark, measured.size)
@@ -97,8 +99,7 @@ def _wanted(message: Message | PartedMessage, item: FetchItem) -> Iterator[bytes
     if item.partial is None:
         yield from chunks
         return
-    offset, count = item.partial
-    left = (1 << 62) if count is None else count
+    offset, left = item.partial
     for chunk in chunks:
         wanted = chunk[offset : offset + left]
         offset = max(0, offset - len(chunk))

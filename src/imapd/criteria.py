@@ -140,9 +140,9 @@ class _Reader:
             then = int(time.time()) - self._arguments.nz_number()
             return leaves.arrived(*((-_NEVER, then + 1) if word == "OLDER" else (then, _NEVER)))
         if word == "LARGER":
-            return leaves.sized(self._arguments.number() + 1, _NEVER)
+            return leaves.sized(self._arguments.number64() + 1, _NEVER)
         if word == "SMALLER":
-            return leaves.sized(0, self._arguments.number())
+            return leaves.sized(0, self._arguments.number64())
         return self._text(word)
 
     def _modseq(self) -> int:

@@ -23,26 +23,31 @@ def echo(section: Section) -> bytes:
     return text
 
 
-def extract(message: Message | PartedMessage, section: Section) -> bytes:
-    """Return the section's octets in wire form; none if there is no such part (Courier: OK, empty)."""
+def extract(message: Message | PartedMessage, section: Section) -> bytes | None:
+    """Return the section's octets in wire form; None if there is no such part. Courier: no octets."""
     found = _find(message, section)
-    if isinstance(found, bytes):
+    if found is None or isinstance(found, bytes):
         return found
     return message.wire(*found)
 
 
 def extract_slice(
     message: Message | PartedMessage, section: Section, offset: int, count: int
-) -> bytes:
+) -> bytes | None:
     """Return ``extract(message, section)[offset : offset + count]`` at the cost of what is returned."""
     found = _find(message, section)
+    if found is None:
+        return None
     if isinstance(found, bytes):
         return found[offset : offset + count]
     return message.wire_slice(*found, offset, count)
 
 
-def _find(message: Message | PartedMessage, section: Section) -> tuple[int, int] | bytes:
-    """Return a range of the message's file, or octets where the section is no range of it."""
+def _find(message: Message | PartedMessage, section: Section) -> tuple[int, int] | bytes | None:
+    """Return a range of the message's file, or octets where the section is no range of it.
+
+    HEADER and TEXT are of messages alone (RFC 9051 6.4.5.1); Courier gives those of any part.
+    """
     text = section.text
     if not section.part:  # what asks for the header or the whole needs no structure
         start, body_start, end = 0, message.body_start, message.size_on_disk
@@ -51,24 +56,25 @@ def _find(message: Message | PartedMessage, section: Section) -> tuple[int, int]
     else:
         found = part(message.root, section.part)
         if found is None:
-            return b""
+            return None
         if text is None:
             return found.body_start, found.end
-        if text is not SectionText.MIME and found.message is not None:
-            found = found.message
+        if text is SectionText.MIME:
+            octets = message.octets(found.header_start, found.body_start)
+            is_message = _is_message(message.root, section.part, found)
+            return _mime(octets) if is_message else lines.wire(octets)
+        if found.message is None:
+            return None
+        found = found.message
         start, body_start, end = found.header_start, found.body_start, found.end
 
-    match text:
-        case SectionText.TEXT:
-            return body_start, end
-        case SectionText.HEADER:
-            return start, body_start
-        case SectionText.MIME:
-            return _mime(message.octets(start, body_start))
-        case SectionText.HEADER_FIELDS | SectionText.HEADER_FIELDS_NOT:
-            names = frozenset(name.lower() for name in section.fields)
-            is_wanted = text is SectionText.HEADER_FIELDS
-            return _fields(message.octets(start, body_start), names, is_wanted)
+    if text is SectionText.TEXT:
+        return body_start, end
+    if text is SectionText.HEADER:
+        return start, body_start
+    names = frozenset(name.lower() for name in section.fields)
+    is_wanted = text is SectionText.HEADER_FIELDS
+    return _fields(message.octets(start, body_start), names, is_wanted)
 
 
 def part(root: Part, numbers: tuple[int, ...]) -> Part | None:
@@ -92,8 +98,14 @@ def part(root: Part, numbers: tuple[int, ...]) -> Part | None:
     return found
 
 
+def _is_message(root: Part, numbers: tuple[int, ...], found: Part) -> bool:
+    """Tell whether the header of the part with these numbers is that of a message."""
+    around = part(root, numbers[:-1]) or root
+    return found is root or found is around.message
+
+
 def _mime(data: bytes) -> bytes:
-    """Courier: of a part's header only what belongs to MIME, though RFC 9051 asks for all of it."""
+    """Give of a message's header what belongs to MIME. Courier: of any part's."""
     kept = [
         field
         for name, field in header.fields(data, 0, len(data))

@@ -544,7 +544,7 @@ class _Reader:
                 self.listed(self._astring)
         self.exact(b"]")
         if self.maybe(b"<"):
-            self.number()
+            self.match(_NUMBER64, "number64")  # RFC 9051 9: what a client may ask for
             self.exact(b">")
         name = self._data[began : self._at]
         self.sp()

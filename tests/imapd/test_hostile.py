@@ -199,7 +199,8 @@ def test_message_that_is_nothing_but_noise(maildir: Path, driven: Driven) -> Non
     driven.send(b"s SELECT INBOX\r\n")
 
     for command in (
-        "FETCH 1:* (FULL BODYSTRUCTURE BODY[1] BODY[1.1.1] BODY[TEXT]<0.5>)",
+        "FETCH 1:* FULL",
+        "FETCH 1:* (BODYSTRUCTURE BODY[1] BODY[1.1.1] BODY[TEXT]<0.5>)",
         'SEARCH OR SUBJECT "x" OR BODY "x" TEXT "x"',
         "SEARCH OR SENTBEFORE 1-Jan-2020 HEADER x y",
         "COPY 1:* INBOX",

@@ -18,12 +18,19 @@ class Address(NamedTuple):
     """An address, or a mark that begins or ends a group.
 
     A group begins with ``(None, name, None)`` and ends with ``(None, None, None)``, as in RFC 9051 7.5.2.
-    An address has a mailbox (its quotes kept) and a host, either of which may be empty.
+    An address has a mailbox (its quotes kept: see `unquoted`) and a host, either of which may be empty.
     """
 
     name: bytes | None
     mailbox: bytes | None
     host: bytes | None
+
+
+def unquoted(mailbox: bytes) -> bytes:
+    """Give an addr-mailbox: a local-part without its quotes (RFC 9051 9). Courier keeps them."""
+    if b'"' not in mailbox:
+        return mailbox
+    return _QUOTED.sub(lambda match: _ESCAPED.sub(rb"\1", match[1]), mailbox)
 
 
 GROUP_END = Address(None, None, None)
@@ -46,6 +53,7 @@ _TOKEN = re.compile(
     rb"|(?P<stray>.)",
     re.DOTALL,
 )
+_QUOTED = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
 _IN_COMMENT = re.compile(rb"[()]|\\.?", re.DOTALL)
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 

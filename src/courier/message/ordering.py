@@ -63,7 +63,7 @@ def base_subject(value: bytes) -> tuple[str, bool]:
 def mailbox(value: bytes) -> str:
     """Return the addr-mailbox of the first address (RFC 5256 3, SORT): a group's is its name."""
     first = _first(value)
-    return "" if first is None else casemap(charset.guess(first.mailbox or b""))
+    return "" if first is None else casemap(charset.guess(address.unquoted(first.mailbox or b"")))
 
 
 def display(value: bytes) -> str:
@@ -74,7 +74,7 @@ def display(value: bytes) -> str:
     name = encoded.decode(first.name).strip() if first.name else ""
     if name:
         return casemap(name)
-    spec = (first.mailbox or b"") + (b"@" + first.host if first.host else b"")
+    spec = address.unquoted(first.mailbox or b"") + (b"@" + first.host if first.host else b"")
     return casemap(charset.guess(spec))
 
 

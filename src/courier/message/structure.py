@@ -135,9 +135,11 @@ def _field(fields: Mapping[bytes, bytes], name: bytes, utf8: bool) -> bytes:
     if value is None:
         return b"NIL"
     value = value.strip()
-    if value and _is_plain(value) and len(value) < header.MAX_FIELD:
+    if not value:
+        return b'""'  # RFC 9051 7.5.2: there, and empty. Courier: NIL
+    if _is_plain(value) and len(value) < header.MAX_FIELD:
         return b'"' + value + b'"'
-    return _nstring(header.unfold(value) or None, utf8)
+    return _string(header.unfold(value), utf8)
 
 
 def _addresses(
@@ -181,9 +183,12 @@ _frequent_addresses = lru_cache(maxsize=1024)(_address_list)
 
 
 def _address(each: Address, utf8: bool) -> bytes:
+    mailbox = each.mailbox  # of what begins a group, its name
+    if mailbox is not None and each.host is not None:
+        mailbox = address.unquoted(mailbox)
     return b"(%b NIL %b %b)" % (
         _nstring(each.name, utf8),
-        _nstring(each.mailbox, utf8),
+        _nstring(mailbox, utf8),
         _nstring(each.host, utf8),
     )
 

@@ -347,7 +347,7 @@ def _described(session: Session, item: FetchItem, message: Message) -> bytes:
 
 
 def _body(session: Session, item: FetchItem, message: Message | PartedMessage) -> bytes:
-    """Write a body section, always as a literal."""
+    """Write a body section, always as a literal if there is one."""
     wanted = item.section or _SECTIONS[item.name]
     name = item.name.encode()
     if item.section is not None:
@@ -357,8 +357,9 @@ def _body(session: Session, item: FetchItem, message: Message | PartedMessage) -
     else:
         start, count = item.partial
         name += b"<%d>" % start
-        length = (1 << 62) if count is None else count
-        data = section.extract_slice(message, wanted, start, length)
+        data = section.extract_slice(message, wanted, start, count)
+    if data is None:
+        return name + b" NIL"
     if wanted.text in (SectionText.HEADER, SectionText.HEADER_FIELDS):
         session.counts.headers += len(data)
     else:

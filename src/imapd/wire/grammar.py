@@ -11,8 +11,6 @@ _ATOM_SPECIAL: Final = rb'\x00-\x20(){%*"\\\x7f-\xff'
 
 #: 1*SP. Courier: tabs and runs of white space too.
 SP: Final = re.compile(rb"[ \t]+")
-#: Courier: white space between BODY and its bracket
-SP_BEFORE_SECTION: Final = re.compile(rb"[ \t]+(?=\[)")
 #: CRLF at the end of a command. Courier: bare LF, and white space before it.
 END: Final = re.compile(rb"[ \t]*\r?\n?\Z")
 #: 1*ATOM-CHAR
@@ -34,6 +32,8 @@ LITERAL_AT_END: Final = re.compile(rb"(~?)\{([0-9]+)(\+?)\}\r?\n\Z")
 NUMBER: Final = re.compile(rb"[0-9]{1,10}(?![0-9])")
 MOD_SEQUENCE: Final = re.compile(rb"(?:0|[1-9][0-9]{0,18})(?![0-9])")
 MAX_MOD_SEQUENCE: Final = (1 << 63) - 1
+#: number64: 63 bits
+NUMBER64: Final = re.compile(rb"[0-9]{1,19}(?![0-9])")
 NZ_NUMBER: Final = re.compile(rb"[1-9][0-9]{0,9}(?![0-9])")
 #: sequence-set as a whole; its numbers are checked one by one afterwards
 SEQUENCE_SET: Final = re.compile(rb"[0-9*:,]+")
@@ -49,8 +49,8 @@ DATE_TIME: Final = re.compile(
     rb'"([ 0-9]?[0-9])-([A-Za-z]{3})-([0-9]{4}) '
     rb'([0-9]{2}):([0-9]{2}):([0-9]{2}) ([+-])([0-9]{2})([0-9]{2})"'
 )
-#: partial: "<" number "." nz-number ">". Courier: without a count, to the end; count may be 0.
-PARTIAL: Final = re.compile(rb"<([0-9]{1,10})(?:\.([0-9]{1,10}))?>")
+#: partial: "<" number64 "." nz-number64 ">"
+PARTIAL: Final = re.compile(rb"<([0-9]{1,19})\.([1-9][0-9]{0,18})>")
 #: section-part: nz-number *("." nz-number); bounded, for nobody nests deeper
 SECTION_PART: Final = re.compile(rb"[1-9][0-9]{0,8}(?:\.[1-9][0-9]{0,8}){0,127}")
 #: the word of a section after its part
@@ -81,3 +81,5 @@ MONTHS: Final = {
     )
 }
 MAX_NUMBER: Final = 0xFFFFFFFF
+#: number64
+MAX_NUMBER64: Final = (1 << 63) - 1

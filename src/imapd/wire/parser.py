@@ -60,12 +60,12 @@ class PartialRange:
 
 @dataclass(frozen=True, slots=True)
 class FetchItem:
-    """One fetch-att. ``partial`` is the first octet and the count (None: to the end)."""
+    """One fetch-att. ``partial`` is the first octet and the count."""
 
     name: str  # "FLAGS", "BODY", "RFC822.TEXT", …; a section makes it "BODY[]" or "BINARY[]"
     section: Section | None = None
     peek: bool = False
-    partial: tuple[int, int | None] | None = None
+    partial: tuple[int, int] | None = None
 
 
 class Parser:
@@ -213,6 +213,13 @@ class Parser:
             raise self.fail("number")
         return value
 
+    def number64(self) -> int:
+        """``number64``: 0 to 2^63-1 (RFC 9051 9)."""
+        value = int(self._match(grammar.NUMBER64, "number64")[0])
+        if value > grammar.MAX_NUMBER64:
+            raise self.fail("number64")
+        return value
+
     def nz_number(self) -> int:
         """``nz-number``: 1 to 4294967295 (RFC 3501 9)."""
         value = int(self._match(grammar.NZ_NUMBER, "nz-number")[0])
@@ -313,28 +320,28 @@ class Parser:
     # -- FETCH -----------------------------------------------------------------------------
 
     def fetch_items(self) -> list[FetchItem]:
-        """``fetch-att`` or a list of them; macros, also inside a list (Courier), are expanded."""
+        """``fetch-att``, a list of them, or a macro, which stands alone (RFC 9051 6.4.5)."""
         if self.at(b"("):
-            return [item for items in self.parenthesised(self._fetch_att) for item in items]
-        return self._fetch_att()
+            return self.parenthesised(self._fetch_att)
+        macro = _MACROS.get(self.peek_word())
+        if macro is not None:
+            self.word()
+            return [FetchItem(item) for item in macro]
+        return [self._fetch_att()]
 
-    def _fetch_att(self) -> list[FetchItem]:
+    def _fetch_att(self) -> FetchItem:
         name = self.word()
-        if name in _MACROS:
-            return [FetchItem(item) for item in _MACROS[name]]
-        if name in ("BODY", "BODY.PEEK"):
-            if self._try(grammar.SP_BEFORE_SECTION) or self.at(b"["):
-                section = self.section()
-                return [FetchItem("BODY[]", section, name == "BODY.PEEK", self._partial())]
-            return [FetchItem("BODY")]
+        if name == "BODY.PEEK" or (name == "BODY" and self.at(b"[")):
+            section = self.section()
+            return FetchItem("BODY[]", section, name == "BODY.PEEK", self._partial())
         if name in ("BINARY", "BINARY.PEEK"):
             section = self.section_binary()
-            return [FetchItem("BINARY[]", section, name == "BINARY.PEEK", self._partial())]
+            return FetchItem("BINARY[]", section, name == "BINARY.PEEK", self._partial())
         if name == "BINARY.SIZE":
-            return [FetchItem(name, self.section_binary())]
+            return FetchItem(name, self.section_binary())
         if name not in _SIMPLE_ITEMS:
             raise self.fail("fetch-att")
-        return [FetchItem(name)]
+        return FetchItem(name)
 
     def section(self) -> Section:
         """``section``."""
@@ -372,14 +379,14 @@ class Parser:
             raise self.fail("header-fld-name")
         return name
 
-    def _partial(self) -> tuple[int, int | None] | None:
+    def _partial(self) -> tuple[int, int] | None:
         match = self._try(grammar.PARTIAL)
         if match is None:
             if self.at(b"<"):
                 raise self.fail("partial")
             return None
-        start, count = int(match[1]), None if match[2] is None else int(match[2])
-        if start > grammar.MAX_NUMBER or (count or 0) > grammar.MAX_NUMBER:
+        start, count = int(match[1]), int(match[2])
+        if start > grammar.MAX_NUMBER64 or count > grammar.MAX_NUMBER64:
             raise self.fail("partial")
         return start, count
 
@@ -388,6 +395,7 @@ _FAST = ("FLAGS", "INTERNALDATE", "RFC822.SIZE")
 _MACROS = {"FAST": _FAST, "ALL": (*_FAST, "ENVELOPE"), "FULL": (*_FAST, "ENVELOPE", "BODY")}
 _SIMPLE_ITEMS = frozenset(
     (
+        "BODY",
         "BODYSTRUCTURE",
         "ENVELOPE",
         "FLAGS",

@@ -29,7 +29,27 @@ from tests.courier.message.strategies import linear, rubbish
         (b"a/b; name=foo bar.pdf; x=1", b"a", b"b", {b"name": b"foo bar.pdf", b"x": b"1"}),
         (b'a/b; name="open; x=1', b"a", b"b", {b"name": b"open; x=1"}),
         (b'a/b; name="a\\', b"a", b"b", {b"name": b"a\\"}),
-        (b"a/b; f*0*=utf-8''%e2; f*1=x", b"a", b"b", {b"f*0*": b"utf-8''%e2", b"f*1": b"x"}),
+        (b"a/b; f*=utf-8''%e2", b"a", b"b", {b"f*": b"utf-8''%e2"}),
+        # RFC 2231 3: in pieces, in any order, the others where they are.
+        (b'a/b; f*0="x y"; g=1; F*1=z', b"a", b"b", {b"f": b"x yz", b"g": b"1"}),
+        (b"a/b; f*1=b; f*2=c; f*0=a", b"a", b"b", {b"f": b"abc"}),
+        (b"a/b; f*0=a; f*2=c", b"a", b"b", {b"f": b"a", b"f*2": b"c"}),
+        (b"a/b; f*1=b", b"a", b"b", {b"f*1": b"b"}),
+        (
+            b"a/b; f*00=b; f*x=c; *0=d; f*0**=e",
+            b"a",
+            b"b",
+            {b"f*00": b"b", b"f*x": b"c", b"*0": b"d", b"f*0**": b"e"},
+        ),
+        # RFC 2231 4.1: some pieces encoded, some not.
+        (b"a/b; f*0*=utf-8''%e2; f*1=x", b"a", b"b", {b"f*": b"utf-8''%e2x"}),
+        (
+            b"a/b; f*0*=utf-8'en'%20; f*1=\"50% 'x'\"; f*2*=%21",
+            b"a",
+            b"b",
+            {b"f*": b"utf-8'en'%2050%25%20%27x%27%21"},
+        ),
+        (b"a/b; f*0=a; f*1*=%21", b"a", b"b", {b"f*": b"''a%21"}),
         (b"text/html charset=utf-8", b"text", b"html", {b"charset": b"utf-8"}),
         (b"text/plain;;; a=b", b"text", b"plain", {b"a": b"b"}),
         (b"text/plain/x; a=b", b"text", b"plain", {b"a": b"b"}),
@@ -85,3 +105,23 @@ def test_floods(piece: bytes) -> None:
     for start in (b"", b"a/b;", b'a/b; c="'):
         with linear():
             parameter.content_type(start + piece * (60_000 // len(piece)))
+
+
+def test_repeated_pieces_stay() -> None:
+    """Nothing that a sender wrote is lost."""
+    found = parameter.content_type(b"a/b; f*0=a; f*0=b; f*1=c")
+
+    assert found == (b"a", b"b", ((b"f", b"ac"), (b"f*0", b"b")))
+
+
+def test_many_pieces() -> None:
+    """One name in 9,000 pieces, or 9,000 names in one piece each."""
+    value = b"a/b" + b"".join([b"; f*%d=x" % number for number in range(9_000)])
+    with linear():
+        _, _, joined = parameter.content_type(value[:60_000])
+        _, _, single = parameter.content_type(
+            b"a/b" + b"".join([b"; f%d*0=x" % n for n in range(5_000)])
+        )
+
+    assert [name for name, _ in joined][:1] == [b"f"]
+    assert len(single) == 5_000

@@ -76,18 +76,18 @@ def opened(maildir: Path, driven: Driven) -> Driven:
             "5",
             b"Subject: inner\r\nContent-Transfer-Encoding: binary\r\n\r\ninner",
         ),
-        ("6", b""),
-        ("3.1", b""),
-        ("5.2", b""),
+        ("6", None),
+        ("3.1", None),
+        ("5.2", None),
     ],
 )
-def test_decoded(opened: Driven, section: str, content: bytes) -> None:
-    """The size is that of what would be sent; a NUL makes it a literal8; no such part is empty."""
+def test_decoded(opened: Driven, section: str, content: bytes | None) -> None:
+    """The size is that of what would be sent; a NUL makes it a literal8; NIL is what is not there."""
     (fetched, done) = opened.ask(f"a FETCH 1 (BINARY.SIZE[{section}] BINARY.PEEK[{section}])")
 
     name = section.encode()
     assert items(fetched) == {
-        b"BINARY.SIZE[%b]" % name: len(content),
+        b"BINARY.SIZE[%b]" % name: len(content or b""),
         b"BINARY[%b]" % name: content,
     }
     assert done.name == "OK"

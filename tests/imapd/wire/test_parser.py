@@ -384,11 +384,11 @@ def test_date_time_that_was_written(seconds: int) -> None:
         (b"FLAGS", ["FLAGS"]),
         (b"(flags uid)", ["FLAGS", "UID"]),
         (b"FAST", ["FLAGS", "INTERNALDATE", "RFC822.SIZE"]),
-        (b"(ALL UID)", ["FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE", "UID"]),
+        (b"All", ["FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE"]),
         (b"full", ["FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE", "BODY"]),
         (b"(UID UID)", ["UID", "UID"]),
         (b"( UID  FLAGS )", ["UID", "FLAGS"]),
-        (b"BODY.PEEK", ["BODY"]),
+        (b"(BODY BODYSTRUCTURE)", ["BODY", "BODYSTRUCTURE"]),
         (b"(RFC822 RFC822.HEADER RFC822.TEXT)", ["RFC822", "RFC822.HEADER", "RFC822.TEXT"]),
     ],
 )
@@ -400,13 +400,12 @@ def test_fetch_items(text: bytes, names: list[str]) -> None:
 
 
 def test_fetch_items_with_sections() -> None:
-    """Courier: white space before the bracket; a partial without a count."""
-    read = whole(b"(BODY[] BODY.PEEK [TEXT]<0.4> body[1.2.mime]<7>)", Parser.fetch_items)
+    read = whole(b"(BODY[] BODY.PEEK[TEXT]<0.4> body[1.2.mime]<7.1>)", Parser.fetch_items)
 
     assert read == [
         FetchItem("BODY[]", Section()),
         FetchItem("BODY[]", Section(text=SectionText.TEXT), peek=True, partial=(0, 4)),
-        FetchItem("BODY[]", Section((1, 2), SectionText.MIME), partial=(7, None)),
+        FetchItem("BODY[]", Section((1, 2), SectionText.MIME), partial=(7, 1)),
     ]
 
 
@@ -436,8 +435,16 @@ def test_fetch_items_with_sections() -> None:
         b"BODY[99999999999]",
         b"BODY[]<-1.5>",
         b"BODY[]<0.>",
-        b"BODY[]<4294967296.1>",
-        b"BODY[]<0.4294967296>",
+        b"BODY[]<0>",
+        b"BODY[]<0.0>",
+        b"BODY[]<9223372036854775808.1>",
+        b"BODY[]<0.9223372036854775808>",
+        b"BODY.PEEK",
+        b"BODY [TEXT]",
+        b"BODY.PEEK [TEXT]",
+        b"(ALL UID)",
+        b"(FAST)",
+        b"ALL UID",
         b"BODY[]<0.99999999999999999999>",
         b"BODY[]<1",
         b"(BODY[]FLAGS)",
