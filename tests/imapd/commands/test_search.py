@@ -62,7 +62,7 @@ def test_keys(selected: Driven, keys: str, expected: list[object]) -> None:
         "UID",
         "SUBJECT",
         "BEFORE x",
-        "LARGER 4294967296",
+        "LARGER 9223372036854775808",
         "RETURN (FOO) ALL",
         "RETURN ALL",
         "$ 1,$",
