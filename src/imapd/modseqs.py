@@ -34,6 +34,28 @@ def uids(view: View, which: SequenceSet) -> NumberSet:
     return NumberSet((min(pair), max(pair)) for pair in pairs if max(pair))
 
 
+def in_step(view: View, seqs: SequenceSet, uids: SequenceSet) -> int:
+    """Give the UID up to which a client knows of every removal (RFC 7162 3.2.5.2); 0 if of none.
+
+    Args:
+        seqs, uids: some of its messages by both numbers, ascending. What follows a number that is no
+            longer right, or one that does not ascend, is not looked at.
+    """
+    matched = 0
+    for seq, uid in zip(_numbers(seqs), _numbers(uids), strict=False):
+        if not matched < uid or seq > len(view.uids) or view.uids[seq - 1] != uid:
+            break
+        matched = uid
+    return matched
+
+
+def _numbers(which: SequenceSet) -> Iterator[int]:
+    """Give the numbers of a set without ``*`` as they are written, one by one."""
+    for low, high in which.ranges:
+        assert low is not None and high is not None
+        yield from range(min(low, high), max(low, high) + 1)
+
+
 def vanished(view: View, among: NumberSet, since: int) -> NumberSet:
     """Give the UIDs among these that were given to a message which was removed after ``since``.
 

@@ -73,6 +73,11 @@ class NumberSet:
             before += high - low + 1
         return NumberSet(found)
 
+    def above(self, number: int) -> NumberSet:
+        """Give the numbers that are higher than ``number``."""
+        pairs = ((max(low, number + 1), high) for low, high in self.ranges() if high > number)
+        return NumberSet(pairs)
+
     def slices(self, ascending: Sequence[int]) -> Iterator[tuple[int, int]]:
         """Give the half-open index ranges of ``ascending`` whose values are in the set."""
         for low, high in self.ranges():

@@ -92,6 +92,7 @@ class _Known:
     uidvalidity: int
     modseq: int
     uids: SequenceSet | None  # None: all there were
+    sample: tuple[SequenceSet, SequenceSet] | None  # of messages: sequence numbers and UIDs
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ def _known(arguments: Parser) -> _Known:
     uidvalidity = arguments.nz_number()
     arguments.sp()
     modseq = arguments.mod_sequence()
-    uids = None
+    uids = sample = None
     if not arguments.at(b")"):
         arguments.sp()
         if not arguments.at(b"("):
@@ -140,14 +141,13 @@ def _known(arguments: Parser) -> _Known:
             if not arguments.at(b")"):
                 arguments.sp()
         if arguments.at(b"("):
-            # What is where would spare us some of the UIDs below, in a folder whose log is short.
             arguments.byte(b"(")
-            _numbers(arguments)
+            seqs = _numbers(arguments)
             arguments.sp()
-            _numbers(arguments)
+            sample = (seqs, _numbers(arguments))
             arguments.byte(b")")
     arguments.byte(b")")
-    return _Known(uidvalidity, modseq, uids)
+    return _Known(uidvalidity, modseq, uids, sample)
 
 
 def _numbers(arguments: Parser) -> SequenceSet:
@@ -168,7 +168,11 @@ def _resynchronise(session: Session, known: _Known) -> Generator[Step, Any, None
         among = modseqs.uids(view, known.uids)
     # A number that was never given (the index was lost, and the clock set back) says nothing.
     since = known.modseq if known.modseq <= view.highest else 0
-    yield from modseqs.earlier((yield Work(partial(modseqs.vanished, view, among, since))))
+    gone = among
+    if known.sample is not None:
+        known_to: int = yield Work(partial(modseqs.in_step, view, *known.sample))
+        gone = among.above(known_to)
+    yield from modseqs.earlier((yield Work(partial(modseqs.vanished, view, gone, since))))
     seqs = NumberSet((begin + 1, end) for begin, end in among.slices(view.uids))
     changed = yield Work(partial(modseqs.changed, view, seqs, since))
     waiting: list[bytes] = []

@@ -82,3 +82,22 @@ def test_runs_keep_order(numbers: list[int]) -> None:
 
     assert [n for low, high in found for n in range(low, high + 1)] == numbers
     assert all(high + 1 != low for (_, high), (low, _) in pairwise(found))
+
+
+def test_places_and_above() -> None:
+    numbers = NumberSet([(3, 5), (8, 8), (10, 20)])
+
+    assert [str(numbers.places(*pair)) for pair in ((1, 1), (2, 5), (4, 99), (16, 17), (1, 0))] == [
+        "3",
+        "4:5,8,10",
+        "8,10:20",
+        "",
+        "",
+    ]
+    assert [str(numbers.above(number)) for number in (0, 3, 5, 9, 20)] == [
+        "3:5,8,10:20",
+        "4:5,8,10:20",
+        "8,10:20",
+        "10:20",
+        "",
+    ]
