@@ -30,7 +30,7 @@ from courier.process import blocking
 from courier.settings import SettingsError
 from imapd import settings as imapd_settings
 from imapd.account import enter, folder_options
-from imapd.account_session import Client
+from imapd.account_session import SMAP, Client
 from imapd.completion import Farewell
 from imapd.session import Session
 from imapd.settings import Settings
@@ -62,6 +62,7 @@ def serve(
     settings: Settings, maildir: str, environ: Mapping[str, str], source: int, sink: int
 ) -> int:
     """Serve one session on a pair of descriptors and return an exit code."""
+    protocol = environ.get("PROTOCOL") or "IMAP"
     tag = environ.get("IMAPLOGINTAG")
     try:
         client = _client(environ, from_shell=tag is None)
@@ -69,11 +70,16 @@ def serve(
     except Farewell as farewell:
         os.write(sink, f"* BYE {farewell.text}\r\n".encode())
         return 0 if farewell.is_orderly else 1
-    session = Session(settings, entered, Store(folder_options(settings)), client)
-    greeting = f"{tag} OK LOGIN Ok.\r\n" if tag is not None else "* PREAUTH Ready.\r\n"
-    protocol = environ.get("PROTOCOL") or "IMAP"
+    store = Store(folder_options(settings))
     log.login(client.user, client.peer, protocol, client.tls)
-    blocking.drive(session.run(greeting.encode()), source, sink)
+    if protocol == SMAP:
+        from imapd.smap import session as smap  # few want it
+
+        steps = smap.Session(settings, entered, store, client).run(smap.GREETING)
+    else:
+        greeting = f"{tag} OK LOGIN Ok.\r\n" if tag is not None else "* PREAUTH Ready.\r\n"
+        steps = Session(settings, entered, store, client).run(greeting.encode())
+    blocking.drive(steps, source, sink)
     return 0
 
 

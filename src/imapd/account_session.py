@@ -26,6 +26,8 @@ from courier.maildir.quota import Limits, Quota
 from courier.maildir.store import Store
 from courier.maildir.tree import Tree
 from courier.maildir.view import FolderReset, View
+from courier.message.message import Message
+from courier.message.parted import PartedMessage
 from courier.process.request import ClientGone, Request, ShuttingDown, Steps, Work
 from imapd import account, upkeep
 from imapd.completion import Farewell
@@ -34,6 +36,12 @@ from imapd.mailboxes import Mailbox
 from imapd.settings import Settings
 
 T = TypeVar("T")
+
+#: The protocol, beside IMAP, as the log and Courier's programs name it.
+SMAP = "SMAP1"
+
+#: Size up to which a message that was read is kept for the next FETCH.
+_KEPT_OCTETS = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,16 @@ class Client:
     tls: bool = False
     options: str | None = None  # the account's, as authentication gave them
     quota: str = ""  # the account's, as authentication returned it
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The message read last, which a client may be fetching in pieces."""
+
+    uidvalidity: int
+    uid: int
+    message: Message | PartedMessage
+    found: os.stat_result
 
 
 class AccountSession(ABC):
@@ -63,6 +81,7 @@ class AccountSession(ABC):
         self.mailbox: Mailbox | None = None  # the selected one
         self.view: View | None = None
         self.copied: set[tuple[int, int]] = set()  # UIDVALIDITY, UID: copied by this session
+        self.opened: Opened | None = None
         self.quota = Quota(
             tree.path, account=Limits.parse(client.quota), counts_trash=settings.trash_quota
         )
@@ -86,7 +105,13 @@ class AccountSession(ABC):
         self.unselect()
 
     def unselect(self) -> None:
-        self.mailbox, self.view = None, None
+        self.mailbox, self.view, self.opened = None, None, None
+
+    def keep(self, uid: int, message: Message | PartedMessage, found: os.stat_result) -> None:
+        """Remember the message read last, unless it is too large to be worth its memory."""
+        uidvalidity = self.selected.folder.uidvalidity
+        is_large = isinstance(message, Message) and len(message.data) > _KEPT_OCTETS
+        self.opened = None if is_large else Opened(uidvalidity, uid, message, found)
 
     def is_selected(self, found: Mailbox) -> bool:
         return self.mailbox is not None and self.mailbox.directory == found.directory

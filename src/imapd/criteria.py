@@ -132,10 +132,10 @@ class _Reader:
         if word == "UID":
             which = self._arguments.sequence_set()
             return self._numbers(which) if which.is_saved else leaves.uids(which)
-        if word in _DATES:
-            return leaves.arrived(*_DATES[word](self._arguments.date()))
-        if word in _SENT_DATES:
-            return leaves.sent(*_SENT_DATES[word](self._arguments.date()))
+        if word in DATES:
+            return leaves.arrived(*DATES[word](self._arguments.date()))
+        if word in SENT_DATES:
+            return leaves.sent(*SENT_DATES[word](self._arguments.date()))
         if word in ("OLDER", "YOUNGER"):  # RFC 5032
             then = int(time.time()) - self._arguments.nz_number()
             return leaves.arrived(*((-_NEVER, then + 1) if word == "OLDER" else (then, _NEVER)))
@@ -161,8 +161,8 @@ class _Reader:
             field = self._arguments.astring()
             self._arguments.sp()
             return leaves.field(field, self._needle())
-        if word in _FIELDS:
-            return leaves.field(_FIELDS[word], self._needle())
+        if word in FIELDS:
+            return leaves.field(FIELDS[word], self._needle())
         if word == "BODY":
             return leaves.body(self._needle())
         if word == "TEXT":
@@ -220,14 +220,14 @@ _SIMPLE: dict[str, Criterion] = {
     "OLD": Negated(leaves.RECENT),
     "NEW": All([leaves.flag(Flag.SEEN, is_set=False), leaves.RECENT]),
 }
-_FIELDS = {"BCC": b"bcc", "CC": b"cc", "FROM": b"from", "SUBJECT": b"subject", "TO": b"to"}
+FIELDS = {"BCC": b"bcc", "CC": b"cc", "FROM": b"from", "SUBJECT": b"subject", "TO": b"to"}
 _Interval = Callable[[datetime.date], tuple[int, int]]
-_DATES: dict[str, _Interval] = {  # in seconds since 1970
+DATES: dict[str, _Interval] = {  # in seconds since 1970
     "BEFORE": lambda day: (-_NEVER, _begin(day)),
     "ON": lambda day: (_begin(day), _begin(_next(day))),
     "SINCE": lambda day: (_begin(day), _NEVER),
 }
-_SENT_DATES: dict[str, _Interval] = {  # in days since 1970
+SENT_DATES: dict[str, _Interval] = {  # in days since 1970
     "SENTBEFORE": lambda day: (-_NEVER, _number(day)),
     "SENTON": lambda day: (_number(day), _number(day) + 1),
     "SENTSINCE": lambda day: (_number(day), _NEVER),

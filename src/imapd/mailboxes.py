@@ -94,7 +94,7 @@ class Mailboxes:
         self._identity = identity
         self._lists = lists
         self._sharable_file = sharable
-        self._index = SharedIndex(index if lists else None, munge=settings.shared_munge_names)
+        self.index = SharedIndex(index if lists else None, munge=settings.shared_munge_names)
         self._trees: dict[str, Tree] = {own.path: own}
 
     def find(self, name: str, known: dict[str, Acl] | None = None) -> Mailbox | None:
@@ -134,6 +134,18 @@ class Mailboxes:
                 yield from self._listed_shared()
         if wanted.may_match(elsewhere=True):
             yield from self._listed_accounts("#shared.", None, wanted, ())
+
+    def beside(self, mailbox: Mailbox) -> Iterator[Mailbox]:
+        """Give the folders of a mailbox's maildir that this account may know of, sorted.
+
+        Raises:
+            OSError: the maildir can't be read.
+        """
+        assert mailbox.tree is not None
+        top = mailbox.name
+        if mailbox.folder:
+            top = top.removesuffix(f".{mailbox.folder}")
+        yield from self._listed_folders(mailbox.space, top, mailbox.tree)
 
     def has_below(self, mailbox: Mailbox) -> bool:
         """Tell whether there are mailboxes below a name that this account may know of."""
@@ -212,7 +224,7 @@ class Mailboxes:
         nothing = Mailbox(name, Space.VIRTUAL, None, "", "", exists=False)
         if not all(components):
             return nothing
-        found = self._index.find(components) or self._index.find(_as_courier_had(components))
+        found = self.index.find(components) or self.index.find(_as_courier_had(components))
         if found is None:
             return nothing
         record, rest = found
@@ -240,7 +252,7 @@ class Mailboxes:
     def _listed_accounts(
         self, prefix: str, file: str | None, wanted: Patterns, above: tuple[str, ...]
     ) -> Iterator[Mailbox]:
-        for shown, record in sorted(self._index.records(file).items()):
+        for shown, record in sorted(self.index.records(file).items()):
             name = prefix + shown
             below = wanted.may_match_below(name)
             if not below and not wanted.matches(name):

@@ -7,9 +7,7 @@ One generator, `Session.run`, is the whole of a session's life; a driver answers
 from __future__ import annotations
 
 import enum
-import os
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import Any
 
 from courier import log
@@ -17,8 +15,6 @@ from courier.maildir.folder import FolderGone
 from courier.maildir.store import Store
 from courier.maildir.tree import Tree
 from courier.maildir.view import FolderReset, View
-from courier.message.message import Message
-from courier.message.parted import PartedMessage
 from courier.process.request import ClientGone, Request, ShuttingDown, Steps
 from imapd import capability
 from imapd.account_session import AccountSession, Client
@@ -33,24 +29,12 @@ from imapd.wire import parser, reader
 from imapd.wire.parser import ParseError
 
 _MAX_VIOLATIONS = 10
-#: Size up to which a message that was read is kept for the next FETCH.
-_KEPT_OCTETS = 64 << 20
 
 
 class State(enum.Enum):
     AUTHENTICATED = enum.auto()
     SELECTED = enum.auto()
     LOGOUT = enum.auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """The message read last, which a client may be fetching in pieces."""
-
-    uidvalidity: int
-    uid: int
-    message: Message | PartedMessage
-    found: os.stat_result
 
 
 class Session(AccountSession):
@@ -69,7 +53,6 @@ class Session(AccountSession):
         )
         self.counts = self.connection.counts
         self.changes = Changes(self)
-        self.opened: Opened | None = None
         self._violations = 0
 
     # -- what handlers use -----------------------------------------------------------------
@@ -81,16 +64,9 @@ class Session(AccountSession):
 
     def unselect(self) -> None:
         super().unselect()
-        self.opened = None
         self.changes.contexts.clear()
         if self.state is State.SELECTED:
             self.state = State.AUTHENTICATED
-
-    def keep(self, uid: int, message: Message | PartedMessage, found: os.stat_result) -> None:
-        """Remember the message read last, unless it is too large to be worth its memory."""
-        uidvalidity = self.selected.folder.uidvalidity
-        is_large = isinstance(message, Message) and len(message.data) > _KEPT_OCTETS
-        self.opened = None if is_large else Opened(uidvalidity, uid, message, found)
 
     @property
     def rev2(self) -> bool:

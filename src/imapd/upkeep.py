@@ -8,9 +8,12 @@ if there is something to do, which is seldom and quickly seen.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
+from courier import log
 from courier.maildir import clock, expiry, loginexec, tree
+from courier.process.request import Steps, Work
 from imapd.completion import Farewell
 
 if TYPE_CHECKING:
@@ -33,6 +36,15 @@ def begin(session: AccountSession) -> None:
     expire(session)
     if clock.is_skewed(session.tree.path):
         raise Farewell("Clock skew detected. Check the clock on the file server", is_orderly=True)
+
+
+def end(session: AccountSession) -> Steps:
+    """Do what is due at LOGOUT; what fails of it is no reason to keep anybody here."""
+    try:
+        if expires(session):
+            yield Work(partial(expire, session))
+    except OSError as error:
+        log.error("cannot empty the trash", error.filename or session.tree.path, error)
 
 
 def expires(session: AccountSession) -> bool:

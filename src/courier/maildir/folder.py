@@ -448,6 +448,11 @@ class Folder:
         """Look at a message file: ``st_mtime`` is the INTERNALDATE. Raises as `read`."""
         return self._with_file(uid, os.stat if self.options.follow_links else os.lstat)
 
+    def set_time(self, uid: int, moment: int) -> None:
+        """Give a message file another time; see `redating.set_date`. Raises as `read`."""
+        follow = self.options.follow_links
+        self._with_file(uid, lambda path: os.utime(path, (moment, moment), follow_symlinks=follow))
+
     def current(self, uid: int) -> tuple[int, int] | None:
         """Give a message's flags and the number of its keyword set, as last read."""
         row = None if self.is_void else self.columns.row(uid)

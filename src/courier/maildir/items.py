@@ -116,6 +116,12 @@ class Items:
                 self._use(ItemFile.create(None, uidvalidity))
                 self._append(uidvalidity, stored)
 
+    def replace(self, uidvalidity: int, stored: Sequence[Stored]) -> None:
+        """Add messages of which something else was known. Others see that or this, as with `add`."""
+        with self._mutex:
+            self.add(uidvalidity, stored)
+            self._tables = []  # those in use stay as they are
+
     def tidy(self, uidvalidity: int, present: Sequence[int]) -> None:
         """Sort the rows if many are not in order, and leave out messages that are gone.
 

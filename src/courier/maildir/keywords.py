@@ -280,6 +280,11 @@ def _read_update(
     return spelling.set_of(filter(None, text.split(b"\n")))
 
 
+def parse_list(text: bytes) -> dict[bytes, Keywords]:
+    """Read what `format_list` writes, and what Courier does."""
+    return _parse_list(text, _Spelling())
+
+
 def _parse_list(text: bytes, spelling: _Spelling) -> dict[bytes, Keywords]:
     """Read :list; lines and numbers that mean nothing are skipped, also a line without its end."""
     head, _, messages = (b"\n" + text).partition(b"\n\n")
@@ -307,6 +312,11 @@ def _write_list(folder: str, effective: dict[bytes, Keywords], sync: bool) -> No
         except FileNotFoundError:
             pass
         return
+    delivery.write_atomically(folder, target, format_list(effective), sync=sync)
+
+
+def format_list(effective: dict[bytes, Keywords]) -> bytes:
+    """Write keywords by base name, as :list has them."""
     places: dict[str, int] = {}
     numbers: dict[Keywords, bytes] = {}
     for words in effective.values():
@@ -315,7 +325,7 @@ def _write_list(folder: str, effective: dict[bytes, Keywords], sync: bool) -> No
             numbers[words] = b" ".join(b"%d" % place for place in own)
     head = b"".join(_encoded(word) + b"\n" for word in places)
     entries = [b"%b:%b\n" % (base, numbers[words]) for base, words in effective.items()]
-    delivery.write_atomically(folder, target, head + b"\n" + b"".join(entries), sync=sync)
+    return head + b"\n" + b"".join(entries)
 
 
 def _retire(directory: int, base: bytes, update: _Update, period: int) -> bool:

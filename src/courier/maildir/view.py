@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from courier.maildir.changelog import Changes
-from courier.maildir.columns import Column, Columns, copied, joined, octets, row_of
+from courier.maildir.columns import EMPTY, Column, Columns, copied, joined, octets, row_of
 from courier.maildir.folder import Folder
 from courier.maildir.numberset import NumberSet
 
@@ -40,6 +40,7 @@ class View:
         """Start empty: the first `refresh` and `update` are the opening of the mailbox."""
         self.folder = folder
         self.read_only = read_only
+        self.columns = EMPTY  # the folder as it was last told: names of what is gone by now
         self.uids: Column = array("I")
         self.flags = b""
         self.keywords: Column = array("I")
@@ -66,6 +67,11 @@ class View:
     def refresh_at_once(self) -> bool:
         """Do what `refresh` does if that needs no thread; tell whether it is done."""
         return self.folder.synchronise_at_once(take_new=not self.read_only)
+
+    def restore(self, uids: Column, flags: bytes, keywords: Column) -> None:
+        """Take what a client knows from an earlier session; an `update` gives what it has missed."""
+        self.uids, self.flags, self.keywords = uids, flags, keywords
+        self.modseqs = array("Q", bytes(8 * len(uids)))
 
     def is_recent(self, uid: int) -> bool:
         return uid in self.recent or (self.read_only and uid in self.folder.unclaimed)
@@ -144,6 +150,7 @@ class View:
         changes = self.folder.log.since(self._modseq, until=columns.highest)
         if changes is not None and not changes.changed and not changes.vanished:
             return Update()
+        self.columns = columns
         if changes is None:
             changes = self._compare(columns)
         gone = sorted(seq for seq in map(self.seq, changes.vanished) if seq is not None)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
-from courier import log
-from courier.process.request import Work
 from imapd import upkeep
 from imapd.completion import Ok
 from imapd.request import Handling
@@ -18,11 +15,7 @@ if TYPE_CHECKING:
 
 def logout(session: Session, arguments: Parser) -> Handling:
     arguments.end()
-    try:
-        if upkeep.expires(session):
-            yield Work(partial(upkeep.expire, session))
-    except OSError as error:  # no reason to keep anybody here
-        log.error("cannot empty the trash", error.filename or session.tree.path, error)
+    yield from upkeep.end(session)
     session.log_out()
     yield b"* BYE Courier-IMAP server shutting down\r\n"
     return Ok("LOGOUT completed")

@@ -99,3 +99,8 @@ def ranges(numbers: Iterable[tuple[int, int]]) -> bytes:
     return b" ".join(
         b"%d" % low if low == high else b"%d-%d" % (low, high) for low, high in numbers
     )
+
+
+def within(which: NumberSet, count: int) -> NumberSet:
+    """Leave out of a set what is above the last message's number."""
+    return NumberSet((low, min(high, count)) for low, high in which.ranges() if low <= count)

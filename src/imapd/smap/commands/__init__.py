@@ -1,0 +1,1 @@
+"""SMAP's commands, one or some of a kind in each module; `table` says which there are."""

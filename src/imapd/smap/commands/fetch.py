@@ -1,0 +1,192 @@
+"""FETCH: contents of messages, then what else there is to say of them, a line for each."""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from collections.abc import Generator, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from courier import log
+from courier.maildir import filename
+from courier.maildir.folder import MessageGone
+from courier.maildir.numberset import NumberSet
+from courier.maildir.view import View
+from courier.message.message import Message
+from courier.process.request import Work
+from imapd.commands.store import mark_seen
+from imapd.mailbox import sequence_numbers
+from imapd.smap import contents, reports
+from imapd.smap.contents import Item, Sent
+from imapd.smap.refusal import failed
+from imapd.smap.words import InvalidSet, Words, quoted, within
+
+if TYPE_CHECKING:
+    from imapd.smap.session import Session
+
+_DONE = "Message retrieved."
+_ATTRIBUTES = frozenset(("FLAGS", "KEYWORDS", "UID", "SIZE", "INTERNALDATE"))
+#: Messages whose lines are written together.
+_SLICE = 500
+#: Octets of a message from which on its contents are put together in a thread.
+_LARGE = 262_144
+#: What stands for a message that is gone and has kept its number.
+_GONE = Message(
+    b"From: System Administrator <root@localhost>\n"
+    b"Subject: message unavailable\n"
+    b"\n"
+    b"This message is no longer available on the server.\n"
+)
+
+
+def fetch(session: Session, words: Words) -> Generator[Any, Any, str]:
+    view = session.selected
+    try:
+        wanted = within(words.message_set(), len(view.uids))
+    except InvalidSet:
+        return _DONE  # Courier
+    attributes: set[str] = set()
+    items: list[Item] = []
+    for word in words.rest():
+        item = contents.item(word)
+        if item is not None:
+            items.append(item)
+        elif word.upper() in _ATTRIBUTES:
+            attributes.add(word.upper())
+    for item in items:
+        for seq in sequence_numbers(wanted):
+            yield from _contents(session, item, seq)
+    if not session.settings.keywords:
+        attributes.discard("KEYWORDS")
+        if not attributes:
+            return _DONE
+    if attributes:
+        for start, stop in _slices(wanted):
+            yield from _lines(view, start, stop, attributes)
+    return _DONE
+
+
+# -- contents ------------------------------------------------------------------------------------
+
+
+def _contents(session: Session, item: Item, seq: int) -> Generator[Any, Any, None]:
+    view = session.selected
+    message = yield from _message(session, seq)
+    sent = Sent()
+    blocks = contents.write(message, item, seq, sent)
+    if len(message.data) < _LARGE:
+        yield b"".join(blocks)
+    else:
+        while (piece := (yield Work(partial(next, blocks, None)))) is not None:
+            yield piece
+    counts = session.connection.counts
+    counts.headers, counts.body = counts.headers + sent.headers, counts.body + sent.body
+    if not item.peeks and not view.read_only and "s" in session.rights:
+        try:
+            newly_seen = yield Work(partial(mark_seen, view, [view.uids[seq - 1]]))
+        except OSError as error:
+            log.error("cannot mark message", view.folder.path, error)
+            return
+        if newly_seen:
+            session.note_change()
+            yield b"* FETCH %d FLAGS=%b\n" % (seq, reports.FLAG_LISTS[view.flags[seq - 1]])
+
+
+def _message(session: Session, seq: int) -> Generator[Any, Any, Message]:
+    """Read a message, unless it is the one read last: clients ask for its parts one by one."""
+    folder, uid = session.selected.folder, session.selected.uids[seq - 1]
+    kept = session.opened
+    if (
+        kept is not None
+        and kept.uid == uid
+        and kept.uidvalidity == folder.uidvalidity
+        and isinstance(kept.message, Message)
+        and not session.selected.is_gone(uid)
+    ):
+        return kept.message
+
+    def read() -> Any:
+        data, found = folder.read(uid)
+        message = Message(data)
+        message.root  # noqa: B018  # of a large one that takes its time
+        return message, found
+
+    try:
+        message, found = yield Work(read)
+    except MessageGone:
+        return _GONE
+    except OSError as error:
+        raise failed(contents.FAILED, error) from error
+    assert isinstance(message, Message)
+    session.keep(uid, message, found)
+    return message
+
+
+# -- what else there is to say -------------------------------------------------------------------
+
+
+def _slices(wanted: NumberSet) -> Iterator[tuple[int, int]]:
+    """Cut sequence numbers into slices of neighbours, as rows from, and up to."""
+    for low, high in wanted.ranges():
+        for start in range(low - 1, high, _SLICE):
+            yield start, min(start + _SLICE, high)
+
+
+def _lines(view: View, start: int, stop: int, attributes: set[str]) -> Generator[Any, Any, None]:
+    """Write the lines of some messages."""
+    columns: list[list[bytes]] = [[b"%d" % seq for seq in range(start + 1, stop + 1)]]
+    if "FLAGS" in attributes:
+        lists = reports.FLAG_LISTS
+        columns.append([b"FLAGS=" + lists[flags] for flags in view.flags[start:stop]])
+    if "KEYWORDS" in attributes:
+        sets = view.folder.keyword_sets
+        numbers = view.keywords[start:stop]
+        texts = {number: reports.keyword_list(sets[number]) for number in set(numbers)}
+        columns.append([texts[number] for number in numbers])
+    names = _names(view, start, stop)
+    if "UID" in attributes:
+        columns.append([quoted("UID=" + name.decode("utf-8", "surrogateescape")) for name in names])
+    if attributes & {"SIZE", "INTERNALDATE"}:
+        sizes, dates = yield Work(
+            partial(_of_files, view, start, names, with_dates="INTERNALDATE" in attributes)
+        )
+        if "SIZE" in attributes:
+            columns.append([b"SIZE=%d" % size for size in sizes])
+        if "INTERNALDATE" in attributes:
+            columns.append([b'"INTERNALDATE=%b"' % _date(date) for date in dates])
+    yield b"".join([b"* FETCH " + b" ".join(line) + b"\n" for line in zip(*columns, strict=True)])
+
+
+def _names(view: View, start: int, stop: int) -> list[bytes]:
+    """Give the names by which clients know some messages."""
+    if view.columns.uids is view.uids:
+        return [filename.base(name) for name in view.columns.names.between(start, stop)]
+    return [reports.uid(view, row + 1) for row in range(start, stop)]
+
+
+def _of_files(
+    view: View, start: int, names: list[bytes], *, with_dates: bool
+) -> tuple[list[int], list[int]]:
+    """Give sizes, and dates if they are wanted, of some messages."""
+    sizes, dates = [], []
+    for place, name in enumerate(names):
+        size, date = filename.stated_size(name), 0
+        if size is None or with_dates:
+            try:
+                found = view.folder.stat(view.uids[start + place])
+                date = int(found.st_mtime)
+                size = found.st_size if size is None else size
+            except OSError:  # gone, and another stands for it
+                size, date = len(_GONE.data), int(time.time())
+        sizes.append(size)
+        dates.append(date)
+    return sizes, dates
+
+
+def _date(seconds: int) -> bytes:
+    """Write a moment in the server's zone: ``Tue, 04 Mar 2025 10:00:00 +0000``."""
+    try:
+        return email.utils.formatdate(seconds, localtime=True).encode()
+    except (ValueError, OverflowError, OSError):  # a time that no calendar has
+        return email.utils.formatdate(0, localtime=True).encode()
