@@ -13,9 +13,7 @@ from tests.support.maildirs import make_maildir
 from tests.support.servers import (
     COURIER,
     OURS,
-    OURS_POP3,
     REAL,
-    REAL_POP3,
     Implementation,
     Server,
     start_gam_server,
@@ -79,10 +77,7 @@ def start(maildir: Path) -> Iterator[Start]:
     ) -> Server:
         server = Server(implementation, path or maildir, settings, unset)
         servers.append(server)
-        if implementation not in (
-            OURS_POP3,
-            REAL_POP3,
-        ):  # whose greeting is what they say of log-in
+        if implementation.is_imap:  # others' greeting is what they say of log-in
             greeting = server.client.response()
             assert greeting.text.startswith("* PREAUTH"), greeting
         return server

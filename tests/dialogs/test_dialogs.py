@@ -9,7 +9,7 @@ from _pytest.mark import ParameterSet
 
 from tests.conftest import Start
 from tests.support.dialog import SERVERS, Conversation, Dialog, all_dialogs
-from tests.support.servers import OURS, OURS_POP3, REAL_POP3
+from tests.support.servers import OURS, OURS_POP3, OURS_SMAP, REAL_POP3, REAL_SMAP
 
 
 def held(program: str) -> list[ParameterSet]:
@@ -46,5 +46,17 @@ def test_pop3_dialog(
     if server == "courier":
         request.getfixturevalue("courier")
     implementation = OURS_POP3 if server == "ours" else REAL_POP3
+
+    Conversation(dialog, implementation, maildir, start).hold()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dialog", "server"), held("smap"))
+def test_smap_dialog(
+    dialog: Dialog, server: str, maildir: Path, start: Start, request: pytest.FixtureRequest
+) -> None:
+    if server == "courier":
+        request.getfixturevalue("courier")
+    implementation = OURS_SMAP if server == "ours" else REAL_SMAP
 
     Conversation(dialog, implementation, maildir, start).hold()

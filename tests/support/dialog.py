@@ -13,7 +13,7 @@ A dialog is a text file in UTF-8. Each of its lines is one of these:
     S: TAG NO [+CODE] …  … with a response code (RFC 5530) that is ours alone; in S~ and S* too
     S...                 … any number of lines, up to one that the next S line describes
 
-Lines are the wire's: a literal is read as the lines it consists of. Before the first C or S line, or
+Lines are the wire's (they end in CRLF, or in LF with SMAP): a literal is read as the lines it consists of. Before the first C or S line, or
 between them, stand directives:
 
     setting: NAME=VALUE  environment of sessions that start later; ``NAME`` alone removes it
@@ -212,7 +212,7 @@ class Conversation:
         text = self._fill(step.text)
         match step.kind:
             case "C:":
-                self._send(text.encode() + b"\r\n")
+                self._send(text.encode() + self._implementation.line_end)
             case "C~":
                 self._send(_unescape(text))
             case "S:" | "S~":
@@ -276,8 +276,9 @@ class Conversation:
 
     def _line(self) -> str:
         raw = self._server().client.connection.line()
-        assert raw.endswith(b"\r\n"), f"no CRLF: {raw!r}"
-        line = raw[:-2].decode("utf-8", "surrogateescape")
+        end = self._implementation.line_end
+        assert raw.endswith(end), f"no line end: {raw!r}"
+        line = raw.removesuffix(end).decode("utf-8", "surrogateescape")
         self._transcript.append(f"S[{self._session}]: {line}")
         return line
 

@@ -42,6 +42,8 @@ class Implementation:
     name: str
     program: tuple[str, ...]
     environment: Mapping[str, str]
+    is_imap: bool = True  # and greets with PREAUTH
+    line_end: bytes = b"\r\n"
 
     @property
     def is_ours(self) -> bool:
@@ -89,10 +91,21 @@ REAL = Implementation(
 )
 
 
-OURS_POP3 = dataclasses.replace(OURS, program=(sys.executable, "-m", "pop3d"))
+OURS_POP3 = dataclasses.replace(OURS, program=(sys.executable, "-m", "pop3d"), is_imap=False)
 REAL_POP3 = dataclasses.replace(
-    REAL, program=(str(COURIER / "usr/lib/courier/courier/courierpop3d"),)
+    REAL, program=(str(COURIER / "usr/lib/courier/courier/courierpop3d"),), is_imap=False
 )
+
+
+def speaking_smap(implementation: Implementation) -> Implementation:
+    """Give an IMAP server that speaks Courier's own protocol from its first octet."""
+    environment = {**implementation.environment, "PROTOCOL": "SMAP1"}
+    return dataclasses.replace(
+        implementation, environment=environment, is_imap=False, line_end=b"\n"
+    )
+
+
+OURS_SMAP, REAL_SMAP = speaking_smap(OURS), speaking_smap(REAL)
 
 
 class Server:

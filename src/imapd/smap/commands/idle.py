@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 
 def idle(session: Session, words: Words) -> Generator[Any, Any, str]:
-    dots = b"" if session.view is not None else b"..."  # Courier
-    yield b"+OK Entering idle mode" + dots + b"\n"
+    if session.view is None:
+        yield b"+OK Entering idle mode...\n"
+    else:
+        enhanced = b"ENHANCED " if session.settings.enhanced_idle else b""
+        yield b"+OK Entering " + enhanced + b"idle mode\n"
     deadline = time.monotonic() + INACTIVITY_S
     watching = _watch(session)
     try:

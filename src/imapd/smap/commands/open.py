@@ -45,9 +45,7 @@ def sopen(session: Session, words: Words) -> Generator[Any, Any, str]:
         yield from _begin(view)
         return "Folder opened"
     yield b"* SNAPSHOTEXISTS %b\n" % quoted(name)
-    told = reports.changes(session)
-    known.is_outdated = bool(told)
-    yield told
+    yield reports.changes(session)
     return "Folder updated"
 
 
