@@ -43,7 +43,7 @@ class Connection(Stream):
         """Wait for a line, or for what else ends the wait; nothing stands for a part of a line."""
         line = self.reader.line()
         if line is None:
-            woken = self.take((yield Receive(idle.timeout_s, idle.watch)))
+            woken = yield from self.await_input(Receive(idle.timeout_s, idle.watch))
             if woken is not None:
                 return woken
             line = self.reader.line()
