@@ -16,6 +16,8 @@ _AUTH = "AUTH="
 _OURS = (
     "MULTIAPPEND",
     "BINARY",
+    "CATENATE",
+    "REPLACE",
     "UNSELECT",
     "MOVE",
     "ESEARCH",

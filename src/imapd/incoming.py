@@ -1,7 +1,7 @@
 """Messages that a client sends: what stands before each, and its content on its way to ``tmp/``.
 
 ``append-message`` of APPEND and REPLACE: RFC 9051 6.3.12, RFC 3501 6.3.11, RFC 3502 (several in one
-command), RFC 3516 4.4 (literal8), RFC 6855 4 (UTF8).
+command), RFC 3516 4.4 (literal8), RFC 4469 (CATENATE), RFC 6855 4 (UTF8).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from courier.message.storable import storable
 from courier.process.request import Work
 from imapd import acl_letters as rights
 from imapd import mailbox, outbox
+from imapd.catenate import Sources
 from imapd.commands import store
 from imapd.completion import CommandFailed, No, Violation
 from imapd.mailboxes import Mailbox
@@ -52,6 +53,10 @@ class Form(enum.Enum):
     LITERAL = enum.auto()
     BINARY = enum.auto()  # ~{n}
     UTF8 = enum.auto()  # UTF8 (~{n}…)
+    CATENATE = enum.auto()  # CATENATE (URL … TEXT {n}… …)
+
+
+_PLAIN = (Form.LITERAL, Form.BINARY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +113,16 @@ def options(session: Session, arguments: Parser) -> Options:
         arguments.word()
         arguments.sp()
     form = Form.LITERAL
-    if arguments.peek_word() == "UTF8":
+    word = arguments.peek_word()
+    if word in ("UTF8", "CATENATE"):
         arguments.word()
         arguments.sp()
         arguments.byte(b"(")
-        form = Form.UTF8
-    is_binary = arguments.at(b"~")
-    if not arguments.at_announced_literal() or (form is Form.UTF8 and not is_binary):
-        raise arguments.fail("literal")
-    if form is Form.UTF8 and not session.utf8:
-        raise Violation
-    if form is Form.LITERAL and is_binary:
+        form = Form[word]
+    elif arguments.at(b"~"):
         form = Form.BINARY
+    if form is not Form.CATENATE:
+        _check_literal(session, arguments, is_utf8=form is Form.UTF8)
     return Options(flags, keywords, mtime, form)
 
 
@@ -133,7 +136,12 @@ def opened(session: Session, target: Mailbox) -> Folder:
 
 
 def received(
-    session: Session, before: Options, target: Mailbox, folder: Folder, files: ExitStack
+    session: Session,
+    before: Options,
+    arguments: Parser,
+    target: Mailbox,
+    folder: Folder,
+    files: ExitStack,
 ) -> Generator[Step, Any, tuple[Incoming, Parser]]:
     """Receive a message's content, and give the message with what follows it in the command.
 
@@ -143,25 +151,27 @@ def received(
     Raises:
         CommandFailed: the command ends here, whatever follows.
     """
-    _check_size(session)
     try:
         content = _Content(folder, files, sync=session.settings.fsync)
         content.is_raw = before.form is Form.BINARY
-        while chunk := (yield Ask.CHUNK):
-            content.write(chunk)
+        if before.form is Form.CATENATE:
+            rest = yield from _parts(session, arguments, content)
+        else:
+            if session.connection.announced and not session.connection.announced.size:
+                raise CommandFailed(_EMPTY)
+            rest = yield from _literal(session, content, is_utf8=before.form is Form.UTF8)
     except OSError as error:
         log.error("cannot write message", folder.path, error)
         raise CommandFailed(No(_NO_ROOM)) from error
-    rest = Parser((yield Ask.REST))
-    if before.form is Form.UTF8:
-        rest.byte(b")")
+    if not content.size:
+        raise CommandFailed(_EMPTY)
     try:
         file: TemporaryFile = yield Work(partial(content.complete, before.mtime))
     except OSError as error:
         log.error("cannot store message", folder.path, error)
         raise CommandFailed(No(_NO_ROOM, "ALERT")) from error
     settable = rights.settable(target.rights, before.flags, before.keywords)
-    is_undeclared = before.form is not Form.UTF8 and content.has_unicode_header()
+    is_undeclared = before.form in _PLAIN and content.has_unicode_header()
     return Incoming(file, *settable, is_undeclared), rest
 
 
@@ -198,13 +208,52 @@ def land(
     return uids
 
 
-def _check_size(session: Session) -> None:
-    """Refuse what is announced before the client sends it."""
+def _check_literal(session: Session, arguments: Parser, *, is_utf8: bool) -> None:
+    """See to it that a message, or a part of one, is announced."""
+    if not arguments.at_announced_literal() or (is_utf8 and not arguments.at(b"~")):
+        raise arguments.fail("literal")
+    if is_utf8 and not session.utf8:
+        raise Violation
+
+
+def _literal(session: Session, content: _Content, *, is_utf8: bool) -> Generator[Step, Any, Parser]:
+    """Take the announced literal, unless it is too large, and give what follows it."""
     assert session.connection.announced is not None
-    if session.connection.announced.size == 0:
-        raise CommandFailed(_EMPTY)
-    if session.connection.announced.size > limit(session):
-        raise CommandFailed(_TOO_BIG)
+    content.add(session.connection.announced.size, limit(session))
+    while chunk := (yield Ask.CHUNK):
+        content.write(chunk)
+    rest = Parser((yield Ask.REST))
+    if is_utf8:
+        rest.byte(b")")
+    return rest
+
+
+def _parts(session: Session, arguments: Parser, content: _Content) -> Generator[Step, Any, Parser]:
+    """Take ``cat-part *(SP cat-part) ")"`` (RFC 4469 5), and give what follows."""
+    sources = Sources(session)
+    while True:
+        word = arguments.word()
+        arguments.sp()
+        if word == "URL":
+            if arguments.at_announced_literal():
+                arguments = arguments.resumed((yield Ask.ARGUMENT))
+            size, chunks = yield from sources.content(arguments.astring())
+            content.add(size, limit(session))
+            for chunk in chunks:
+                content.write(chunk)
+                yield b""
+        else:
+            is_utf8 = word == "UTF8"  # RFC 6855 4
+            if is_utf8:
+                arguments.byte(b"(")
+            elif word != "TEXT" or arguments.at(b"~"):
+                raise arguments.fail("cat-part")
+            _check_literal(session, arguments, is_utf8=is_utf8)
+            arguments = yield from _literal(session, content, is_utf8=is_utf8)
+        if arguments.at(b")"):
+            arguments.byte(b")")
+            return arguments
+        arguments.sp()
 
 
 class _Content:
@@ -214,6 +263,8 @@ class _Content:
         self._folder, self._files, self._sync = folder, files, sync
         self.is_raw = False
         """Stored as it comes, to be looked at when it is complete."""
+        self.size = 0
+        """Octets on the wire."""
         self._file = self._new_file()
         self._start = bytearray()
         self._last = b""
@@ -221,6 +272,16 @@ class _Content:
     def _new_file(self) -> TemporaryFile:
         file = TemporaryFile(landing_directory(self._folder), sync=self._sync)
         return self._files.enter_context(file)
+
+    def add(self, size: int, limit: int) -> None:
+        """Make ready for more octets.
+
+        Raises:
+            CommandFailed: the message would have more of them than it may.
+        """
+        self.size += size
+        if self.size > limit:
+            raise CommandFailed(_TOO_BIG)
 
     def write(self, chunk: bytes) -> None:
         if len(self._start) < _HEADER_LOOK:

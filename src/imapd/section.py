@@ -43,6 +43,12 @@ def extract_slice(
     return message.wire_slice(*found, offset, count)
 
 
+def octets(message: Message | PartedMessage, section: Section) -> bytes | None:
+    """Return a section as it is in the file, or in wire form where it is no range of it."""
+    found = _find(message, section)
+    return found if found is None or isinstance(found, bytes) else message.octets(*found)
+
+
 def _find(message: Message | PartedMessage, section: Section) -> tuple[int, int] | bytes | None:
     """Return a range of the message's file, or octets where the section is no range of it.
 

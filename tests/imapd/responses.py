@@ -45,6 +45,7 @@ _NUMBER = re.compile(rb"[0-9]{1,10}(?![0-9])")
 _NUMBER64 = re.compile(rb"[0-9]{1,19}(?![0-9])")
 _NZ_NUMBER = re.compile(rb"[1-9][0-9]{0,9}(?![0-9])")
 _TEXT = re.compile(rb"[^\x00\r\n]+")
+_URL = re.compile(rb"[^\x00\r\n\]\x80-\xff]+")
 _FLAG = re.compile(rb'\\?[^\x00-\x20(){%*"\\\]\x7f-\xff]+')
 _UID_SET = re.compile(rb"[1-9][0-9]*(?::[1-9][0-9]*)?(?:,[1-9][0-9]*(?::[1-9][0-9]*)?)*")
 _UPDATES = ("ADDTO", "REMOVEFROM")
@@ -234,6 +235,9 @@ class _Reader:
             self.nz_number()
             self.sp()
             self.match(_UID_SET, "uid-set")
+        elif name == b"BADURL":  # RFC 4469 5
+            self.sp()
+            self.match(_URL, "url-resp-text")
         elif name == b"COPYUID":
             self.sp()
             self.nz_number()

@@ -97,6 +97,7 @@ class Words:
         words += [b"BODY.PEEK[2.HEADER]<3.9>", b"BODY[2.1.MIME]", b"BODY.PEEK [TEXT]<4294967295>"]
         words += [b"BODY.PEEK[HEADER.FIELDS (To " + self.astring(b'a"]\\b') + b")]", b"FULL"]
         words += [b"BODY.PEEK[HEADER.FIELDS.NOT (Subject)]", b"MODSEQ"]
+        words += [b"BINARY.PEEK[1]", b"BINARY.SIZE[2]", b"BINARY[]<2.9>", b"BINARY.PEEK[2.1]"]
         return b"(" + self.some(words) + b")"
 
     def modifiers(self) -> bytes:
@@ -137,7 +138,13 @@ class Words:
 
     def message(self) -> bytes:
         text = self.pick([b"", b"x", PLAIN.replace(b"\n", b"\r\n"), NESTED, b"x" * 20_000])
-        return b"{%d%b}\r\n%b" % (len(text), self.pick([b"+", b"+", b"+"]), text)
+        mark = self.pick([*(b"",) * 5, b"~"])
+        return b"%b{%d%b}\r\n%b" % (mark, len(text), self.pick([b"+", b"+", b"+"]), text)
+
+    def parts(self) -> bytes:
+        sections = [b"", b"/;SECTION=1", b"/;SECTION=HEADER", b"/;SECTION=9", b"/;PARTIAL=1.5"]
+        url = b"URL /INBOX/;UID=%d" % self.chance.randrange(4) + self.pick(sections)
+        return self.pick([url, b"TEXT " + self.message(), url + b" TEXT " + self.message(), b"x"])
 
     def acl(self) -> bytes:
         who = self.astring(
@@ -184,6 +191,10 @@ class Words:
                 lambda: b"STATUS " + self.mailbox() + b" (HIGHESTMODSEQ)",
                 lambda: b"APPEND " + self.mailbox() + b" " + self.flags() + b" " + self.message(),
                 lambda: b"APPEND INBOX " + self.message(),
+                lambda: b"APPEND INBOX " + self.message() + b" kw (kw) " + self.message(),
+                lambda: b"APPEND INBOX " + self.message() + b" (kw) " + self.message(),
+                lambda: b"APPEND INBOX CATENATE (" + self.parts() + b")",
+                lambda: by_uid + b"REPLACE 1 " + self.mailbox() + b" " + self.message(),
                 lambda: (
                     by_uid + b"FETCH " + self.numbers() + b" " + self.items() + self.modifiers()
                 ),

@@ -342,6 +342,7 @@ ARGUMENTS = {
     "FETCH": "1 UID",
     "STORE": "1 FLAGS ()",
     "COPY": "1 INBOX",
+    "REPLACE": "4 INBOX {1+}\r\nx",
     "MOVE": "4 INBOX",
     "UID EXPUNGE": "9",
     "IDLE": "\r\nDONE",

@@ -39,12 +39,14 @@ def append(session: Session, arguments: Parser) -> Handling:
     messages: list[Incoming] = []
     with ExitStack() as files:  # whatever does not land is removed
         while True:
-            message, rest = yield from incoming.received(session, options, target, folder, files)
+            message, arguments = yield from incoming.received(
+                session, options, arguments, target, folder, files
+            )
             messages.append(message)
-            if rest.at_end():
+            if arguments.at_end():
                 break
-            rest.sp()
-            options = incoming.options(session, rest)
+            arguments.sp()
+            options = incoming.options(session, arguments)
             if outbox.is_outbox(session, target) and not session.settings.outbox_multiple_send:
                 return _ONE_AT_A_TIME
             if len(messages) == _MAX_MESSAGES:

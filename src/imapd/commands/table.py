@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imapd import incoming
+from imapd.commands import replace as replace_
 from imapd.commands.acl import deleteacl, getacl, listrights, myrights, setacl
 from imapd.commands.acl2 import acl2
 from imapd.commands.append import append
@@ -29,6 +30,7 @@ from imapd.commands.namespace import namespace
 from imapd.commands.noop import check, noop
 from imapd.commands.quota import getquota, getquotaroot, setquota
 from imapd.commands.rename import rename
+from imapd.commands.replace import replace, uid_replace
 from imapd.commands.search import search, uid_search
 from imapd.commands.select import examine, select
 from imapd.commands.sort import sort, uid_sort
@@ -89,6 +91,12 @@ COMMANDS: Mapping[str, Command] = {
     "MYRIGHTS": Command(myrights),
     "ACL": Command(acl2),
     "APPEND": Command(append, streams=incoming.streams),
+    "REPLACE": Command(
+        replace, needs_mailbox=True, disturbs=Disturbs.NUMBERS, streams=replace_.streams
+    ),
+    "UID REPLACE": Command(
+        uid_replace, needs_mailbox=True, disturbs=Disturbs.NUMBERS, streams=replace_.streams
+    ),
     "GETQUOTA": Command(getquota),
     "GETQUOTAROOT": Command(getquotaroot),
     "SETQUOTA": Command(setquota),

@@ -79,6 +79,10 @@ class Parser:
         """Give another parser at the same place."""
         return Parser(self._data, self._at)
 
+    def resumed(self, data: bytes) -> Parser:
+        """Give another parser at the same place of a command of which more is there."""
+        return Parser(data, self._at)
+
     def at_announced_literal(self) -> bool:
         """Tell whether all that is left announces a literal that has not been read."""
         return grammar.LITERAL_AT_END.match(self._data, self._at) is not None
