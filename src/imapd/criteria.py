@@ -41,8 +41,9 @@ def read(arguments: Parser, *, utf8: bool, held: View | None = None) -> Criterio
             raise CommandFailed(Bad("CHARSET is not valid in UTF8 mode as per RFC 6855"))
         arguments.word()
         arguments.sp()
-        encoding = _codec(arguments.astring())
+        name = arguments.astring()
         arguments.sp()
+        encoding = _codec(name)
     return _keys(arguments, encoding, held)
 
 
@@ -52,12 +53,11 @@ def read_with_charset(arguments: Parser, *, utf8: bool, held: View | None = None
     Args and Raises: as `read`.
     """
     name = arguments.astring()
+    arguments.sp()
     if utf8 and name.upper() != b"UTF-8":  # RFC 6855 3
         text = "Only UTF-8 charset is valid after enabling RFC 6855 support"
         raise CommandFailed(Bad(text, "BADCHARSET"))
-    encoding = _codec(name)
-    arguments.sp()
-    return _keys(arguments, encoding, held)
+    return _keys(arguments, _codec(name), held)
 
 
 def _codec(name: bytes) -> str:

@@ -21,7 +21,7 @@ from courier.maildir import filename
 from courier.maildir.numberset import NumberSet
 
 NAME = "pycourier-fulltext"
-_VERSION = 1
+_VERSION = 2
 #: Seconds to wait for another process that commits.
 _WAIT_S = 2.0
 #: Trigrams that are asked for: more make a long search no narrower.

@@ -224,7 +224,7 @@ def _texts(known: list[tuple[int, bytes]]) -> list[bytes]:
 
 def _fold(value: bytes, is_address: bool) -> bytes:
     value = header.unfold(value)
-    shown = text.addresses(value) if is_address else encoded.decode(value)
+    shown = text.people(value) if is_address else encoded.decode(value)
     return _utf8(fold(shown))
 
 

@@ -56,16 +56,29 @@ def values(message: Message, name: bytes) -> list[str]:
 
 
 def value(name: bytes, raw: bytes) -> str:
-    """Return the value of a field called ``name`` as people read it."""
+    """Return the value of a field called ``name`` as it is searched."""
     unfolded = header.unfold(raw)
     if name.lower() not in ADDRESS_FIELDS:
         return encoded.decode(unfolded)
-    return _frequent(unfolded) if len(unfolded) <= _FREQUENT else addresses(unfolded)
+    return _frequent(unfolded) if len(unfolded) <= _FREQUENT else people(unfolded)
 
 
 # In a folder few people write to few: most names have been seen before.
 _FREQUENT = 80  # octets
 _frequent_name = lru_cache(maxsize=1024)(encoded.decode)
+
+
+def people(value: bytes) -> str:
+    """Return an unfolded address field as it was written, and as people write it if that differs.
+
+    RFC 9051 6.4.4: HEADER looks at the field, FROM and its like at what ENVELOPE tells of it.
+    """
+    written, shown = encoded.decode(value), addresses(value)
+    return written if shown in written else f"{written}{_BETWEEN}{shown}"
+
+
+#: Stands in no needle that anybody would look for.
+_BETWEEN = "\x1f"
 
 
 def addresses(value: bytes) -> str:
@@ -88,7 +101,7 @@ def addresses(value: bytes) -> str:
 
 # In a folder few people write to few: most short values have been seen before.
 _FREQUENT = 120  # octets
-_frequent = lru_cache(maxsize=2048)(addresses)
+_frequent = lru_cache(maxsize=2048)(people)
 
 
 def header_lines(message: Message) -> Iterator[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.imapd.driver import Driven
+from tests.imapd.responses import read
 from tests.support.maildirs import deliver
 
 pytestmark = pytest.mark.usefixtures("logged")
@@ -171,3 +172,39 @@ def test_saved_result_follows_the_messages(selected: Driven) -> None:
 
     assert selected.ask("d SEARCH $")[0].values == (1,)
     assert selected.ask("e UID SEARCH $")[0].values == (3,)
+
+
+@pytest.mark.parametrize(
+    ("value", "needle"),
+    [
+        ('"Doe, John" <john@x>', '\\"Doe, J'),
+        ('"Doe, John" <john@x>', "Doe, John <john@x>"),
+        ("<john@x>", "<john@x>"),
+        ("john@x (John Doe)", "(john doe)"),
+        ("john@x (John Doe)", "john doe <john@x>"),
+        ("friends: john@x, ann@y;", "friends: john@x"),
+        ("=?utf-8?Q?J=C3=B6?= <john@x>", "j\u00f6 <john"),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 1100])
+def test_addresses(maildir: Path, driven: Driven, value: str, needle: str, count: int) -> None:
+    """RFC 9051 6.4.4: HEADER looks at the field's text, FROM at what ENVELOPE tells; here both do."""
+    if count > 1:  # then all texts of the folder are one
+        for number in range(count):
+            name = f"{1_600_000_000 + number}.M{number}P1.mx:2,S"
+            (maildir / "cur" / name).write_bytes(b"From: nobody\n\n")
+    deliver(maildir, f"From: {value}\n\n".encode(), number=1, flags="")
+    driven.send(b"s SELECT INBOX\r\n")
+
+    for key in ("FROM", "HEADER From", "TEXT"):
+        literal = needle.replace("\\", "").encode()
+        command = b"a SEARCH %b {%d+}\r\n%b\r\n" % (key.encode(), len(literal), literal)
+        responses = read(driven.send(command))
+        assert responses[0].values == (count + (count > 1),), key
+
+
+@pytest.mark.parametrize("command", ["SORT (DATE)", "THREAD REFERENCES"])
+@pytest.mark.parametrize("charset", ["ALL", "NOSUCH"])
+def test_charset_alone(selected: Driven, command: str, charset: str) -> None:
+    """Where criteria lack, that is what is wrong, whatever the character set."""
+    assert selected.ask(f"a {command} {charset}")[-1].name == "BAD"
