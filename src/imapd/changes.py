@@ -30,6 +30,7 @@ class Changes:
         self._form = updates.PLAIN
         self._looked = float("-inf")
         self._rights_to_tell = False
+        self._keeps_numbers = False  # the command at hand, whatever the table says of it
         self._opened_read_only = False  # the selected mailbox, whatever its rights are by now
         self.contexts = Contexts()
 
@@ -84,6 +85,7 @@ class Changes:
         Returns: whether messages are gone of which the client knew.
         """
         session, view = self._session, self._session.view
+        keeps_numbers, self._keeps_numbers = self._keeps_numbers, False
         if view is None or not session.is_in_mailbox:
             return False
         if time.monotonic() - self._looked > _LOOK_EVERY_S:
@@ -98,9 +100,18 @@ class Changes:
             yield updates.rights(session.rights)
         # While more commands wait, sequence numbers in them must keep their meaning.
         expunge = disturbs is Disturbs.NUMBERS or (
-            disturbs is Disturbs.NUMBERS_IF_LAST and not session.connection.reader.unread()
+            disturbs is Disturbs.NUMBERS_IF_LAST
+            and not keeps_numbers
+            and not session.connection.reader.unread()
         )
         return (yield from self._tell(expunge=expunge))
+
+    def keep_numbers(self) -> None:
+        """See to it that the command at hand tells of no removed message.
+
+        A UID SEARCH that names sequence numbers must not (RFC 7162 3.2.10.2).
+        """
+        self._keeps_numbers = True
 
     def tell_all(self) -> Generator[Step, Any, bool]:
         """Tell everything there is to tell, expunged messages too (IDLE). Returns as `tell`."""

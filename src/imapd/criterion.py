@@ -87,6 +87,10 @@ class Criterion(Protocol):
     def asks_modseq(self) -> bool:
         """Whether MODSEQ is part of it: then the answer tells one (RFC 7162 3.1.5)."""
 
+    @property
+    def names_numbers(self) -> bool:
+        """Whether sequence numbers are part of it: then no message's removal is told meanwhile."""
+
     def bounds(self, rows: Rows) -> Bounds:
         """Tell what columns know of a run."""
 
@@ -184,6 +188,7 @@ class Leaf:
     column: Callable[[Rows], Bounds]
     look: Callable[[Candidate], bool]  # asked only where the bounds leave it open
     asks_modseq: bool = False
+    names_numbers: bool = False
 
     def bounds(self, rows: Rows) -> Bounds:
         return rows.bounds_of(self)
@@ -196,6 +201,11 @@ class Leaf:
 def by_column(column: Callable[[Rows], Bounds]) -> Leaf:
     """Give a leaf whose bounds are always exact."""
     return Leaf(Cost.COLUMNS, column, _never_asked)
+
+
+def by_number(column: Callable[[Rows], Bounds]) -> Leaf:
+    """Give a leaf whose bounds are always exact and that names sequence numbers."""
+    return Leaf(Cost.COLUMNS, column, _never_asked, names_numbers=True)
 
 
 def by_modseq(column: Callable[[Rows], Bounds]) -> Leaf:
@@ -223,6 +233,7 @@ class All:
         self._keys = sorted(keys, key=lambda key: key.cost)
         self.cost = self._keys[-1].cost
         self.asks_modseq = any(key.asks_modseq for key in keys)
+        self.names_numbers = any(key.names_numbers for key in keys)
 
     def bounds(self, rows: Rows) -> Bounds:
         low = high = rows.every
@@ -245,6 +256,7 @@ class Either:
         self._first, self._second = sorted((first, second), key=lambda key: key.cost)
         self.cost = self._second.cost
         self.asks_modseq = first.asks_modseq or second.asks_modseq
+        self.names_numbers = first.names_numbers or second.names_numbers
 
     def bounds(self, rows: Rows) -> Bounds:
         (low, high), (other_low, other_high) = self._first.bounds(rows), self._second.bounds(rows)
@@ -261,6 +273,7 @@ class Negated:
         self._key = key
         self.cost = key.cost
         self.asks_modseq = key.asks_modseq
+        self.names_numbers = key.names_numbers
 
     def bounds(self, rows: Rows) -> Bounds:
         low, high = self._key.bounds(rows)

@@ -26,6 +26,7 @@ from imapd.criterion import (
     by_column,
     by_message,
     by_modseq,
+    by_number,
 )
 from imapd.wire.parser import SequenceSet
 
@@ -85,7 +86,7 @@ def numbers(which: SequenceSet) -> Leaf:
     if which.is_saved:
         return uids(which)
 
-    return by_column(lambda view_rows: view_rows.slices(rows(which, len(view_rows.view.uids))))
+    return by_number(lambda view_rows: view_rows.slices(rows(which, len(view_rows.view.uids))))
 
 
 def rows(which: SequenceSet, count: int) -> Iterator[tuple[int, int]]:

@@ -39,6 +39,8 @@ def text(
         lines.append(flags(view, settings, rights))
     if update.expunged or update.exists is not None:
         lines.append(size(view))
+    elif update.recent:
+        lines.append(b"* %d RECENT\r\n" % view.recents())
     lines.extend(fetch_flags(view, seq, form) for seq in update.flags)
     if update.withholds and form.vanished:  # RFC 7162 6: so that what comes later is asked for
         lines.append(highest(view))

@@ -7,6 +7,7 @@ import pytest
 from courier.maildir.folder import FlagChange, Folder, KeywordChange, Options
 from courier.maildir.view import Update, View
 from imapd import settings, updates
+from tests.imapd.conftest import Drive
 from tests.imapd.responses import read
 from tests.support.maildirs import deliver
 
@@ -113,3 +114,20 @@ def test_fetch_flags_with_the_uid(view: View) -> None:
     assert updates.fetch_flags(view, 3, with_uid=True) == (
         b"* 3 FETCH (UID %d FLAGS (\\Recent))\r\n" % uid
     )
+
+
+def test_message_that_becomes_recent_after_it_was_told(drive: Drive, maildir: Path) -> None:
+    """Told as another session of the process has found it, then as this one claims it."""
+    one, examining = drive(), drive()
+    examining.session.store = one.session.store
+    one.ask("s SELECT INBOX")
+    examining.ask("s EXAMINE INBOX")
+    deliver(maildir, b"x\n", number=1)
+    assert b"* 1 EXISTS" in examining.send(b"n NOOP\r\n")
+    one.session.changes._looked = float("inf")
+    assert b"* 1 EXISTS\r\n* 0 RECENT\r\n" in one.send(b"a SEARCH ALL\r\n")
+
+    lines = [response.line for response in one.ask("n NOOP")]
+
+    assert lines[:-1] == ["* 1 RECENT", "* 1 FETCH (FLAGS (\\Recent))"]
+    assert len(one.ask("n NOOP")) == 1

@@ -29,6 +29,7 @@ class Update:
     vanished: tuple[int, ...] = ()  # the same messages by UID, ascending
     new_keywords: bool = False  # FLAGS and PERMANENTFLAGS have to be said again
     exists: int | None = None  # None: no message came
+    recent: bool = False  # messages that were told already have become ``\\Recent``
     withholds: bool = False  # messages are gone that keep their numbers for now
     flags: tuple[int, ...] = ()  # sequence numbers whose flags or keywords differ, ascending
 
@@ -49,6 +50,7 @@ class View:
         self.tells_recent = True  # of which the client knows: not one of IMAP4rev2
         self.saved = NumberSet()  # UIDs: what the last search with SAVE found (RFC 5182)
         self._modseq = -1
+        self._claimed: list[int] = []  # UIDs that were told before they became ``\\Recent``
         self._notes_told = False
         self._told: set[int] = set()
         self._keywords_told: frozenset[str] = frozenset()
@@ -63,6 +65,7 @@ class View:
         fresh = self.folder.synchronise(take_new=not self.read_only)
         if fresh:
             self.recent |= NumberSet.of(fresh)
+            self._claimed += (uid for uid in fresh if self.seq(uid) is not None)
 
     def refresh_at_once(self) -> bool:
         """Do what `refresh` does if that needs no thread; tell whether it is done."""
@@ -148,7 +151,7 @@ class View:
             raise FolderReset(self.folder.path)
         columns = self.folder.columns  # another thread may replace them meanwhile
         changes = self.folder.log.since(self._modseq, until=columns.highest)
-        if changes is not None and not changes.changed and not changes.vanished:
+        if changes is not None and not (changes.changed or changes.vanished or self._claimed):
             return Update()
         self.columns = columns
         if changes is None:
@@ -161,7 +164,9 @@ class View:
         came = len(columns.uids) - bisect_right(columns.uids, highest)
         self._take(columns, highest, {self.uids[seq - 1] for seq in gone}, expunge=expunge)
         seqs = ((self.seq(uid), values) for uid, values in told.items())
-        flags = sorted(seq for seq, values in seqs if seq and self._values(seq) != values)
+        flags = {seq for seq, values in seqs if seq and self._values(seq) != values}
+        claimed = {seq for uid in self._claimed if self.tells_recent and (seq := self.seq(uid))}
+        self._claimed.clear()
         if expunge or not gone:
             self._modseq = columns.highest
         return Update(
@@ -170,7 +175,8 @@ class View:
             withholds=bool(gone) and not expunge,
             new_keywords=self.learn_keywords(),
             exists=len(self.uids) if came else None,
-            flags=tuple(flags),
+            recent=bool(claimed),
+            flags=tuple(sorted(flags | claimed)),
         )
 
     def _compare(self, columns: Columns) -> Changes:

@@ -43,6 +43,8 @@ def _search(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
             view.saved = NumberSet()  # RFC 5182 2.1
         raise
 
+    if criterion.names_numbers:
+        session.changes.keep_numbers()
     found = yield from matching.find(criterion, view)
     numbers = result.numbers(view, found, by_uid=by_uid)
     uids = numbers if by_uid else result.numbers(view, found, by_uid=True)

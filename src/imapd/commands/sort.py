@@ -46,6 +46,8 @@ def _sort(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
             view.saved = NumberSet()  # RFC 5182 2.1
         raise
 
+    if criterion.names_numbers:
+        session.changes.keep_numbers()
     found = yield from matching.find(criterion, view)
     uids = result.numbers(view, found, by_uid=True)
     numbers = uids if by_uid else result.numbers(view, found, by_uid=False)

@@ -45,6 +45,8 @@ def _thread(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     view = session.selected
     if criterion.asks_modseq:
         yield session.changes.need_modseqs()
+    if criterion.names_numbers:
+        session.changes.keep_numbers()
     found = yield from matching.find(criterion, view)
     numbers = result.numbers(view, found, by_uid=by_uid)
     template, order = yield from keys.threading(view, found, name, algorithm)

@@ -489,3 +489,33 @@ def test_a_cache_is_in_step_after_each_resynchronisation(
             for items in truth.values()
         }
         witness.close()
+
+
+@pytest.mark.parametrize(
+    "command, tells",
+    [
+        ("UID SEARCH 1:2 SEEN", False),
+        ("UID SEARCH OR NOT 1 SEEN", False),
+        ("UID SORT (SIZE) utf-8 1:3", False),
+        ("UID THREAD REFERENCES utf-8 (1 ALL)", False),
+        ("SEARCH ALL", False),
+        ("UID SEARCH ALL", True),
+        ("UID SEARCH UID 1:*", True),
+    ],
+)
+@pytest.mark.parametrize("enabled", ["CONDSTORE", "QRESYNC"])
+def test_searches_that_name_numbers_keep_them(
+    filled: Path, drive: Drive, command: str, tells: bool, enabled: str
+) -> None:
+    """RFC 7162 3.2.10.2: no removal is told during a UID SEARCH with sequence numbers."""
+    one = drive(IMAP_CAPABILITY="IMAP4rev1 SORT THREAD=REFERENCES")
+    one.ask(f"e ENABLE {enabled}")
+    one.ask("s SELECT INBOX")
+    next((filled / "cur").iterdir()).unlink()
+    one.session.changes.look_again()
+
+    names = [response.name for response in one.ask(f"a {command}")]
+
+    assert bool({"EXPUNGE", "VANISHED"}.intersection(names)) is tells
+    again = [response.name for response in one.ask("n NOOP")]
+    assert bool({"EXPUNGE", "VANISHED"}.intersection(again)) is not tells
