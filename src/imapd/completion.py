@@ -48,7 +48,7 @@ class CommandFailed(Exception):
 class Violation(CommandFailed):
     """The client broke the protocol: unknown command, wrong state, wrong grammar.
 
-    Ten in a row end the session. Courier says NO, RFC 9051 7.1.3 wants BAD.
+    Ten unknown commands in a row end the session. Courier says NO, RFC 9051 7.1.3 wants BAD.
     """
 
     def __init__(self) -> None:

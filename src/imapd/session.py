@@ -126,13 +126,14 @@ class Session(AccountSession):
                 completion = self.changes.with_highest(completion)
         except CommandFailed as failure:
             completion = failure.completion
-            if isinstance(failure, Violation):
+            # Courier counts wrong arguments, too, which say nothing against the client's being one.
+            if isinstance(failure, Violation) and name not in table.COMMANDS:
                 self._count_violation()
             else:
                 self._violations = 0
         except ParseError:
             completion = Violation().completion
-            self._count_violation()
+            self._violations = 0
         except OSError as error:
             log.error(f"{name} failed", error.filename or self.tree.path, error)
             completion = No(f"{name} failed: {error.strerror or 'system error'}")

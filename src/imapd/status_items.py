@@ -61,7 +61,7 @@ class _Found:
 
 
 def read(arguments: Parser) -> list[str]:
-    """Read ``"(" status-att *(SP status-att) ")"``. Courier: one alone needs none, ``()`` is nothing."""
+    """Read ``"(" status-att *(SP status-att) ")"``."""
 
     def item() -> str:
         word = arguments.word()
@@ -69,7 +69,7 @@ def read(arguments: Parser) -> list[str]:
             raise arguments.fail("status-att")
         return word
 
-    return arguments.parenthesised(item, empty=True) if arguments.at(b"(") else [item()]
+    return arguments.parenthesised(item)
 
 
 def begin(session: Session, wanted: Iterable[str]) -> bytes:

@@ -55,4 +55,6 @@ def append(session: Session, arguments: Parser) -> Handling:
     if not session.rev2 and any(message.has_undeclared_unicode for message in messages):
         yield incoming.UNICODE_ALERT
     yield renamed(session, given, name)
+    if not target.may("r"):  # RFC 9051 6.3.12: nothing of the mailbox is told
+        return Ok("APPEND Ok.")
     return Ok("APPEND Ok.", f"APPENDUID {folder.uidvalidity} {writer.uid_set(uids).decode()}")

@@ -94,7 +94,7 @@ def _copy(session: Session, arguments: Parser, *, by_uid: bool, move: bool) -> H
             return No(_FAILED, "ALERT")
     session.copied |= {(view.folder.uidvalidity, uid) for uid in prepared}
     code = ""
-    if prepared:
+    if prepared and to.may("r"):  # RFC 9051 6.4.7: else nothing of the mailbox is told
         pair = b"%b %b" % (writer.uid_set(list(prepared)), writer.uid_set(uids))
         code = f"COPYUID {target.uidvalidity} {pair.decode()}"
     if move:

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def create(session: Session, arguments: Parser) -> Handling:
-    given = mailbox.supplied(session, arguments)
+    # RFC 9051 6.3.4: "name." makes this mailbox. Courier takes it for a level, and makes nothing.
+    given = mailbox.supplied(session, arguments).removesuffix(".")
     arguments.end()
 
     name = mailbox.settled(session, given)
-    wanted = name.removesuffix(".")
-    if not names.is_creatable(wanted):
+    if not names.is_creatable(name):
         raise names.InvalidName
-    found = session.mailboxes.find(wanted)
+    found = session.mailboxes.find(name)
     if found is None:
         raise names.InvalidName
     if found.tree is None:
@@ -33,15 +33,13 @@ def create(session: Session, arguments: Parser) -> Handling:
     parent = session.mailboxes.parent(found)
     if parent is None or not parent.may("c"):
         raise mailbox.AccessDenied(session, "CREATE", parent or found, "c")
-    # Courier: "name." asks for the hierarchy alone, of which nothing needs to be made.
-    if not name.endswith("."):
-        lists = session.mailboxes.lists(found)
-        try:
-            (lists or found.tree).create(found.folder)
-        except FileExistsError:
-            return No("Cannot create this folder.", "ALREADYEXISTS")
-        except OSError as error:
-            log.error("cannot create folder", found.directory, error)
-            return No("Cannot create this folder.")
-    yield renamed(session, given.removesuffix("."), wanted)
+    lists = session.mailboxes.lists(found)
+    try:
+        (lists or found.tree).create(found.folder)
+    except FileExistsError:
+        return No("Cannot create this folder.", "ALREADYEXISTS")
+    except OSError as error:
+        log.error("cannot create folder", found.directory, error)
+        return No("Cannot create this folder.")
+    yield renamed(session, given, name)
     return Ok(f"{mailbox.quoted(session, name)} created.")

@@ -23,8 +23,6 @@ def delete(session: Session, arguments: Parser) -> Handling:
     arguments.end()
     name = mailbox.settled(session, given)
 
-    if name.endswith("."):
-        return Ok("Folder directory delete punted.")
     shared = session.mailboxes.find(name)
     if shared is not None and shared.farm is not None:
         return (yield from _unsubscribe(session, shared))

@@ -13,7 +13,7 @@ from courier.maildir.filename import Flag
 from courier.maildir.numberset import NumberSet
 from courier.maildir.view import View
 from courier.process.request import Work
-from imapd import mailbox, modseqs, updates
+from imapd import mailbox, modseqs, names, updates
 from imapd.commands.list import announced
 from imapd.completion import No, Ok
 from imapd.request import Handling, Step
@@ -34,13 +34,18 @@ def examine(session: Session, arguments: Parser) -> Handling:
 
 
 def _open(session: Session, arguments: Parser, *, read_only: bool) -> Handling:
-    given = mailbox.supplied(session, arguments)
+    try:
+        given: str | None = mailbox.supplied(session, arguments)
+    except names.InvalidName:
+        given = None
     parameters = _parameters(session, arguments)
     arguments.end()
 
     if session.view is not None and session.settings.extensions:
         yield b"* OK [CLOSED] Ok\r\n"  # RFC 7162 3.2.11
     yield from session.leave()  # also if the other one can't be opened
+    if given is None:
+        raise names.InvalidName
     name = mailbox.settled(session, given)
     found = mailbox.existing(session, name, "SELECT/EXAMINE", "r")
     directory = found.directory

@@ -199,15 +199,16 @@ def flags(words: Sequence[str]) -> tuple[int, tuple[str, ...]]:
     """Tell system flags from keywords.
 
     Raises:
-        Violation: a flag that no client can set, or a word that can be no keyword.
+        Violation: ``\\Recent``, which is no flag of clients, or a word that can be no keyword.
     """
     bits = 0
     names: dict[str, str] = {}
     for word in words:
         if word.startswith("\\"):
-            if word.lower() not in _SYSTEM:
+            if word.lower() == "\\recent":
                 raise Violation
-            bits |= _SYSTEM[word.lower()]
+            # RFC 9051 7.1, PERMANENTFLAGS: a flag that is not known is passed over. Courier refuses it.
+            bits |= _SYSTEM.get(word.lower(), 0)
         elif keyword_files.valid(word) and word.upper() != "NIL":  # Courier: no flag at all
             names.setdefault(word.lower(), word)
         else:

@@ -178,3 +178,30 @@ def test_client_gone_within_the_message(driven: Driven, maildir: Path) -> None:
 
     assert os.listdir(maildir / "tmp") == []
     assert message_files(maildir) == {}
+
+
+def test_flags_that_are_not_known(driven: Driven) -> None:
+    """They are passed over, the others are set (RFC 9051 7.1, PERMANENTFLAGS)."""
+    assert driven.ask("a APPEND INBOX (\\Other \\Flagged) {1+}\r\nx")[-1].name == "OK"
+
+    driven.ask("b SELECT INBOX")
+    assert b"FLAGS (\\Flagged)" in driven.send(b"c FETCH 1 FLAGS\r\n")
+
+
+@pytest.mark.parametrize(
+    "command", ["APPEND INBOX.in {1+}\r\nx", "COPY 1 INBOX.in", "MOVE 1 INBOX.in"]
+)
+def test_mailbox_that_may_not_be_read(driven: Driven, command: str) -> None:
+    """Nothing of it is told, UIDs among that (RFC 9051 6.3.12, 6.4.7, 6.4.8)."""
+    for line in (
+        "CREATE INBOX.in",
+        "SETACL INBOX.in owner ali",
+        "APPEND INBOX {1+}\r\nx",
+        "SELECT INBOX",
+    ):
+        assert driven.ask(f"s {line}")[-1].name == "OK"
+
+    responses = driven.ask(f"a {command}")
+
+    assert responses[-1].name == "OK"
+    assert not [response.code for response in responses if response.code]

@@ -106,3 +106,21 @@ def test_odd_directory(driven: Driven, maildir: Path) -> None:
         read(driven.send(b"a SELECT INBOX.x\r\n"))[-1].line == "a NO Unable to open this mailbox."
     )
     assert driven.ask("b SELECT INBOX")[-1].name == "OK"
+
+
+def test_name_that_can_be_no_mailbox(driven: Driven) -> None:
+    """A failed SELECT leaves nothing selected, whatever it failed for (RFC 9051 6.3.2)."""
+    driven.ask("a SELECT INBOX")
+
+    assert [response.code for response in driven.ask("b SELECT INBOX.a&b")] == ["CLOSED", "CANNOT"]
+    assert driven.ask("c SELECT INBOX.a&b")[-1].code == "CANNOT"
+    assert driven.ask("d CHECK")[-1].name == "BAD"
+
+
+@pytest.mark.parametrize("command", ["SELECT", "SELECT INBOX.x y", "EXAMINE INBOX.x (FOO)"])
+def test_bad_command(driven: Driven, command: str) -> None:
+    """A rejected command leaves selected what is selected (RFC 9051 6)."""
+    driven.ask("a SELECT INBOX")
+
+    assert driven.ask(f"b {command}")[-1].name == "BAD"
+    assert driven.ask("c CHECK")[-1].name == "OK"

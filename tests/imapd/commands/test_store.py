@@ -27,7 +27,6 @@ def selected(maildir: Path, driven: Driven) -> Driven:
         "1 FLAGS",
         "1 FLAGS (",
         "1 FLAGS (\\Recent)",
-        "1 FLAGS (\\Other)",
         "1 FLAGS (\\)",
         "1 FLAGS (\\*)",
         "1 FLAGS (a{b)",
@@ -124,3 +123,11 @@ def test_keywords_switched_off(drive: Drive, maildir: Path) -> None:
         assert driven.ask(f"a STORE 1 +FLAGS {flags}")[-1].name == "NO"
     assert set(message_files(maildir).values()) == {""}
     assert not (maildir / "courierimapkeywords").exists()
+
+
+def test_flags_that_are_not_known(selected: Driven) -> None:
+    """They are passed over, the others are set (RFC 9051 7.1, PERMANENTFLAGS)."""
+    told, completion = selected.ask("a STORE 1 FLAGS (\\Other \\Seen \\X-a)")
+
+    assert completion.name == "OK"
+    assert dict([told.values[0]])[b"FLAGS"] == [b"\\Seen", b"\\Recent"]  # type: ignore[misc,list-item]
