@@ -147,6 +147,12 @@ def pop3_login(user: str, peer: Peer, tls: bool) -> None:
     _write(f"INFO: LOGIN, {_who(user, peer)}{_stls(tls)}")
 
 
+def pop3_passed_on(user: str, peer: Peer, tls: bool) -> None:
+    """A log-in whose session another host has."""
+    # Courier: a protocol, which is empty.
+    _write(f"INFO: LOGIN, {_who(user, peer)}, protocol={_stls(tls)}")
+
+
 def pop3_end(
     kind: End | None,
     user: str,

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 T = TypeVar("T")
 Reader = Callable[[str], T]
@@ -122,6 +122,25 @@ def umask(text: str) -> int:
     return int(text, 8)
 
 
+# --- Choices ---------------------------------------------------------------------------
+
+#: When a connection to another server is encrypted.
+Encrypted = Literal["never", "starttls", "from start"]
+
+
+def encrypted(text: str) -> Encrypted:
+    """`STARTTLS`, `TLS`, or `NO`, which empty is too."""
+    match text.strip().upper():
+        case "STARTTLS":
+            return "starttls"
+        case "TLS":
+            return "from start"
+        case "" | "0" | "NO" | "NONE":
+            return "never"
+        case _:
+            raise Expected("NO, STARTTLS or TLS")
+
+
 # --- Text ------------------------------------------------------------------------------
 
 
@@ -200,6 +219,14 @@ def _port(item: str) -> Port:
         return Port(_port_number(service), address(host))
     except (ValueError, OSError):
         raise Expected("ports, or addresses with ports (192.0.2.1.143), and commas") from None
+
+
+def port_or_none(text: str) -> int | None:
+    """A port's number or the name of its service; empty is None."""
+    try:
+        return _port_number(text) if text else None
+    except (ValueError, OSError):
+        raise Expected("a port") from None
 
 
 def _port_number(service: str) -> int:

@@ -22,7 +22,7 @@ from courier.maildir.store import Store
 from courier.process.login_request import LoginSteps, Stranger
 from courier.process.message import SessionRequest
 from courier.process.request import Steps
-from imapd import account
+from imapd import account, proxy
 from imapd import settings as imapd_settings
 from imapd.account_session import Client
 from imapd.completion import Farewell
@@ -81,6 +81,7 @@ PROGRAM = Program(
     folder_options=account.folder_options,
     make_session=_session,
     refuse=_refusal,
+    approach=proxy.approach,
 )
 
 if __name__ == "__main__":

@@ -260,6 +260,9 @@ class Login:
         # Courier: the line stands there for temporary failures too, and bans the innocent.
         if answer.kind is Kind.TEMPORARY:
             raise Farewell(_TEMPORARY)
+        if answer.kind is Kind.UNREACHED:
+            # Nothing is wrong with what was typed: no LOGIN FAILED, which bans (RFC 5530 3).
+            return (yield from self._refuse("UNAVAILABLE" if self._settings.extensions else ""))
         if mechanism is None:
             log.login_failed(typed, self._stranger.peer)
         else:
@@ -269,9 +272,9 @@ class Login:
     def _service(self) -> bytes:
         return self._settings.auth_service.get(self._stranger.local_port, "imap").encode()
 
-    def _refuse(self) -> _Handling:
+    def _refuse(self, code: str = "") -> _Handling:
         yield Pause(min(FAILURE_S, self._left_s()))
-        return No("Login failed.")
+        return No("Login failed.", code)
 
     # -- input -----------------------------------------------------------------------------
 

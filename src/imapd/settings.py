@@ -15,7 +15,7 @@ from pathlib import Path
 from courier import log, paths, tcpd_options
 from courier import setting_reader as read
 from courier.daemon import settings as daemon_settings
-from courier.setting_reader import Address, Expected, Port
+from courier.setting_reader import Address, Encrypted, Expected, Port
 from courier.settings import SettingsError, family, setting
 from courier.shell import Origin
 from courier.tcpd_options import TcpdOptions
@@ -202,6 +202,10 @@ class Settings:
     account_quota: bool = setting("IMAP_ACCOUNT_QUOTA", read.flag, unset=False, by_daemon=True)
     trash_quota: bool = setting("MAILDIR_TRASHQUOTA", read.flag, unset=False)
     index_dir: Path | None = setting("IMAP_INDEX_DIR", read.absolute_path_or_none, unset=None)
+    proxy_encrypted: Encrypted = setting(
+        "IMAP_PROXY_TLS", read.encrypted, unset="never", by_daemon=True
+    )
+    proxy_port: int | None = setting("IMAP_PROXY_PORT", read.port_or_none, unset=None)
     max_per_c: int | None = setting("IMAP_MAXPERC", _limit, unset=None, by_daemon=True)
     by_ipv6_network: bool = setting(
         "IMAP_LIMIT_IPV6_NETWORKS", read.flag, unset=False, by_daemon=True

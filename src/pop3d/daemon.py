@@ -21,7 +21,7 @@ from courier.maildir.store import Store
 from courier.process.login_request import LoginSteps, Stranger
 from courier.process.message import SessionRequest
 from courier.process.request import Steps, Work
-from pop3d import account
+from pop3d import account, proxy
 from pop3d import settings as pop3d_settings
 from pop3d.account import Refused
 from pop3d.login import PROTOCOL_UTF8, Login
@@ -81,6 +81,7 @@ PROGRAM = Program(
     folder_options=folder_options,
     make_session=_session,
     refuse=_refusal,
+    approach=proxy.approach,
 )
 
 if __name__ == "__main__":

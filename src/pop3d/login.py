@@ -209,11 +209,15 @@ class Login:
         if answer.kind is Kind.TEMPORARY:
             yield _line(_TEMPORARY)
             raise _Over
+        # Where another host is not to be had nothing is wrong with what was typed: no LOGIN FAILED,
+        # by which filters ban.
         if mechanism is None:
-            log.login_failed(self._userid, self._stranger.peer)
+            if answer.kind is not Kind.UNREACHED:
+                log.login_failed(self._userid, self._stranger.peer)
             yield from self._refuse("-ERR Login failed.")
         else:
-            log.method_failed(mechanism, self._stranger.peer)
+            if answer.kind is not Kind.UNREACHED:
+                log.method_failed(mechanism, self._stranger.peer)
             yield from self._refuse("-ERR Authentication failed.")
 
     def _refuse(self, text: str) -> _Handling:

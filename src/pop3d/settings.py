@@ -15,7 +15,7 @@ from pathlib import Path
 from courier import log, paths, tcpd_options
 from courier import setting_reader as read
 from courier.daemon import settings as daemon_settings
-from courier.setting_reader import Address, Expected, Port
+from courier.setting_reader import Address, Encrypted, Expected, Port
 from courier.settings import SettingsError, family, setting
 from courier.shell import Origin
 from courier.tcpd_options import TcpdOptions
@@ -100,6 +100,10 @@ class Settings:
 
     # Additions of ours
     sasl: tuple[str, ...] = setting("POP3_SASL", daemon_settings.mechanisms, unset=())
+    proxy_encrypted: Encrypted = setting(
+        "POP3_PROXY_TLS", read.encrypted, unset="never", by_daemon=True
+    )
+    proxy_port: int | None = setting("POP3_PROXY_PORT", read.port_or_none, unset=None)
     max_per_c: int | None = setting("POP3_MAXPERC", _limit, unset=None, by_daemon=True)
     by_ipv6_network: bool = setting(
         "POP3_LIMIT_IPV6_NETWORKS", read.flag, unset=False, by_daemon=True

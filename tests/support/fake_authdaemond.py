@@ -23,7 +23,8 @@ class Entry:
     attributes: dict[str, str]
 
     def reply(self) -> bytes:
-        order = ("USERNAME", "UID", "GID", "HOME", "ADDRESS", "NAME", "MAILDIR", "QUOTA", "OPTIONS")
+        order = ("USERNAME", "UID", "GID", "HOME", "ADDRESS", "NAME", "MAILDIR", "QUOTA")
+        order += ("PASSWD2", "OPTIONS")
         lines = [f"{name}={self.attributes[name]}\n" for name in order if name in self.attributes]
         return "".join(lines).encode() + b".\n"
 

@@ -28,24 +28,26 @@ from typing import Generic
 from courier import log, paths
 from courier.auth.account import Account
 from courier.auth.client import SOCKET
-from courier.daemon import check, service
+from courier.daemon import check, proxying, service
 from courier.daemon.check import Subject
 from courier.daemon.service import Service
 from courier.daemon.settings import DaemonSettings, ForClient, S
 from courier.maildir.state import Options as FolderOptions
 from courier.maildir.store import Store
-from courier.net import access_source, listener, tls
+from courier.net import access_source, listener, tls, tls_client
 from courier.net.access_source import SourceError
 from courier.net.listener import Endpoint, ListenError
 from courier.net.tls import Contexts, TlsError, TlsOptions
 from courier.process import activation, privileges
 from courier.process import service as control
+from courier.process.far_login import Approach
 from courier.process.logger import Logger
 from courier.process.login_request import LoginSteps, PreparedLogin, Stranger
 from courier.process.master import ConfigurationError, Master
-from courier.process.message import SessionRequest
+from courier.process.message import ProxyRequest, SessionRequest
 from courier.process.plan import Plan
 from courier.process.privileges import Ids
+from courier.process.proxy import PreparedProxy
 from courier.process.request import Steps
 from courier.process.service import AlreadyRunning, PidFile
 from courier.process.worker import MakeSession
@@ -71,6 +73,8 @@ class Program(Generic[S]):
     make_session: Callable[[S, Store, SessionRequest], Steps]
     #: Says why an account may not use this service, if it may not; with TLS or without.
     refuse: Callable[[Account, bool], str | None]
+    #: Says how another host is spoken to that serves an account.
+    approach: Callable[[S, ProxyRequest, str], Approach]
 
 
 def main(program: Program[S], arguments: Sequence[str]) -> int:
@@ -307,6 +311,14 @@ def _plan(program: Program[S], settings: S, one: Service, ids: Ids) -> Plan:
         store = Store(program.folder_options(settings))
         return lambda request: program.make_session(for_client(request.environment), store, request)
 
+    def prepare_proxy() -> PreparedProxy:
+        def make_approach(request: ProxyRequest, host: str) -> Approach:
+            return program.approach(for_client(request.environment), request, host)
+
+        is_encrypted = settings.proxy_encrypted != "never"
+        context = tls_client.context(settings.tls.trusted) if is_encrypted else None
+        return PreparedProxy(make_approach, context)
+
     return Plan(
         name=one.daemon,
         max_daemons=one.max_daemons,
@@ -329,6 +341,8 @@ def _plan(program: Program[S], settings: S, one: Service, ids: Ids) -> Plan:
         default_maildir=settings.maildir_path,
         home_skeleton=settings.home_skeleton,
         prepare_session=prepare_session,
+        proxy_hosts=lambda account, given: proxying.hosts(for_client(given), account),
+        prepare_proxy=prepare_proxy,
         authdaemon_socket=SOCKET,
         refuse=program.refuse,
     )

@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from courier import log, paths, shell
 from courier.auth import sasl
-from courier.setting_reader import Address, Expected, Port
+from courier.setting_reader import Address, Encrypted, Expected, Port
 from courier.settings import SettingsError, notices, table, values, values_of
 from courier.shell import Assignment, Origin
 from courier.tcpd_options import TcpdOptions
@@ -88,6 +88,12 @@ class DaemonSettings(Protocol):
     def maildir_path(self) -> str: ...
     @property
     def home_skeleton(self) -> Path | None: ...
+    @property
+    def proxy(self) -> bool: ...
+    @property
+    def proxy_hostname(self) -> str | None: ...
+    @property
+    def proxy_encrypted(self) -> Encrypted: ...
     @property
     def environment(self) -> Mapping[str, str]: ...
     @property

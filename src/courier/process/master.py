@@ -36,13 +36,14 @@ from courier.auth.request import Authenticate, Lookup, Refused, Request
 from courier.log import Peer
 from courier.net.access import AccessFile, Allowed, Denied
 from courier.net.limits import Admitted, Limits
-from courier.process import activation, channel, home, login, privileges, title, worker
+from courier.process import activation, channel, home, login, privileges, proxy, title, worker
 from courier.process.channel import ChannelClosed
 from courier.process.home import Homes
 from courier.process.logger import Logger
 from courier.process.message import (
     Kind,
     LoginRequest,
+    ProxyRequest,
     Question,
     SessionRequest,
     kind_of,
@@ -123,9 +124,13 @@ class _Login(_Child):
 
 @dataclass(slots=True)
 class _Worker(_Child):
+    """A session worker, or a proxy process."""
+
     key: Hashable
     #: Sessions, by the number that master gave them.
     sessions: dict[int, _Admission] = field(default_factory=dict)
+    #: Log-ins for which another host is looked for.
+    connecting: dict[int, tuple[_Login, _Pending]] = field(default_factory=dict)
 
 
 class Master:
@@ -268,13 +273,24 @@ class Master:
     def _start_worker(self, key: Hashable, ids: Ids) -> _Worker:
         """Raises OSError if the system has no room for one more."""
         umask, prepare = self._plan.umask, self._plan.prepare_session
+        return self._start_server(
+            key,
+            lambda control: worker.run(control, ids, umask, prepare),
+            f"worker, uid {ids.uid}",
+        )
+
+    def _start_proxy(self, key: Hashable) -> _Worker:
+        """Raises OSError."""
+        ids, prepare = self._plan.login_ids, self._plan.prepare_proxy
+        return self._start_server(key, lambda control: proxy.run(control, ids, prepare), "proxy")
+
+    def _start_server(
+        self, key: Hashable, life: Callable[[socket.socket], None], what: str
+    ) -> _Worker:
+        """Start a process that is given clients. Raises OSError."""
         ours, theirs, pid = self._fork(())
         if pid == 0:
-            _child(
-                self._plan.name,
-                lambda: worker.run(theirs, ids, umask, prepare),
-                f"worker, uid {ids.uid}",
-            )
+            _child(self._plan.name, lambda: life(theirs), what)
         theirs.close()
         started = _Worker(pid, ours, time.monotonic(), key)
         self._workers[pid] = self._by_key[key] = started
@@ -386,6 +402,8 @@ class Master:
                 del self._by_key[child.key]
             for admission in child.sessions.values():
                 self._limits.release(admission.place)
+            for number in list(child.connecting):
+                self._from_proxy(child, Kind.FAILED, number)
 
     def _hear(self, child: _Child, take: Callable[[_Child, list[bytes], int | None], None]) -> bool:
         """Take what a process sends; one that sends nonsense is ended.
@@ -558,7 +576,11 @@ class Master:
         outcome = exchange.result if isinstance(exchange, Exchange) else exchange
         if outcome is not None:
             self._unfollow(pending)
-            if not self._makes_home(child, pending, outcome):
+            pending.exchange = outcome  # its deadline is over
+            if not (
+                self._passes_on(child, pending, outcome)
+                or self._makes_home(child, pending, outcome)
+            ):
                 self._conclude(child, pending, outcome)
             return
         assert isinstance(exchange, Exchange)
@@ -662,7 +684,6 @@ class Master:
             if child.waiting.get(pending.request.number) is pending:
                 self._conclude(child, pending, outcome)
 
-        pending.exchange = outcome  # its deadline is over with its answer
         self._helpers[pid] = ended
         self._at(_HOME_S, lambda: self._end_helper(pid))
         return True
@@ -717,7 +738,11 @@ class Master:
             quota=account.quota or "",
         )
         try:
-            serving = self._pass_on(request, ids, client)
+            serving = self._pass_on(
+                request.fields(),
+                client,
+                lambda: self._worker_for(ids, account.address),
+            )
         except (OSError, ChannelClosed, ValueError) as error:
             log.warn(f"{account.address}: no worker takes the session: {error}")
             self._answer(child, Kind.TEMPORARY, asked.number)
@@ -726,18 +751,20 @@ class Master:
         serving.sessions[session] = admission
         self._answer(child, Kind.TAKEN, asked.number)
 
-    def _pass_on(self, request: SessionRequest, ids: Ids, client: int) -> _Worker:
-        """Give a session and its client to the worker of these ids.
+    def _pass_on(
+        self, fields: Sequence[bytes], client: int, find: Callable[[], _Worker]
+    ) -> _Worker:
+        """Give a message and its client to the process that ``find`` finds or starts.
 
         Raises:
-            OSError, ChannelClosed: no worker could be started, or it does not listen.
-            ValueError: the session does not fit into a message.
+            OSError, ChannelClosed: none could be started, or it does not listen.
+            ValueError: it does not fit into a message.
         """
         while True:
             known = len(self._workers)
-            serving = self._worker_for(ids, request.address)
+            serving = find()
             try:
-                channel.send(serving.control, request.fields(), client)
+                channel.send(serving.control, fields, client)
             except ChannelClosed:  # it died a moment ago
                 if len(self._workers) > known:  # as young as that
                     raise
@@ -745,27 +772,89 @@ class Master:
             else:
                 return serving
 
+    # -- other hosts -----------------------------------------------------------------------
+
+    def _passes_on(self, child: _Login, pending: _Pending, outcome: Outcome) -> bool:
+        """Have a client served by another host, if its account's mail is there."""
+        request, client = pending.request, pending.client
+        if client is None or isinstance(request, Question) or not isinstance(outcome, Account):
+            return False
+        if self._plan.refuse(outcome, request.tls):
+            return False
+        admission = child.connections[request.number]
+        hosts = self._plan.proxy_hosts(outcome, admission.environment)
+        if not hosts:
+            return False
+        if not outcome.clear:
+            log.warn(f"proxy enabled, but no password for {outcome.address}")
+            self._end_search(child, pending, Kind.UNREACHED)
+            return True
+        asked = ProxyRequest(
+            number=next(self._numbers),
+            address=outcome.address,
+            password=outcome.clear,
+            hosts=hosts,
+            peer=admission.peer,
+            greeting=request.greeting,
+            unread=request.unread,
+            protocol=request.protocol.decode("ascii", "replace"),
+            tls=request.tls,
+            environment=admission.environment,
+        )
+        key = ("proxy", self._shard(outcome.address), self._generation)
+        try:
+            serving = self._pass_on(
+                asked.fields(), client, lambda: self._by_key.get(key) or self._start_proxy(key)
+            )
+        except (OSError, ChannelClosed, ValueError) as error:
+            log.warn(f"{outcome.address}: no proxy takes the connection: {error}")
+            self._end_search(child, pending, Kind.UNREACHED)
+        else:
+            serving.connecting[asked.number] = (child, pending)
+        return True
+
+    def _from_proxy(self, child: _Worker, kind: Kind, number: int) -> None:
+        """Learn that another host serves a client (REACHED), or that none does."""
+        login_process, pending = child.connecting.pop(number)
+        asked = pending.request.number
+        if login_process.waiting.get(asked) is not pending:
+            return  # the client has gone meanwhile, which the proxy will notice
+        if kind is Kind.REACHED:
+            child.sessions[number] = login_process.connections.pop(asked)
+        self._end_search(
+            login_process, pending, Kind.TAKEN if kind is Kind.REACHED else Kind.UNREACHED
+        )
+
+    def _end_search(self, child: _Login, pending: _Pending, answer: Kind) -> None:
+        del child.waiting[pending.request.number]
+        self._drop(pending)
+        self._answer(child, answer, pending.request.number)
+
     # -- workers ---------------------------------------------------------------------------
 
     def _worker_for(self, ids: Ids, address: str) -> _Worker:
         """Find or start the worker of these ids; nobody else is ever served by it."""
         if self._plan.one_session_per_worker:
             return self._start_worker(("alone", next(self._ties)), ids)
-        shard = zlib.crc32(address.encode("utf-8", "surrogateescape")) % self._plan.shards
-        key = (ids, shard, self._generation)
+        key = (ids, self._shard(address), self._generation)
         return self._by_key.get(key) or self._start_worker(key, ids)
+
+    def _shard(self, address: str) -> int:
+        return zlib.crc32(address.encode("utf-8", "surrogateescape")) % self._plan.shards
 
     def _from_worker(self, child: _Child, fields: list[bytes], descriptor: int | None) -> None:
         assert isinstance(child, _Worker)
         kind = kind_of(fields)
-        if kind is Kind.ENDED:
+        if kind in (Kind.REACHED, Kind.FAILED) and number_of(fields) in child.connecting:
+            self._from_proxy(child, kind, number_of(fields))
+        elif kind is Kind.ENDED:
             admission = child.sessions.pop(number_of(fields), None)
             if admission is not None:
                 self._limits.release(admission.place)
             if self._plan.one_session_per_worker and not child.sessions:
                 self._let_go(child)
         elif kind is Kind.IDLE:
-            if not child.sessions:  # none is on its way, either
+            if not (child.sessions or child.connecting):  # none is on its way, either
                 self._let_go(child)
         else:
             raise ChannelClosed("unexpected message")

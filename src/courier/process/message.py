@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from courier.auth.account import Secret
 from courier.log import Peer
 from courier.process.channel import ChannelClosed
 
@@ -38,15 +39,19 @@ class Kind(enum.Enum):
     SAID = b"said"  # number, text: what authdaemond says to a question
     TEMPORARY = b"temporary"  # number: nobody can tell now
     DISABLED = b"disabled"  # number, text
+    UNREACHED = b"unreached"  # number: known, but no host that has the mail is to be had
     DRAIN = b"drain"  # accept no more
     # master → login, worker
     STOP = b"stop"
     # master → worker
     SESSION = b"session"  # SessionRequest; the client's descriptor
+    PROXY = b"proxy"  # ProxyRequest; the client's descriptor
     EXIT = b"exit"
     # worker → master
     ENDED = b"ended"  # number
     IDLE = b"idle"  # no session for a while: may I go?
+    REACHED = b"reached"  # number: another host serves the client
+    FAILED = b"failed"  # number: none does
 
 
 def kind_of(fields: Sequence[bytes]) -> Kind:
@@ -230,4 +235,58 @@ class SessionRequest:
             greeting=fields[11],
             unread=fields[12],
             environment=environment_of(fields[13]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyRequest:
+    """A client that is let in, and whose mail is on another host."""
+
+    number: int
+    address: str
+    password: Secret
+    hosts: tuple[str, ...]  # in the order to be tried
+    peer: Peer
+    greeting: bytes  # what a session here would say first
+    unread: bytes
+    protocol: str
+    tls: bool
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def fields(self) -> list[bytes]:
+        texts = (
+            self.address,
+            "\0".join(self.hosts),
+            self.peer.ip,
+            str(self.peer.port),
+            self.protocol,
+            "1" if self.tls else "0",
+        )
+        return [
+            Kind.PROXY.value,
+            b"%d" % self.number,
+            *(text.encode("utf-8", "surrogateescape") for text in texts),
+            self.password.reveal(),
+            self.greeting,
+            self.unread,
+            packed_environment(self.environment),
+        ]
+
+    @classmethod
+    def of(cls, fields: Sequence[bytes]) -> ProxyRequest:
+        """Raises ChannelClosed."""
+        if len(fields) != 12:
+            raise ChannelClosed("malformed proxy request")
+        texts = [field.decode("utf-8", "surrogateescape") for field in fields[2:8]]
+        return cls(
+            number=number_of(fields),
+            address=texts[0],
+            password=Secret(fields[8]),
+            hosts=tuple(texts[1].split("\0")),
+            peer=Peer(texts[2], texts[3]),
+            greeting=fields[9],
+            unread=fields[10],
+            protocol=texts[4],
+            tls=texts[5] == "1",
+            environment=environment_of(fields[11]),
         )

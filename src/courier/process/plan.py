@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from courier.auth.account import Account
 from courier.process.login_request import PreparedLogin
 from courier.process.privileges import Ids
+from courier.process.proxy import PreparedProxy
 from courier.process.worker import MakeSession
 
 
@@ -45,6 +46,12 @@ class Plan:
     home_skeleton: Path | None  # copied to where an account's home is missing
     #: Makes what makes sessions; called in each worker, as the account's user.
     prepare_session: Callable[[], MakeSession]
+
+    #: Names the hosts that serve an account in our place, with what the access file assigns to
+    #: the client; none: it is served here.
+    proxy_hosts: Callable[[Account, Mapping[str, str]], tuple[str, ...]]
+    #: Loads what it takes to speak with other hosts; called in a proxy process, without rights.
+    prepare_proxy: Callable[[], PreparedProxy]
 
     authdaemon_socket: Path
     #: Gives the reason for which an account may not use this service, if there is one.

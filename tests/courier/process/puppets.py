@@ -13,14 +13,14 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from courier import log
 from courier.auth.account import Account
-from courier.process import channel, login, master, worker
+from courier.process import channel, login, master, proxy, worker
 from courier.process.channel import ChannelClosed
 from courier.process.master import ConfigurationError, Master
 from courier.process.message import Kind, LoginRequest
@@ -220,6 +220,7 @@ class Stage:
             os.dup2(descriptor, 2)
             login.run = self._puppet("login")
             worker.run = self._puppet("worker")
+            proxy.run = self._puppet("proxy")
             master._PATIENCE_S = self.patience_s
             master._CRASHING_S = 0.0
             fork = os.fork
@@ -287,6 +288,8 @@ def _plan(settings: Settings, authdaemond: Path) -> Plan:
         default_maildir="Maildir",
         home_skeleton=None,
         prepare_session=_never,
+        proxy_hosts=_hosts,
+        prepare_proxy=_never,
         authdaemon_socket=authdaemond,
         refuse=_refuse,
     )
@@ -294,6 +297,10 @@ def _plan(settings: Settings, authdaemond: Path) -> Plan:
 
 def _never() -> NoReturn:
     raise AssertionError("puppets prepare nothing")
+
+
+def _hosts(account: Account, assigned: Mapping[str, str]) -> tuple[str, ...]:
+    return ("far.example",) if account.options == "far=1" else ()
 
 
 def _refuse(account: Account, is_encrypted: bool) -> str | None:

@@ -13,7 +13,7 @@ import pytest
 
 from courier import log
 from courier.log import Peer
-from courier.process import channel, worker
+from courier.process import attendant, channel, worker
 from courier.process.channel import ChannelClosed
 from courier.process.message import Kind, SessionRequest
 from courier.process.privileges import Ids
@@ -34,8 +34,8 @@ class Worker:
                 descriptor = os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
                 log.use(descriptor)
                 os.dup2(descriptor, 2)
-                worker.LINGER_S = linger_s
-                worker.GRACE_S = 0.3
+                attendant.LINGER_S = linger_s
+                attendant.GRACE_S = 0.3
                 worker.run(theirs, ME, 0o027, lambda: _session)
             finally:
                 os._exit(0)
