@@ -29,8 +29,9 @@ from courier.maildir.store import Store
 from courier.process import blocking
 from courier.settings import SettingsError
 from imapd import settings as imapd_settings
+from imapd import smap
 from imapd.account import enter, folder_options
-from imapd.account_session import SMAP, Client
+from imapd.account_session import Client
 from imapd.completion import Farewell
 from imapd.session import Session
 from imapd.settings import Settings
@@ -68,14 +69,15 @@ def serve(
         client = _client(environ, from_shell=tag is None)
         entered = enter(settings, client.user, client.peer, os.curdir, maildir)
     except Farewell as farewell:
-        os.write(sink, f"* BYE {farewell.text}\r\n".encode())
+        status = "-ERR" if protocol == smap.NAME and farewell.is_orderly else "* BYE"
+        os.write(sink, f"{status} {farewell.text}\r\n".encode())
         return 0 if farewell.is_orderly else 1
     store = Store(folder_options(settings))
     log.login(client.user, client.peer, protocol, client.tls)
-    if protocol == SMAP:
-        from imapd.smap import session as smap  # few want it
+    if protocol == smap.NAME:
+        from imapd.smap.session import Session as SmapSession  # few want it
 
-        steps = smap.Session(settings, entered, store, client).run(smap.GREETING)
+        steps = SmapSession(settings, entered, store, client).run(smap.GREETING)
     else:
         greeting = f"{tag} OK LOGIN Ok.\r\n" if tag is not None else "* PREAUTH Ready.\r\n"
         steps = Session(settings, entered, store, client).run(greeting.encode())

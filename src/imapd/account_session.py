@@ -37,8 +37,6 @@ from imapd.settings import Settings
 
 T = TypeVar("T")
 
-#: The protocol, beside IMAP, as the log and Courier's programs name it.
-SMAP = "SMAP1"
 
 #: Size up to which a message that was read is kept for the next FETCH.
 _KEPT_OCTETS = 64 << 20

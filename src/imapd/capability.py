@@ -9,8 +9,8 @@ from imapd import acl_letters
 from imapd.settings import Settings
 from imapd.wire.grammar import MAX_NUMBER
 
-#: Words that may stand in IMAP_CAPABILITY and whose commands this version does not have.
-_NOT_YET = frozenset(("SMAP1",))
+#: A word that stands in SMAP_CAPABILITY, and switches something on there only.
+_SMAP = "SMAP1"
 _AUTH = "AUTH="
 #: Our own, appended unless IMAP_EXTENSIONS is 0.
 _OURS = (
@@ -97,7 +97,7 @@ def _is_of_offer(word: str) -> bool:
 
 
 def _list(words: Iterable[str]) -> str:
-    return " ".join(dict.fromkeys(word for word in words if word.upper() not in _NOT_YET))
+    return " ".join(dict.fromkeys(words))
 
 
 def _words(settings: Settings, tls: bool, of_login: Sequence[str]) -> Iterator[str]:
@@ -106,7 +106,11 @@ def _words(settings: Settings, tls: bool, of_login: Sequence[str]) -> Iterator[s
     limited = limits_literals(settings, tls=tls)
     # RFC 7888 5: never both.
     without = (word for word in administrators if not (limited and word.upper() == "LITERAL+"))
-    yield from (word for word in without if not _is_of_offer(word))
+    yield from (word for word in without if not _is_of_offer(word) and word.upper() != _SMAP)
+    if settings.smap_capability:
+        yield from settings.smap_capability
+        if settings.keywords:
+            yield "KEYWORDS"
     if settings.acl:
         yield from ("ACL", "ACL2=UNION")
     if settings.id_fields is not None:

@@ -22,7 +22,7 @@ from courier.maildir.store import Store
 from courier.process.login_request import LoginSteps, Stranger
 from courier.process.message import SessionRequest
 from courier.process.request import Steps
-from imapd import account, proxy
+from imapd import account, proxy, smap
 from imapd import settings as imapd_settings
 from imapd.account_session import Client
 from imapd.completion import Farewell
@@ -61,13 +61,23 @@ def _session(settings: Settings, store: Store, request: SessionRequest) -> Steps
     quota = request.quota if settings.account_quota else ""  # Courier: never
     quota = quota or settings.environment.get("MAILDIRQUOTA", "")
     client = Client(request.address, request.peer, request.tls, request.options, quota)
+    is_smap = request.protocol == smap.NAME
     try:
         account.reach_home(client.user, request.home)
         entered = account.enter(settings, client.user, client.peer, request.home, request.maildir)
     except Farewell as farewell:
-        yield f"* BYE {farewell.text}\r\n".encode()
+        # Courier: an SMAP client is told of what is nobody's fault as an error.
+        status = "-ERR" if is_smap and farewell.is_orderly else "* BYE"
+        yield f"{status} {farewell.text}\r\n".encode()
         return
     log.login(client.user, client.peer, request.protocol, client.tls)
+    if is_smap:
+        from imapd.smap.session import Session as SmapSession  # few want it
+
+        yield from SmapSession(settings, entered, store, client).run(
+            request.greeting, request.unread
+        )
+        return
     yield from Session(settings, entered, store, client).run(request.greeting, request.unread)
 
 

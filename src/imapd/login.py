@@ -7,6 +7,7 @@ answers. When its client is let in it is closed while it waits for the answer; t
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Generator
 from typing import Any
@@ -27,7 +28,7 @@ from courier.process.login_request import (
 )
 from courier.process.message import Kind
 from courier.process.request import ClientGone, Receive, ShuttingDown, Wake
-from imapd import capability
+from imapd import capability, smap
 from imapd.completion import CommandFailed, Completion, Farewell, No, Ok, Violation
 from imapd.settings import Settings
 from imapd.wire import parser, reader
@@ -44,6 +45,10 @@ _MAX_LITERAL = 8_192
 _MAX_RESPONSE = 12_288
 
 _TEMPORARY = "Temporary problem, please try again later"
+
+#: One that escapes nothing in IMAP's quoted strings.
+_BACKSLASH = re.compile(rb'\\[^"\\]')
+_SMAP = re.compile(rb"[ \t]*\\(SMAP1)(?=[ \t\r\n])")
 
 _Handling = Generator[Any, Any, Completion]
 
@@ -67,6 +72,7 @@ class Login:
         self._began = time.monotonic()
         self._ended = False
         self._violations = 0
+        self._is_smap = False  # from the first tag that asks for it on
         self._received = self._sent = 0
         self._domain = DefaultDomain(settings.default_domain, settings.domain_separators)
 
@@ -81,7 +87,7 @@ class Login:
             )
             while not self._ended:
                 tag, completion = yield from self._command()
-                yield self._out(completion.line(tag).decode())
+                yield self._out(self._line(tag, completion))
             log.logout_before_login(peer, self._received, self._sent)
             return
         except Farewell as farewell:
@@ -113,6 +119,10 @@ class Login:
 
     def _command(self) -> Generator[Any, Any, tuple[bytes, Completion]]:
         text = yield from self._whole()
+        switch = _SMAP.match(text) if self._settings.smap_capability else None
+        if switch is not None:
+            self._is_smap = True
+            text = text[switch.start(1) :]  # with a tag that is one
         tag = reader.tag_of(text) or b"*"
         try:
             try:
@@ -126,6 +136,13 @@ class Login:
             return tag, failure.completion
         self._violations = 0
         return tag, completion
+
+    def _line(self, tag: bytes, completion: Completion) -> str:
+        """Write a completion; once SMAP was asked for, as SMAP has it, whatever the tag."""
+        if not self._is_smap:
+            return completion.line(tag).decode()
+        status = "+OK" if isinstance(completion, Ok) else "-ERR"
+        return f"{status} {completion.text}\r\n"
 
     def _count_violation(self) -> None:
         self._violations += 1
@@ -159,7 +176,7 @@ class Login:
         arguments.end()
         if not self._encryption.is_offered:
             raise Violation
-        yield self._out(Ok("Begin SSL/TLS negotiation now.").line(tag).decode())
+        yield self._out(self._line(tag, Ok("Begin SSL/TLS negotiation now.")))
         self._reader = reader.Reader(_MAX_COMMAND)  # nothing that was sent before it counts
         self._violations = 0
         yield StartTls(self._left_s())
@@ -171,14 +188,12 @@ class Login:
             tag, completion = yield from self._command()
             if self._ended:
                 return completion
-            yield self._out(completion.line(tag).decode())
+            yield self._out(self._line(tag, completion))
 
     def _login(self, tag: bytes, arguments: Parser) -> _Handling:
         arguments.sp()
-        userid = arguments.astring()
-        arguments.sp()
-        password = arguments.astring()
-        arguments.end()
+        read = _as_cone_quotes if self._is_smap else _two_strings
+        userid, password = read(arguments)
         if self._encryption.is_lacking:
             return No("STARTTLS required")
         try:
@@ -221,7 +236,8 @@ class Login:
             if isinstance(step, sasl.Question):
                 response = yield from self._question(step)
                 continue
-            yield self._out(f"+ {step.decode('ascii')}\r\n")
+            prompt = ">" if self._is_smap else "+"
+            yield self._out(f"{prompt} {step.decode('ascii')}\r\n")
             response = yield from self._response()
 
     def _question(self, question: sasl.Question) -> Generator[Any, Any, bytes | None]:
@@ -251,11 +267,12 @@ class Login:
             credentials.authtype,
             credentials.first,
             credentials.second.reveal(),
-            Ok("LOGIN Ok.").line(tag),
+            smap.GREETING if self._is_smap else Ok("LOGIN Ok.").line(tag),
             self._reader.unread(),
+            smap.NAME.encode() if self._is_smap else b"IMAP",
         )
         if answer.kind is Kind.DISABLED:
-            yield self._out(No(answer.text).line(tag).decode())
+            yield self._out(self._line(tag, No(answer.text)))
             raise Farewell(answer.text)
         # Courier: the line stands there for temporary failures too, and bans the innocent.
         if answer.kind is Kind.TEMPORARY:
@@ -309,3 +326,34 @@ class Login:
                 raise EOFError
             self._received += len(data)
             self._reader.feed(data)
+
+
+def _two_strings(arguments: Parser) -> tuple[bytes, bytes]:
+    """``userid SP password``"""
+    userid = arguments.astring()
+    arguments.sp()
+    password = arguments.astring()
+    arguments.end()
+    return userid, password
+
+
+def _as_cone_quotes(arguments: Parser) -> tuple[bytes, bytes]:
+    """Read two strings of IMAP's, or two words of SMAP's: there quotes are doubled, and backslashes are none.
+
+    Courier takes IMAP's alone, and who has such a character in his password can't log in by Cone.
+
+    Raises:
+        ParseError: these are neither.
+    """
+    from imapd.smap.words import Words  # few want it
+
+    rest = arguments.rest()
+    if not _BACKSLASH.search(rest) or b"\n" in rest.rstrip():
+        try:
+            return _two_strings(arguments.copy())
+        except ParseError:
+            pass
+    found = [word.encode("utf-8", "surrogateescape") for word in Words(rest).rest()]
+    if len(found) != 2:
+        raise arguments.fail("userid SP password")
+    return found[0], found[1]

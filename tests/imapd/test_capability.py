@@ -115,9 +115,16 @@ def test_what_is_listed_exists(word: str, commands: list[str]) -> None:
     assert all(command in table.COMMANDS for command in commands)
 
 
-@pytest.mark.parametrize("word", ["SMAP1"])
-def test_what_does_not_exist_is_not_listed(word: str) -> None:
-    """Though the file says so, in whatever case."""
-    words = listed(IMAP_CAPABILITY=f"IMAP4rev1 {word} {word.lower()}")
+@pytest.mark.parametrize("word", ["SMAP1", "smap1"])
+def test_smap_where_it_is_not_switched_on(word: str) -> None:
+    """Though the list of IMAP's words names it."""
+    assert word not in listed(IMAP_CAPABILITY=f"IMAP4rev1 {word}")
 
-    assert not {word, word.lower()} & set(words)
+
+def test_smap_where_it_is_switched_on() -> None:
+    """Behind the administrator's words, and with it what its clients go by. Courier: so."""
+    words = listed(IMAP_CAPABILITY=SHIPPED, SMAP_CAPABILITY="SMAP1", IMAP_KEYWORDS="1")
+
+    at = words.index("SMAP1")
+    assert words[at - 1 : at + 2] == [SHIPPED.split()[-1], "SMAP1", "KEYWORDS"]
+    assert "KEYWORDS" not in listed(SMAP_CAPABILITY="SMAP1", IMAP_KEYWORDS="0")

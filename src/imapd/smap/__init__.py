@@ -1,1 +1,9 @@
-"""SMAP1, Courier's own protocol: a session that imapd serves in place of one of IMAP."""
+"""SMAP1, Courier's own protocol: a session that imapd serves in place of one of IMAP.
+
+It begins with a log-in whose tag is `TAG` (`imapd.login`). The modules are loaded when somebody wants them.
+"""
+
+#: As the log and Courier's programs name the protocol.
+NAME = "SMAP1"
+TAG = b"\\SMAP1"
+GREETING = b"+OK SMAP1 LOGIN Ok.\n"

@@ -26,8 +26,6 @@ from imapd.smap.refusal import AccessDenied, Refused, because
 from imapd.smap.snapshots import Snapshots
 from imapd.smap.words import Words
 
-GREETING = b"+OK SMAP1 LOGIN Ok.\n"
-
 
 class Session(AccountSession):
     """A session that speaks SMAP."""

@@ -87,6 +87,10 @@ class Parser:
         """Tell whether all that is left announces a literal that has not been read."""
         return grammar.LITERAL_AT_END.match(self._data, self._at) is not None
 
+    def rest(self) -> bytes:
+        """Give all that is left."""
+        return self._data[self._at :]
+
     def fail(self, rule: str) -> ParseError:
         return ParseError(rule)
 
