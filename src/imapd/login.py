@@ -31,6 +31,7 @@ from courier.process.request import ClientGone, Receive, ShuttingDown, Wake
 from imapd import capability, smap
 from imapd.completion import CommandFailed, Completion, Farewell, No, Ok, Violation
 from imapd.settings import Settings
+from imapd.smap.words import Words
 from imapd.wire import parser, reader
 from imapd.wire.parser import ParseError, Parser
 
@@ -345,8 +346,6 @@ def _as_cone_quotes(arguments: Parser) -> tuple[bytes, bytes]:
     Raises:
         ParseError: these are neither.
     """
-    from imapd.smap.words import Words  # few want it
-
     rest = arguments.rest()
     if not _BACKSLASH.search(rest) or b"\n" in rest.rstrip():
         try:
