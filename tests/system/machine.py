@@ -67,6 +67,18 @@ def make_root(packages: Sequence[str]) -> Path:
     return root
 
 
+def make_courier_root(base: Path) -> Path:
+    """Give a root directory with Debian's Courier beside what ``base`` has; not to be written to.
+
+    Its packages are in /var/cache/apt/archives.
+    """
+    root = ROOTS / "courier"
+    wanted = ("courier-imap", "courier-pop", "courier-authlib-userdb", "msmtp-mta")
+    environment = {**os.environ, "BASE": str(base), "KEEP_ARCHIVES": "1"}
+    run([CHECKOUT / "tools/root", root, *wanted], timeout_s=900, environment=environment)
+    return root
+
+
 @contextmanager
 def copied(root: Path) -> Iterator[Path]:
     """A copy of a root directory, for as long as it is needed."""
