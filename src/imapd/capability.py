@@ -29,6 +29,10 @@ _OURS = (
     "LIST-EXTENDED",
     "LIST-STATUS",
     "STATUS=SIZE",
+    "SPECIAL-USE",
+    "CREATE-SPECIAL-USE",
+    "METADATA",
+    "LIST-METADATA",
     "PARTIAL",
     "CONTEXT=SEARCH",
 )

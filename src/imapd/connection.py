@@ -23,6 +23,15 @@ INACTIVITY_S = 1800.0
 LITERAL_S = 60.0
 
 TOO_LONG = Bad("IMAP command too long.")
+
+
+class LiteralTooLong(CommandFailed):
+    """A literal is larger than an argument may be, or than the room that is left for the command."""
+
+    def __init__(self) -> None:
+        super().__init__(TOO_LONG)
+
+
 #: Octets of a literal that a client may send without waiting where LITERAL- is announced.
 _MAX_UNASKED = 4096
 _UNASKED = Bad("Literal too large to be sent without waiting.", "TOOBIG")
@@ -175,10 +184,10 @@ class Connection(Stream):
             if announced.waits:
                 yield from self.send(b"+ OK\r\n")
         elif announced.waits:
-            raise CommandFailed(TOO_LONG)
+            raise LiteralTooLong
         event = yield from self._event(LITERAL_S)
         if isinstance(event, Overlong):
-            raise CommandFailed(TOO_LONG)
+            raise LiteralTooLong
         if isinstance(event, Announced):
             self.announced = event
         return event.text

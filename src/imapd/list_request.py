@@ -1,4 +1,5 @@
-"""What a LIST asks for. RFC 5258 3 and 6, RFC 9051 6.3.9; Courier's own options (ACL2=UNION).
+"""What a LIST asks for. RFC 5258 3 and 6, RFC 9051 6.3.9, RFC 5819, RFC 6154, RFC 8440, RFC 9590; Courier's
+own options (ACL2=UNION).
 
 Both put options in parentheses before the reference. Those that are Courier's, all of them, ask
 for what is told of each mailbox; those of RFC 5258 say which mailboxes are told of.
@@ -9,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imapd import names, status_items
+from imapd import annotation, names, status_items
 from imapd.completion import CommandFailed, InvalidArgument, No
 from imapd.pattern import Patterns
 from imapd.wire.parser import ParseError, Parser
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 _UNION = frozenset(("ACL", "MYRIGHTS", "POSTADDRESS"))
 #: Options that can stand alone with RECURSIVEMATCH: they select (RFC 5258 6, list-select-base-opt).
 _BASE = frozenset(("SUBSCRIBED",))
-_SELECTION = frozenset((*_BASE, "REMOTE", "RECURSIVEMATCH"))
-_RETURN = frozenset(("SUBSCRIBED", "CHILDREN", "MYRIGHTS"))
+_SELECTION = frozenset((*_BASE, "REMOTE", "RECURSIVEMATCH", "SPECIAL-USE"))
+_RETURN = frozenset(("SUBSCRIBED", "CHILDREN", "MYRIGHTS", "SPECIAL-USE"))
 _MAX_WILDCARDS = 10
 #: Patterns with wildcards of one command.
 _MAX_PATTERNS = 100
@@ -38,6 +39,7 @@ class ListRequest:
     selection: frozenset[str] = frozenset()
     returns: frozenset[str] = frozenset()
     status: tuple[str, ...] = ()  # of each mailbox, too (RFC 5819)
+    metadata: tuple[str, ...] = ()  # entries (RFC 9590)
     is_extended: bool = False
 
 
@@ -68,10 +70,9 @@ def read(session: Session, arguments: Parser) -> ListRequest:
             patterns = [arguments.list_mailbox()]
     except ParseError as error:
         raise InvalidArgument from error
-    returns: frozenset[str] = frozenset()
-    wanted: tuple[str, ...] = ()
+    returned = _Returned(set(), [], [])
     if not arguments.at_end():
-        returns, wanted = _returned(arguments)
+        returned = _returned(arguments)
         is_extended = True
         arguments.end()
     return ListRequest(
@@ -79,9 +80,10 @@ def read(session: Session, arguments: Parser) -> ListRequest:
         tuple(names.decode(one, utf8=session.utf8) for one in patterns),
         union,
         selection,
-        # RFC 5258 3.1: who selects what is subscribed to is told so.
-        returns | (selection & _RETURN),
-        wanted,
+        # RFC 5258 3.1, RFC 6154 2: who selects by something is told of it.
+        frozenset(returned.options) | (selection & _RETURN),
+        tuple(dict.fromkeys(returned.status)),
+        tuple(dict.fromkeys(returned.metadata)),
         is_extended,
     )
 
@@ -138,22 +140,33 @@ def _checked(options: frozenset[str]) -> frozenset[str]:
     return options
 
 
-def _returned(arguments: Parser) -> tuple[frozenset[str], tuple[str, ...]]:
+@dataclass(frozen=True, slots=True)
+class _Returned:
+    options: set[str]
+    status: list[str]
+    metadata: list[str]
+
+
+def _returned(arguments: Parser) -> _Returned:
     """Read ``"RETURN" SP "(" [return-option *(SP return-option)] ")"``."""
     arguments.sp()
     if arguments.word() != "RETURN":
         raise arguments.fail("RETURN")
     arguments.sp()
-    wanted: list[str] = []
+    found = _Returned(set(), [], [])
 
-    def option() -> str:
+    def option() -> None:
         name = arguments.word()
         if name == "STATUS":
             arguments.sp()
-            wanted.extend(status_items.read(arguments))
-        elif name not in _RETURN:
+            found.status.extend(status_items.read(arguments))
+        elif name == "METADATA":
+            arguments.sp()
+            found.metadata.extend(arguments.parenthesised(lambda: annotation.entry(arguments)))
+        elif name in _RETURN:
+            found.options.add(name)
+        else:
             raise arguments.fail("return-option")
-        return name
 
-    found = arguments.parenthesised(option, empty=True)
-    return frozenset(found), tuple(dict.fromkeys(wanted))
+    arguments.parenthesised(option, empty=True)
+    return found

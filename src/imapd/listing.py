@@ -8,7 +8,7 @@ others. A level is told as ``\\Noselect`` to those who ask as RFC 3501 has it (C
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from courier.maildir import status, subscriptions
@@ -18,6 +18,7 @@ from imapd.list_request import ListRequest
 from imapd.mailboxes import Mailbox, Mailboxes
 from imapd.pattern import ELSEWHERE, Patterns, levels_above
 from imapd.settings import Settings
+from imapd.special_uses import Uses
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Names:
     existing: dict[str, Mailbox]  # and groups of accounts, which are levels
     subscribed: frozenset[str]
     levels: frozenset[str]  # above mailboxes that exist
+    uses: Mapping[str, Uses]  # special ones, where they are asked for
 
 
 def plain(settings: Settings, candidates: Collection[Mailbox], wanted: Patterns) -> Iterator[Entry]:
@@ -77,13 +79,18 @@ def extended(
 ) -> Iterator[Entry]:
     """Give the entries that RFC 5258 wants, each name once."""
     recursive = "RECURSIVEMATCH" in request.selection
-    is_restricted = "SUBSCRIBED" in request.selection
-    selected = there.subscribed if is_restricted else there.existing.keys()
+    is_restricted = not request.selection.isdisjoint(("SUBSCRIBED", "SPECIAL-USE"))
+    selected: Collection[str] = there.existing
+    if "SUBSCRIBED" in request.selection:
+        selected = there.subscribed
+    if "SPECIAL-USE" in request.selection:
+        selected = [one for one in selected if one in there.uses]
     above = _levels(selected) if recursive else frozenset()
     # RFC 5258 3.5: a name that is not selected itself is told of for the sake of those below it
     # that are, and that are not told of themselves.
     above_others = _levels(one for one in selected if not wanted.matches(one)) if recursive else ()
     others = there.levels if not is_restricted else above_others
+    selected = frozenset(selected)
     for name in _in_order(there, {*selected, *others}):
         if not wanted.matches(name):
             continue
@@ -134,6 +141,8 @@ def _attributes(
     yield "\\HasChildren" if has_children else "\\HasNoChildren"
     if "SUBSCRIBED" in request.returns and name in there.subscribed:
         yield "\\Subscribed"
+    if "SPECIAL-USE" in request.returns:
+        yield from there.uses.get(name, ())
 
 
 def _selectability(settings: Settings, one: Mailbox) -> Iterator[str]:

@@ -21,7 +21,7 @@ from imapd.account_session import AccountSession, Client
 from imapd.changes import Changes
 from imapd.commands import table
 from imapd.completion import CommandFailed, Completion, Farewell, No, Violation
-from imapd.connection import TOO_LONG, Connection, EndOfInput
+from imapd.connection import TOO_LONG, Connection, EndOfInput, LiteralTooLong
 from imapd.mailboxes import Mailbox
 from imapd.request import Ask, Idle, Step
 from imapd.settings import Settings
@@ -117,7 +117,12 @@ class Session(AccountSession):
                 command = table.find(name, selected=self.is_in_mailbox)
             except (ParseError, LookupError) as error:
                 raise Violation from error
-            arguments = yield from self.connection.complete(arguments, command)
+            try:
+                arguments = yield from self.connection.complete(arguments, command)
+            except LiteralTooLong as error:
+                if command.too_long is None:
+                    raise
+                raise CommandFailed(command.too_long(self)) from error
             if command.needs_mailbox and command.reads:
                 self.changes.recheck_rights()
             completion = yield from self._handle(command.handler(self, arguments))

@@ -21,7 +21,7 @@ from courier.shell import Origin
 from courier.tcpd_options import TcpdOptions
 from courier.tls_settings import TlsSettings
 
-__all__ = ["Purge", "Settings", "SettingsError", "from_environment", "load"]
+__all__ = ["Purge", "Settings", "SettingsError", "SpecialUse", "from_environment", "load"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,14 @@ class Purge:
 
     folder: str | None
     days: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpecialUse:
+    """A folder, below INBOX, that has a special use unless a client says otherwise: ``\\Sent``."""
+
+    folder: str
+    attribute: str
 
 
 # --- Readers ------------------------------------------------------------------------------------
@@ -88,6 +96,22 @@ def _days(text: str) -> int:
         raise _EXPECTED_PURGES from None
 
 
+_USES = ("All", "Archive", "Drafts", "Flagged", "Junk", "Sent")
+_EXPECTED_USES = Expected("FOLDER:USE separated by commas: Sent Items:Sent")
+
+
+def _special_uses(text: str) -> tuple[SpecialUse, ...]:
+    """`FOLDER:USE` separated by commas; the first folder that exists has the use."""
+    return tuple(_special_use(item.strip()) for item in text.split(",") if item.strip())
+
+
+def _special_use(item: str) -> SpecialUse:
+    folder, _, use = item.rpartition(":")
+    if not folder or "/" in folder or folder.startswith(".") or use.capitalize() not in _USES:
+        raise _EXPECTED_USES
+    return SpecialUse(folder, "\\" + use.capitalize())
+
+
 def _limit(text: str) -> int | None:
     return read.number(1)(text) if text else None
 
@@ -104,7 +128,10 @@ def _folder_name(text: str) -> str:
 
 _LOGIN_USER = "pycourier-login"
 
+_SPECIAL_USES = "Drafts:Drafts,Sent:Sent,Junk:Junk,Archive:Archive"
+
 _outbox = read.matching(r"\.[^/]*[^/.]", "a folder's directory name with its leading dot: .Outbox")
+_uri = read.matching(r"[A-Za-z][A-Za-z0-9+.\-]*:[!-~]+", "a URI: mailto:postmaster@example.com")
 _header_name = read.matching(r"[!-9;-~]+", "a header field's name")
 
 
@@ -197,6 +224,13 @@ class Settings:
     sasl: tuple[str, ...] = setting("IMAP_SASL", daemon_settings.mechanisms, unset=())
     compress: bool = setting("IMAP_COMPRESS", read.flag_or_on, unset=True)
     max_append: int = setting("IMAP_MAX_APPEND", read.octets, unset=0)
+    special_uses: tuple[SpecialUse, ...] = setting(
+        "IMAP_SPECIALUSE", _special_uses, unset=_special_uses(_SPECIAL_USES)
+    )
+    max_annotation: int = setting("IMAP_METADATA_MAXSIZE", read.number(1024, 65536), unset=16384)
+    max_annotations: int = setting("IMAP_METADATA_MAXENTRIES", read.number(10, 1000), unset=64)
+    metadata_comment: str | None = setting("IMAP_METADATA_COMMENT", read.text_or_none, unset=None)
+    metadata_admin: str | None = setting("IMAP_METADATA_ADMIN", _uri, unset=None)
     fsync: bool = setting("IMAP_FSYNC", read.flag_or_on, unset=True)
     fulltext: bool = setting("IMAP_FULLTEXT", read.flag, unset=False)
     account_quota: bool = setting("IMAP_ACCOUNT_QUOTA", read.flag, unset=False, by_daemon=True)

@@ -57,8 +57,10 @@ _DATE_TIME = re.compile(
 _SECTION_PART = re.compile(rb"[1-9][0-9]*(?:\.[1-9][0-9]*)*")
 _SECTION_TEXT = re.compile(rb"HEADER\.FIELDS\.NOT|HEADER\.FIELDS|HEADER|TEXT|MIME")
 _LIST_OPTION = re.compile(
-    rb'\("ACL" \((?:\("(?:[^"\\]|\\.)*" "[a-z]*"\))*\)\)|\("MYRIGHTS" "[a-z]*"\)|\(POSTADDRESS NIL\)'
+    rb'\("ACL" \((?:\((?:"(?:[^"\\]|\\.)*"|\{[0-9]+\}\r\n(?s:.*?)) "[a-z]*"\))*\)\)|'
+    rb'\("MYRIGHTS" "[a-z]*"\)|\(POSTADDRESS NIL\)'
 )
+_METADATA_CODE = re.compile(rb" (?:(?:LONGENTRIES|MAXSIZE) [0-9]{1,10}|TOOMANY)")
 _MAX = 0xFFFFFFFF
 
 
@@ -227,6 +229,8 @@ class _Reader:
         elif name == b"PERMANENTFLAGS":
             self.sp()
             self.listed(self._flag_perm, empty=True)
+        elif name == b"METADATA":  # RFC 5464 5
+            self.match(_METADATA_CODE, "resp-text-code of METADATA")
         elif name == b"MYRIGHTS":  # Courier's own
             self.sp()
             self.quoted()
@@ -406,6 +410,19 @@ class _Reader:
             if self.maybe(b")"):
                 return [attributes, separator, name, items]
             self.sp()
+
+    def _metadata(self) -> list[object]:
+        """``metadata-resp`` with values (RFC 5464 5)."""
+        self.sp()
+        name = self.string()
+        self.sp()
+        return [name, dict(self.listed(self._entry_value))]  # type: ignore[arg-type]
+
+    def _entry_value(self) -> tuple[bytes, bytes | None]:
+        entry = self._astring()
+        self.sp()
+        self.maybe(b"~")
+        return entry, self.nstring()
 
     def _acl(self) -> list[object]:
         """RFC 4314 3.6 to 3.8; ``mailbox SP`` and strings, or for LISTRIGHTS atoms too."""
@@ -726,6 +743,7 @@ _UNTAGGED: dict[str, Callable[[_Reader], list[object]]] = {
     "LIST": _Reader._list,
     "LISTRIGHTS": _Reader._acl,
     "LSUB": _Reader._list,
+    "METADATA": _Reader._metadata,
     "MYRIGHTS": _Reader._acl,
     "NAMESPACE": _Reader._namespace,
     "QUOTA": _Reader._quota,

@@ -163,6 +163,38 @@ class Words:
             ]
         )()
 
+    def listed(self) -> bytes:
+        selection = [b"SUBSCRIBED", b"SUBSCRIBED RECURSIVEMATCH", b"REMOTE", b"SPECIAL-USE", b"ACL"]
+        returns = [b"SUBSCRIBED", b"CHILDREN", b"SPECIAL-USE", b"MYRIGHTS", b"FOO"]
+        returns += [b"STATUS (MESSAGES SIZE)", b"METADATA (/private/x /private/specialuse)"]
+        patterns = [b"*", b"%", b'""', b"inbox.%", b"#shared.*", b"INBOX.a", b"{3+}\r\n*%*"]
+        line = b"LIST " + self.pick([b"", b"", b"(" + self.some(selection) + b") "])
+        line += self.pick([b'""', b'""', b"INBOX"]) + b" (" + self.some(patterns) + b")"
+        return line + self.pick([b"", b" RETURN (" + self.some(returns, 4) + b")"])
+
+    def metadata(self) -> bytes:
+        mailbox = self.pick([self.mailbox(), b'""', b"INBOX"])
+        names = [
+            b"/private/x",
+            b"/shared/x",
+            b"/private/x/y",
+            b"/Private/X",
+            b"/private/specialuse",
+        ]
+        entries = b"(" + self.some([*names, b"/shared", b"/x", b'"/private/ x"']) + b")"
+        texts = [b"NIL", b'""', b'"\\\\Sent"', b"{2+}\r\n\xff\xfe", b"~{2+}\r\n\x00\xff"]
+        pairs = (self.pick(names) + b" " + self.pick(texts) for _ in range(3))
+        options = self.pick([b"", b"", b"(MAXSIZE 2) ", b"(DEPTH infinity) ", b"(DEPTH 1 X 1) "])
+        use = self.pick([b"(\\Sent)", b"(\\Drafts \\junk)", b"(\\All)", b"()", b"(x)"])
+        return self.pick(
+            [
+                b"GETMETADATA " + options + mailbox + b" " + entries,
+                b"GETMETADATA " + mailbox + b" " + options + entries,
+                b"SETMETADATA " + mailbox + b" (" + b" ".join(pairs) + b")",
+                b"CREATE " + self.mailbox() + b" (USE " + use + b")",
+            ]
+        )
+
     def command(self) -> bytes:
         by_uid = self.pick([b"", b"UID "])
         return self.pick(
@@ -188,7 +220,9 @@ class Words:
                     + self.pick([b"*", b"%", b'"inbox.%"', b'""', b"INBOX.c*", b"{3+}\r\n*%*"])
                 ),
                 lambda: b"STATUS " + self.mailbox() + b" (MESSAGES UIDNEXT UNSEEN RECENT)",
-                lambda: b"STATUS " + self.mailbox() + b" (HIGHESTMODSEQ)",
+                lambda: b"STATUS " + self.mailbox() + b" (HIGHESTMODSEQ SIZE)",
+                self.listed,
+                self.metadata,
                 lambda: b"APPEND " + self.mailbox() + b" " + self.flags() + b" " + self.message(),
                 lambda: b"APPEND INBOX " + self.message(),
                 lambda: b"APPEND INBOX " + self.message() + b" kw (kw) " + self.message(),

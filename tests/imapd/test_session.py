@@ -330,6 +330,8 @@ ARGUMENTS = {
     "LSUB": '"" %',
     "STATUS": "INBOX (UNSEEN)",
     "APPEND": "INBOX {1+}\r\nx",
+    "GETMETADATA": "INBOX /shared/comment",
+    "SETMETADATA": 'INBOX (/shared/comment "x")',
     "SETACL": "INBOX.x alice lr",
     "DELETEACL": "INBOX.x alice",
     "GETACL": "INBOX.x",

@@ -14,7 +14,7 @@ from courier.setting_reader import Port
 from courier.shell import Origin
 from courier.tcpd_options import TcpdOptions
 from courier.tls_settings import Protocol, TlsSettings
-from imapd.settings import Purge, Settings, SettingsError, from_environment, load
+from imapd.settings import Purge, Settings, SettingsError, SpecialUse, from_environment, load
 
 CONF = Path(__file__).parents[2] / "conf"
 DIST = CONF / "imapd.dist"
@@ -99,6 +99,14 @@ UNSET: dict[str, Any] = {
     "sasl": (),
     "compress": True,
     "max_append": 0,
+    "special_uses": (
+        *(SpecialUse("Drafts", "\\Drafts"), SpecialUse("Sent", "\\Sent")),
+        *(SpecialUse("Junk", "\\Junk"), SpecialUse("Archive", "\\Archive")),
+    ),
+    "max_annotation": 16384,
+    "max_annotations": 64,
+    "metadata_comment": None,
+    "metadata_admin": None,
     "fsync": True,
     "fulltext": False,
     "index_dir": None,
@@ -327,6 +335,14 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("IMAP_COMPRESS", "", "compress", True),
     ("IMAP_MAX_APPEND", "52428800", "max_append", 52428800),
     ("IMAP_MAX_APPEND", "", "max_append", 0),
+    ("IMAP_SPECIALUSE", "", "special_uses", ()),
+    ("IMAP_SPECIALUSE", "Sent Items:sent, a.b:c:Junk ,", "special_uses",
+     (SpecialUse("Sent Items", "\\Sent"), SpecialUse("a.b:c", "\\Junk"))),
+    ("IMAP_METADATA_MAXSIZE", "1024", "max_annotation", 1024),
+    ("IMAP_METADATA_MAXENTRIES", "1000", "max_annotations", 1000),
+    ("IMAP_METADATA_COMMENT", "Two words", "metadata_comment", "Two words"),
+    ("IMAP_METADATA_COMMENT", "", "metadata_comment", None),
+    ("IMAP_METADATA_ADMIN", "tel:+1-201-555-0123", "metadata_admin", "tel:+1-201-555-0123"),
     ("IMAP_FSYNC", "0", "fsync", False),
     ("IMAP_FSYNC", "", "fsync", True),
     ("IMAP_FULLTEXT", "1", "fulltext", True),
@@ -485,6 +501,12 @@ def test_variables_of_a_users_shell_do_no_harm() -> None:
         ("IMAP_SASL", "SCRAM", f"any of {' '.join(sasl.OPTIONAL)}, separated by blanks"),
         ("IMAP_MAX_APPEND", "50M", "a number of octets, 0 for no limit"),
         ("IMAP_MAX_APPEND", "-1", "a number of octets, 0 for no limit"),
+        ("IMAP_SPECIALUSE", "Sent", "FOLDER:USE separated by commas: Sent Items:Sent"),
+        ("IMAP_SPECIALUSE", "Bin:Trash", "FOLDER:USE separated by commas: Sent Items:Sent"),
+        ("IMAP_SPECIALUSE", "../x:Sent", "FOLDER:USE separated by commas: Sent Items:Sent"),
+        ("IMAP_METADATA_MAXSIZE", "1023", "a number from 1024 to 65536"),
+        ("IMAP_METADATA_MAXENTRIES", "9", "a number from 10 to 1000"),
+        ("IMAP_METADATA_ADMIN", "the postmaster", "a URI: mailto:postmaster@example.com"),
         ("IMAP_FSYNC", "always", "0 or 1"),
         ("IMAP_INDEX_DIR", "index", "an absolute path"),
         ("MAILDIR_TRASHQUOTA", "yes", "0 or 1"),

@@ -10,7 +10,6 @@ A dialog is a text file in UTF-8. Each of its lines is one of these:
                          ``(?P<name>…)`` matched replaces ``$(name)`` in later lines; ``$(root)`` is the
                          directory above the first account's maildir
     S* text              … this line; adjacent S* lines may come in any order
-    S: TAG NO [+CODE] …  … with a response code (RFC 5530) that is ours alone; in S~ and S* too
     S...                 … any number of lines, up to one that the next S line describes
 
 Lines are the wire's (they end in CRLF, or in LF with SMAP): a literal is read as the lines it consists of. Before the first C or S line, or
@@ -289,7 +288,7 @@ class Conversation:
     def _matches(self, step: Step, line: str) -> bool:
         if step.kind != "S~":
             return line == self._fill(step.text)
-        match = re.fullmatch(self._fill(step.text, is_pattern=True), line)
+        match = re.fullmatch(self._fill(step.text), line)
         if match:
             self._kept.update(match.groupdict())
         return match is not None
@@ -348,10 +347,7 @@ class Conversation:
             date=int(given["date"]) if "date" in given else None,
         )
 
-    def _fill(self, text: str, *, is_pattern: bool = False) -> str:
-        code = r"\\[\1\\] " if is_pattern else r"[\1] "
-        ours = self._implementation.name == "ours"
-        text = re.sub(r"\[\+([A-Z]+)\] ", code if ours else "", text)
+    def _fill(self, text: str) -> str:
         return re.sub(r"\$\((\w+)\)", lambda match: self._kept[match[1]], text)
 
     def _report(self, step: Step, error: BaseException) -> str:

@@ -17,7 +17,8 @@ folder made under that name gets its parent's list and not that of its predecess
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from courier import log
 from courier.maildir import acl, delivery
@@ -72,9 +73,9 @@ class AclFiles:
             self._write(folder, wanted)
         return wanted
 
-    def create(self, folder: str) -> None:
+    def create(self, folder: str, *, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
         """Make a folder with the list in force for its name. Raises as `Tree.create`."""
-        self._tree.create(folder, files={NAME: acl.write(self.read(folder))})
+        self._tree.create(folder, files={NAME: acl.write(self.read(folder)), **files})
 
     def delete(self, folder: str) -> None:
         """Remove a folder; a level that remains above others keeps its list. Raises as `Tree.delete`.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from courier import log
 from courier.process.request import Work
-from imapd import mailbox, names
+from imapd import annotation, mailbox, names
 from imapd.commands.list import renamed
 from imapd.completion import No, Ok
 from imapd.mailboxes import Mailbox
@@ -34,6 +34,7 @@ def delete(session: Session, arguments: Parser) -> Handling:
     try:
         yield Work(partial(owner.delete, found.folder))
         yield Work(session.quota_of(found.tree).recount)
+        yield Work(partial(annotation.forget, session, found))
     except PermissionError:
         return No("Cannot delete this folder.", "CANNOT")
     except OSError as error:

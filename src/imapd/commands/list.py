@@ -1,14 +1,25 @@
 """LIST and LSUB: which mailboxes there are. RFC 9051 6.3.9, RFC 3501 6.3.8 and 6.3.9, RFC 5258,
-RFC 5819 (STATUS), RFC 8440 (MYRIGHTS)."""
+RFC 5819 (STATUS), RFC 6154 (SPECIAL-USE), RFC 8440 (MYRIGHTS), RFC 9590 (METADATA)."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from courier.maildir.annotations import Annotations
 from courier.process.request import Work
-from imapd import acl_letters, list_request, listing, names, status_items
+from imapd import (
+    acl_letters,
+    annotation,
+    list_request,
+    listing,
+    names,
+    special_uses,
+    status_items,
+)
+from imapd.commands import metadata
 from imapd.commands.acl import rights_line
 from imapd.completion import Ok
 from imapd.list_request import ListRequest
@@ -22,6 +33,8 @@ from imapd.wire.parser import Parser
 if TYPE_CHECKING:
     from imapd.session import Session
 
+#: The entry of METADATA that takes a look at all folders.
+_USES = special_uses.ENTRY
 #: Mailboxes looked at before others get their turn.
 _SLICE = 50
 
@@ -39,14 +52,15 @@ def list_(session: Session, arguments: Parser) -> Handling:
         existing.setdefault(one.name, one)
         if not len(existing) % _SLICE:
             yield b""
+    uses: Mapping[str, special_uses.Uses] = {}
     if request.is_extended:
-        there = _names(session, existing, wanted, request)
-        entries = listing.extended(session.settings, there, wanted, request)
+        there = yield from _names(session, existing, wanted, request)
+        entries, uses = listing.extended(session.settings, there, wanted, request), there.uses
     else:
         entries = listing.plain(session.settings, existing.values(), wanted)
     yield status_items.begin(session, request.status)
     while slice_ := (yield Work(lambda: list(islice(entries, _SLICE)))):
-        yield from _told(session, slice_, request)
+        yield from _told(session, slice_, request, uses)
     return Ok("LIST completed")
 
 
@@ -106,7 +120,7 @@ def line(session: Session, entry: Entry, more: bytes = b"", *, command: str = "L
 
 def _names(
     session: Session, existing: dict[str, Mailbox], wanted: Patterns, request: ListRequest
-) -> listing.Names:
+) -> Generator[Step, Any, listing.Names]:
     subscribed: set[str] = set()
     if "SUBSCRIBED" in request.returns:
         for elsewhere in (False, True):
@@ -115,18 +129,30 @@ def _names(
                     session.mailboxes, session.tree.path, elsewhere=elsewhere
                 )
                 subscribed.update(one.name for one in found)
+    uses: Mapping[str, special_uses.Uses] = {}
+    if "SPECIAL-USE" in request.returns or _USES in map(str.lower, request.metadata):
+        uses = yield Work(partial(special_uses.of_all, session.settings, session.tree))
     levels = frozenset(level for name in existing for level in levels_above(name))
-    return listing.Names(existing, frozenset(subscribed), levels)
+    named = {names.mailbox(folder): used for folder, used in uses.items()}
+    return listing.Names(existing, frozenset(subscribed), levels, named)
 
 
 def _told(
-    session: Session, entries: list[Entry], request: ListRequest
+    session: Session,
+    entries: list[Entry],
+    request: ListRequest,
+    uses: Mapping[str, special_uses.Uses],
 ) -> Generator[Step, Any, None]:
     """Write responses about some names, each followed by what else was asked of it."""
     statuses: Mapping[str, bytes] = {}
     if request.status:
         counted = [one for entry in entries if (one := _counted(entry)) is not None]
         statuses = yield from status_items.of_several(session, counted, request.status)
+    values: Mapping[str, Annotations] = {}
+    if request.metadata:
+        there = [one for entry in entries if (one := _there(entry)) is not None]
+        readable = [one for one in there if annotation.is_readable(one)]
+        values = yield Work(partial(annotation.of_several, session, readable, uses))
     lines: list[bytes] = []
     for entry in entries:
         more = _union(session, entry, request.union) if request.union else _child_info(entry)
@@ -135,15 +161,22 @@ def _told(
         told = line(session, entry, more)
         if told:
             lines += (told, statuses.get(entry.name, b""), *_rights(session, entry, request))
+            if entry.name in values:
+                valued = metadata.valued(values[entry.name], request.metadata)
+                lines += metadata.responses(session, entry.name, valued)
     yield b"".join(lines)
 
 
 def _counted(entry: Entry) -> Mailbox | None:
     """Give the mailbox of which there is a STATUS: one that is selected, and may be read."""
+    one = _there(entry)
+    return one if one is not None and one.may("r") else None
+
+
+def _there(entry: Entry) -> Mailbox | None:
+    """Give the mailbox that is selected by the options, if it exists."""
     one = entry.mailbox
-    if one is None or one.is_level or not entry.is_selected or not one.may("r"):
-        return None
-    return one
+    return one if one is not None and one.exists and entry.is_selected else None
 
 
 def _child_info(entry: Entry) -> bytes:
@@ -152,8 +185,8 @@ def _child_info(entry: Entry) -> bytes:
 
 def _rights(session: Session, entry: Entry, request: ListRequest) -> Iterator[bytes]:
     """Give the response that RFC 8440 adds."""
-    one = entry.mailbox
-    if "MYRIGHTS" in request.returns and one is not None and one.exists and entry.is_selected:
+    one = _there(entry)
+    if "MYRIGHTS" in request.returns and one is not None:
         yield rights_line(session, one, one.name)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from courier.maildir.acl_files import is_within
 from courier.process.request import Work
-from imapd import mailbox, names
+from imapd import annotation, mailbox, names
 from imapd.commands.list import renamed
 from imapd.completion import No, Ok
 from imapd.request import Handling
@@ -53,6 +53,7 @@ def rename(session: Session, arguments: Parser) -> Handling:
     try:
         yield Work(partial(owner.rename, old.folder, new.folder))
         yield Work(session.quota_of(old.tree).recount)
+        yield Work(partial(annotation.carry, session, old, new))
     except OSError as error:
         return No(f"RENAME failed: {error.strerror}", _CODES.get(error.errno or 0, ""))
     if (given, given_new) != (old_name, new_name):  # RFC 9051 6.3.6

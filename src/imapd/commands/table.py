@@ -26,6 +26,7 @@ from imapd.commands.id import id
 from imapd.commands.idle import idle
 from imapd.commands.list import list_, lsub
 from imapd.commands.logout import logout
+from imapd.commands.metadata import getmetadata, literal_too_long, setmetadata
 from imapd.commands.namespace import namespace
 from imapd.commands.noop import check, noop
 from imapd.commands.quota import getquota, getquotaroot, setquota
@@ -63,6 +64,7 @@ class Command:
     reads: bool = True  # of the selected mailbox, which the user must still be allowed to
     disturbs: Disturbs = Disturbs.NUMBERS_IF_LAST
     streams: Callable[[Parser], bool] = lambda arguments: False
+    too_long: Callable[[Session], Completion] | None = None  # what is said of literals too large
 
 
 COMMANDS: Mapping[str, Command] = {
@@ -84,6 +86,8 @@ COMMANDS: Mapping[str, Command] = {
     "LIST": Command(list_),
     "LSUB": Command(lsub),
     "STATUS": Command(status),
+    "GETMETADATA": Command(getmetadata),
+    "SETMETADATA": Command(setmetadata, too_long=literal_too_long),
     "SETACL": Command(setacl),
     "DELETEACL": Command(deleteacl),
     "GETACL": Command(getacl),

@@ -6,7 +6,7 @@ import datetime
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from imapd.wire import utf7
+from imapd.wire import grammar, utf7
 
 _UNQUOTABLE = re.compile(rb"[\x00\r\n]")
 _ESCAPED = re.compile(rb'(["\\])')
@@ -43,6 +43,17 @@ def string(text: bytes) -> bytes:
     if len(text) > 1000 or not text.isascii() or _UNQUOTABLE.search(text):
         return literal(text)
     return quoted(text)
+
+
+def literal8(data: bytes) -> bytes:
+    """``literal8``: any octets, NUL among them."""
+    return b"~" + literal(data)
+
+
+def astring(text: bytes) -> bytes:
+    """``astring``: an atom if it can be one."""
+    is_atom = grammar.ASTRING.fullmatch(text) and text.upper() != b"NIL"
+    return text if is_atom else string(text)
 
 
 def mailbox(name: str, *, utf8: bool = False) -> bytes:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from courier.maildir.annotations import AnnotationFile
 from courier.maildir.quota import Quota
 from tests.courier.maildir.test_delivery import Faults, calls_of, fresh_maildirs
 from tests.imapd.driver import Driven
@@ -131,3 +132,36 @@ def test_killed(
         line = (maildir / "maildirsize").read_bytes().splitlines()[1]
         assert int(line.split()[1]) == len(counted), (at, calls[at])
     assert deaths > 3
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        'SETMETADATA INBOX.a (/private/x "new" /shared/x "new" /private/specialuse "\\\\Junk")',
+        "CREATE INBOX.new (USE (\\Sent \\Drafts))",
+    ],
+)
+def test_annotations(tmp_path: Path, courier: Implementation, command: str) -> None:
+    """All of a mailbox's are there, old or new; a new mailbox has what it was made for, or is not there."""
+    old = {"/private/x": b"old", "/shared/x": b"old"}
+    new = {"/private/x": b"new", "/shared/x": b"new", "/private/specialuse": b"\\Junk"}
+
+    def begun(maildir: Path) -> Driven:
+        driven = ready(maildir)
+        driven.ask('s SETMETADATA INBOX.a (/private/x "old" /shared/x "old")')
+        return driven
+
+    maildirs = fresh_maildirs(tmp_path)
+    calls = calls_of(partial(begun(next(maildirs)).ask, f"a {command}"))
+    step = 1 if "EVERY_STEP" in os.environ else max(len(calls) // 8, 1)
+    for at in range(0, len(calls), step):
+        maildir = next(maildirs)
+        killed(partial(begun(maildir).ask, f"a {command}"), at)
+
+        assert AnnotationFile(str(maildir / ".a")).read() in (old, new), (at, calls[at])
+        if (maildir / ".new").exists():
+            made = AnnotationFile(str(maildir / ".new")).read()
+            assert made == {"/private/specialuse": b"\\Sent \\Drafts"}
+        again = Driven(maildir, SETTINGS).ask('b SETMETADATA INBOX.a (/shared/x "again")')
+        assert again[-1].name == "OK", (at, calls[at])
+        assert seen_by(courier, maildir) == message_count(maildir), (at, calls[at])

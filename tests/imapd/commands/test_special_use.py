@@ -1,0 +1,221 @@
+"""RFC 6154: special uses in LIST, by settings, by CREATE and by METADATA."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from courier.maildir.annotations import NAME, AnnotationFile
+from tests.imapd.conftest import Drive
+from tests.imapd.driver import Driven
+from tests.imapd.failing import failing_call
+from tests.imapd.responses import Response
+from tests.support.maildirs import make_folder
+
+pytestmark = pytest.mark.usefixtures("logged")
+
+USES = {"\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash"}
+
+
+def uses(driven: Driven) -> dict[str, str]:
+    """Special uses by mailbox, as LIST tells them of all mailboxes."""
+    responses = driven.ask('u LIST "" "*" RETURN (SPECIAL-USE)')
+    found = {}
+    for one in responses[:-1]:
+        attributes = [word.decode() for word in one.values[0]]  # type: ignore[attr-defined]
+        told = [word for word in attributes if word in USES]
+        if told:
+            found[one.values[2].decode().removeprefix("INBOX.")] = " ".join(told)  # type: ignore[attr-defined]
+    return found
+
+
+def ended(responses: list[Response]) -> tuple[str, str]:
+    """How the command ended."""
+    return responses[-1].name, responses[-1].code
+
+
+def test_defaults(maildir: Path, driven: Driven) -> None:
+    """Folders of the names that the settings have; others, and those that are not there, have none."""
+    for name in ("Sent", "Drafts", "Trash", "Other", "x.Junk"):
+        make_folder(maildir, f"INBOX.{name}")
+
+    assert uses(driven) == {"Sent": "\\Sent", "Drafts": "\\Drafts", "Trash": "\\Trash"}
+
+
+def test_settings(maildir: Path, drive: Drive) -> None:
+    """Of several folders for one use the first that exists has it; the trash is the server's."""
+    for name in ("Spam", "Junk", "Bin", "Trash", "All"):
+        make_folder(maildir, f"INBOX.{name}")
+    driven = drive(
+        IMAP_SPECIALUSE="none:Junk,Spam:Junk,Junk:Junk,All:All", IMAP_TRASHFOLDERNAME="Bin"
+    )
+
+    assert uses(driven) == {"Spam": "\\Junk", "Bin": "\\Trash", "All": "\\All"}
+    assert uses(drive(IMAP_SPECIALUSE="")) == {"Trash": "\\Trash"}
+
+
+def test_plain_list(maildir: Path, driven: Driven) -> None:
+    """It is as Courier's."""
+    make_folder(maildir, "INBOX.Sent")
+
+    assert "\\Sent" not in driven.ask('a LIST "" "INBOX.Sent"')[0].line
+
+
+def test_selection(maildir: Path, driven: Driven) -> None:
+    """Only mailboxes with a special use, which is told with them; no levels."""
+    make_folder(maildir, "INBOX.Sent")
+    driven.ask("s SUBSCRIBE INBOX.Sent")
+    driven.ask("s SUBSCRIBE INBOX")
+    driven.ask("s CREATE INBOX.x.y (USE (\\Junk))")
+
+    (sent, junk, _) = driven.ask('a LIST (SPECIAL-USE) "" "*"')
+    both = driven.ask('b LIST (SPECIAL-USE SUBSCRIBED) "" "*"')
+
+    assert sent.line == '* LIST (\\HasNoChildren \\Sent) "." "INBOX.Sent"'
+    assert junk.line == '* LIST (\\HasNoChildren \\Junk) "." "INBOX.x.y"'
+    assert [one.line for one in both[:-1]] == [
+        '* LIST (\\HasNoChildren \\Subscribed \\Sent) "." "INBOX.Sent"'
+    ]
+    assert ended(driven.ask('c LIST (SPECIAL-USE RECURSIVEMATCH) "" "*"')) == ("BAD", "")
+    info = driven.ask('d LIST (SPECIAL-USE SUBSCRIBED RECURSIVEMATCH) "" "INBOX"')
+    assert info[0].line.endswith('"INBOX" ("CHILDINFO" ("SUBSCRIBED"))')
+
+
+def test_create(maildir: Path, driven: Driven) -> None:
+    """RFC 6154 5.3. What is assigned takes the place of the default."""
+    make_folder(maildir, "INBOX.Sent")
+
+    assert ended(driven.ask("a CREATE INBOX.Mine (USE (\\Drafts \\sent \\SENT))")) == ("OK", "")
+    assert uses(driven) == {"Mine": "\\Drafts \\Sent"}
+    # Another one gets it: RFC 6154 3, 5.4.
+    assert ended(driven.ask("b CREATE INBOX.Other (USE (\\Sent))")) == ("OK", "")
+    assert uses(driven) == {"Mine": "\\Drafts", "Other": "\\Sent"}
+    assert ended(driven.ask("c CREATE INBOX.Plain (USE ())")) == ("OK", "")
+    assert not (maildir / ".Plain" / NAME).exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *("INBOX.new (USE (\\All))", "INBOX.new (USE (\\Sent \\Flagged))", "INBOX.new (USE (\\X))"),
+        *("INBOX.new (USE (\\Trash))", "INBOX.new. (USE (\\All))"),
+        *("INBOX.Trash (USE (\\Sent))",),
+    ],
+)
+def test_create_refused(maildir: Path, driven: Driven, arguments: str) -> None:
+    """RFC 6154 3: nothing is created."""
+    assert ended(driven.ask(f"a CREATE {arguments}")) == ("NO", "USEATTR")
+    assert not list(maildir.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *("INBOX.new (USE)", "INBOX.new (USE Sent)", "INBOX.new (USE (Sent))", "INBOX.new ()"),
+        *("INBOX.new (FOO (x))", "INBOX.new (USE (\\Sent)) x", "INBOX.new USE (\\Sent)"),
+    ],
+)
+def test_create_malformed(maildir: Path, driven: Driven, arguments: str) -> None:
+    assert ended(driven.ask(f"a CREATE {arguments}")) == ("BAD", "")
+    assert not list(maildir.glob(".*"))
+
+
+def test_create_trash(maildir: Path, driven: Driven) -> None:
+    """The server's trash folder may be made by that name, and needs nothing stored."""
+    assert ended(driven.ask("a CREATE INBOX.Trash (USE (\\Trash))")) == ("OK", "")
+    assert uses(driven) == {"Trash": "\\Trash"}
+    assert not (maildir / ".Trash" / NAME).exists()
+
+
+def test_create_failing(maildir: Path, driven: Driven) -> None:
+    """There is no folder, or one that has the use, and no half of one."""
+    driven.ask("s CREATE INBOX.old (USE (\\Sent))")
+    for number in range(200):
+        with failing_call(number) as calls:
+            name, _ = ended(driven.ask("a CREATE INBOX.new (USE (\\Sent))"))
+        if (maildir / ".new").exists():
+            stored = AnnotationFile(str(maildir / ".new")).read()
+            assert stored == {"/private/specialuse": b"\\Sent"}
+            shutil.rmtree(maildir / ".new")
+            driven.ask('b SETMETADATA INBOX.old (/private/specialuse "\\\\Sent")')
+        if calls.failed is None:
+            break
+    assert name == "OK"
+
+
+def test_rename_and_delete(maildir: Path, driven: Driven) -> None:
+    """The use goes with the folder, whoever renames it."""
+    driven.ask("s CREATE INBOX.a (USE (\\Sent))")
+    driven.ask("s CREATE INBOX.a.b (USE (\\Junk))")
+
+    driven.ask("a RENAME INBOX.a INBOX.z")
+    assert uses(driven) == {"z": "\\Sent", "z.b": "\\Junk"}
+    (maildir / ".z").rename(maildir / ".y")
+    assert uses(driven) == {"y": "\\Sent", "z.b": "\\Junk"}
+    driven.ask("b DELETE INBOX.y")
+    driven.ask("c CREATE INBOX.y")
+    assert uses(driven) == {"z.b": "\\Junk"}
+
+
+# -- RFC 6154 4 ----------------------------------------------------------------------------
+
+
+def value(driven: Driven, name: str) -> object:
+    (one, _) = driven.ask(f"v GETMETADATA {name} /private/specialuse")
+    return one.values[1][b"/private/specialuse"]  # type: ignore[index]
+
+
+def test_metadata(maildir: Path, driven: Driven) -> None:
+    """RFC 6154 5.4: what LIST tells is what the entry says, and it can be changed."""
+    for name in ("Sent", "MyDrafts", "SavedDrafts", "Trash"):
+        make_folder(maildir, f"INBOX.{name}")
+    driven.ask('s SETMETADATA INBOX.MyDrafts (/private/specialuse "\\\\Drafts")')
+    assert value(driven, "INBOX.Sent") == b"\\Sent"
+    assert value(driven, "INBOX.MyDrafts") == b"\\Drafts"
+    assert value(driven, "INBOX") is None
+
+    changed = driven.ask('a SETMETADATA INBOX.SavedDrafts (/private/specialuse "\\\\Drafts")')
+    removed = driven.ask("b SETMETADATA INBOX.Sent (/private/specialuse NIL)")
+
+    assert [one.name for one in (*changed, *removed)] == ["OK", "OK"]
+    assert value(driven, "INBOX.MyDrafts") is None
+    assert value(driven, "INBOX.Sent") is None
+    assert uses(driven) == {"SavedDrafts": "\\Drafts", "Trash": "\\Trash"}
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        *(
+            ("INBOX.a", "\\\\All"),
+            ("INBOX.a", "Sent"),
+            ("INBOX.a", "\\\\Trash"),
+            ("INBOX", "\\\\Sent"),
+        ),
+        *(("INBOX.a", "\\\\Sent x"), ("INBOX.Trash", "\\\\Sent")),
+    ],
+)
+def test_metadata_refused(maildir: Path, driven: Driven, name: str, wanted: str) -> None:
+    """RFC 6154 4: checked as CREATE does it; nothing else of the command is changed either."""
+    make_folder(maildir, "INBOX.a")
+    make_folder(maildir, "INBOX.Trash")
+
+    refused = driven.ask(f'a SETMETADATA {name} (/shared/x "y" /private/specialuse "{wanted}")')
+
+    assert ended(refused) == ("NO", "USEATTR")
+    assert uses(driven) == {"Trash": "\\Trash"}
+    assert b"y" not in driven.ask(f"b GETMETADATA {name} /shared/x")[0].values[1].values()  # type: ignore[attr-defined]
+
+
+def test_damaged_file(maildir: Path, driven: Driven) -> None:
+    """What it says of special uses is read as far as it is something."""
+    make_folder(maildir, "INBOX.a")
+    AnnotationFile(str(maildir / ".a")).change(
+        {"/private/specialuse": b"\\Sent \xff \\Bogus x)\r\n* BYE"}
+    )
+    make_folder(maildir, "INBOX.b")
+    (maildir / ".b" / NAME).mkdir()
+
+    assert uses(driven) == {"a": "\\Sent"}
