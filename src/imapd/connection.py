@@ -11,6 +11,7 @@ from imapd import compression
 from imapd.completion import Bad, CommandFailed, Farewell, Violation
 from imapd.compression import Compression
 from imapd.request import Idle
+from imapd.transcript import Transcript
 from imapd.wire import parser, reader
 from imapd.wire.parser import Parser
 from imapd.wire.reader import Announced, Line, Overlong, Reader
@@ -68,10 +69,13 @@ class Stream:
     def __init__(self) -> None:
         self.counts = Counts()
         self._compression: Compression | None = None
+        self.transcript: Transcript | None = None
 
     def send(self, data: bytes) -> Steps:
         """Send octets; none give other sessions their turn."""
         self.counts.sent += len(data)
+        if self.transcript is not None:
+            self.transcript.wrote(data)
         if self._compression is None:
             yield data
         else:
@@ -270,6 +274,9 @@ class Connection(Stream):
 
     def _next(self) -> Event | None:
         try:
-            return self.reader.next()
+            event = self.reader.next()
         except reader.StreamLost:
             raise Farewell("[ALERT] Literal too large.") from None
+        if self.transcript is not None and event is not None:
+            self.transcript.read(event)
+        return event

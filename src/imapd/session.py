@@ -16,7 +16,7 @@ from courier.maildir.store import Store
 from courier.maildir.tree import Tree
 from courier.maildir.view import FolderReset, View
 from courier.process.request import ClientGone, Request, ShuttingDown, Steps
-from imapd import capability
+from imapd import capability, transcript
 from imapd.account_session import AccountSession, Client
 from imapd.changes import Changes
 from imapd.commands import table
@@ -51,6 +51,7 @@ class Session(AccountSession):
         self.connection: Connection = Connection(
             limits_literals=capability.limits_literals(settings, tls=client.tls)
         )
+        self.connection.transcript = transcript.opened(settings.debug_file, tree.path)
         self.counts = self.connection.counts
         self.changes = Changes(self)
         self._violations = 0

@@ -36,6 +36,12 @@ def test_outbox() -> None:
     assert not [word for word in listed() if word.startswith("XCOURIER")]
 
 
+def test_trash() -> None:
+    """Courier's word for an EXPUNGE that moves messages."""
+    assert "XMAGICTRASH" in listed(IMAP_MOVE_EXPUNGE_TO_TRASH="1")
+    assert "XMAGICTRASH" not in listed(IMAP_MOVE_EXPUNGE_TO_TRASH="0")
+
+
 def test_quota_taken_away() -> None:
     """The same for QUOTA."""
     assert "QUOTA=RES-STORAGE" in listed(IMAP_CAPABILITY=SHIPPED)

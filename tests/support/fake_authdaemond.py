@@ -128,11 +128,13 @@ class FakeAuthdaemond:
         if authtype == "login":
             entry = self.accounts.get(first)
             return first, entry is not None and entry.password == second
-        if authtype == "cram-md5":
+        if authtype in _CRAM:
             userid, _, digest = base64.b64decode(second).decode().rpartition(" ")
             entry = self.accounts.get(userid)
             challenge = base64.b64decode(first)
-            return userid, entry is not None and digest == _digest(entry, challenge)
+            return userid, entry is not None and digest == _digest(
+                entry, challenge, _CRAM[authtype]
+            )
         return first, False
 
     def _tell(self, connection: socket.socket, asked: Asked, *, is_right: bool) -> None:
@@ -152,8 +154,11 @@ class FakeAuthdaemond:
             connection.sendall(b"FAIL\n")
 
 
-def _digest(entry: Entry, challenge: bytes) -> str:
-    return hmac.new(entry.password.encode(), challenge, "md5").hexdigest()
+_CRAM = {"cram-md5": "md5", "cram-sha1": "sha1", "cram-sha256": "sha256"}
+
+
+def _digest(entry: Entry, challenge: bytes, name: str) -> str:
+    return hmac.new(entry.password.encode(), challenge, name).hexdigest()
 
 
 def own_ids() -> tuple[int, int]:
