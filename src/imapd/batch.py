@@ -65,6 +65,7 @@ class Batch:
     needs_table: bool
     excluded: int  # facts.Flag of messages for which it can't be
     sections: tuple[int, ...]  # writers that give header lines, which are counted
+    uid_only: bool = False  # RFC 9586
 
     def end_of_run(self, table: Table | None, start: int, stop: int) -> int:
         """Tell how far from ``start`` on messages can be written from what is known."""
@@ -93,14 +94,18 @@ class Batch:
         """Write the responses; return them and the octets of header lines in them."""
         values = [writer.values(rows) for writer in self.writers]
         line = b" ".join([writer.format for writer in self.writers])
-        columns = chain((range(rows.start + 1, rows.stop + 1),), *values)
+        numbers: Sequence[int] = range(rows.start + 1, rows.stop + 1)
+        if self.uid_only:
+            numbers = rows.view.uids[rows.start : rows.stop]
+        columns = chain((numbers,), *values)
         headers = sum(int(size) for place in self.sections for size in values[place][0])
         count = rows.stop - rows.start
-        text = (b"* %d FETCH (" + line + b")\r\n") * count
+        name = b"UIDFETCH" if self.uid_only else b"FETCH"
+        text = (b"* %d " + name + b" (" + line + b")\r\n") * count
         return text % tuple(chain.from_iterable(zip(*columns, strict=True))), headers
 
 
-def batch(items: Sequence[FetchItem], *, utf8: bool) -> Batch | None:
+def batch(items: Sequence[FetchItem], *, utf8: bool, uid_only: bool = False) -> Batch | None:
     """Plan a FETCH of these items; None if one of them needs the message."""
     writers = [_writer(item, utf8) for item in items]
     known = [writer for writer in writers if writer is not None]
@@ -115,7 +120,7 @@ def batch(items: Sequence[FetchItem], *, utf8: bool) -> Batch | None:
         elif item.name in _PIECES:
             excluded |= Flag.TEXT_IN_FILE
     needs_table = any(item.name not in ("UID", "FLAGS", "MODSEQ") for item in items)
-    return Batch(tuple(known), needs_table, excluded, tuple(sections))
+    return Batch(tuple(known), needs_table, excluded, tuple(sections), uid_only)
 
 
 def slices(table: Table | None, wanted: NumberSet) -> Iterator[tuple[int, int]]:

@@ -35,6 +35,8 @@ _OURS = (
     "LIST-METADATA",
     "PARTIAL",
     "CONTEXT=SEARCH",
+    "UIDONLY",
+    "UIDBATCHES",
 )
 #: Ours, too, where the administrator's list has SORT.
 _OF_SORT = ("ESORT", "SORT=DISPLAY", "CONTEXT=SORT")

@@ -163,7 +163,7 @@ class Changes:
 
     @property
     def enabled(self) -> updates.Form:
-        """What the client has enabled (RFC 7162, RFC 9051)."""
+        """What the client has enabled (RFC 7162, RFC 9051, RFC 9586)."""
         return self._form
 
     def use_rev2(self) -> None:
@@ -171,6 +171,20 @@ class Changes:
         self._form = replace(self._form, rev2=True)
         if self._session.view is not None:
             self._session.view.tells_recent = False
+
+    def use_uid_only(self) -> None:
+        """Tell of messages by UID alone from here on (RFC 9586)."""
+        self._form = replace(self._form, uid_only=True)
+
+    def refuse_numbers(self) -> None:
+        """Refuse sequence numbers to a client that has enabled UIDONLY (RFC 9586 3).
+
+        Raises:
+            CommandFailed: it has.
+        """
+        if self._form.uid_only:
+            text = "Message numbers are not allowed once UIDONLY is enabled."
+            raise CommandFailed(Bad(text, "UIDREQUIRED"))
 
     def need_modseqs(self) -> bytes:
         """Do what `use_modseqs` does for a command that asks for the selected mailbox's.

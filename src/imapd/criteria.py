@@ -24,16 +24,19 @@ MAX_DEPTH = 200
 _NEVER = 1 << 62
 
 
-def read(arguments: Parser, *, utf8: bool, held: View | None = None) -> Criterion:
+def read(
+    arguments: Parser, *, utf8: bool, held: View | None = None, uid_only: bool = False
+) -> Criterion:
     """Read ``[CHARSET astring] search-key *(SP search-key)`` to the command's end.
 
     Args:
         held: the criterion will be asked again later: sequence numbers and ``$`` mean the messages
             that they mean in this view now (RFC 5267 4.3).
+        uid_only: sequence numbers must not be named (RFC 9586 3.5).
 
     Raises:
         ParseError: the grammar, or one of the limits above.
-        CommandFailed: the character set is not known, or may not be named.
+        CommandFailed: the character set is not known, or may not be named; or sequence numbers.
     """
     encoding = "utf-8"
     if arguments.peek_word() == "CHARSET":
@@ -44,10 +47,12 @@ def read(arguments: Parser, *, utf8: bool, held: View | None = None) -> Criterio
         name = arguments.astring()
         arguments.sp()
         encoding = _codec(name)
-    return _keys(arguments, encoding, held)
+    return _keys(arguments, encoding, held, uid_only)
 
 
-def read_with_charset(arguments: Parser, *, utf8: bool, held: View | None = None) -> Criterion:
+def read_with_charset(
+    arguments: Parser, *, utf8: bool, held: View | None = None, uid_only: bool = False
+) -> Criterion:
     """Read ``charset 1*(SP search-key)`` to the command's end, as SORT and THREAD have it.
 
     Args and Raises: as `read`.
@@ -57,7 +62,7 @@ def read_with_charset(arguments: Parser, *, utf8: bool, held: View | None = None
     if utf8 and name.upper() != b"UTF-8":  # RFC 6855 3
         text = "Only UTF-8 charset is valid after enabling RFC 6855 support"
         raise CommandFailed(Bad(text, "BADCHARSET"))
-    return _keys(arguments, _codec(name), held)
+    return _keys(arguments, _codec(name), held, uid_only)
 
 
 def _codec(name: bytes) -> str:
@@ -68,8 +73,8 @@ def _codec(name: bytes) -> str:
     return codec
 
 
-def _keys(arguments: Parser, encoding: str, held: View | None) -> Criterion:
-    reader = _Reader(arguments, encoding, held)
+def _keys(arguments: Parser, encoding: str, held: View | None, uid_only: bool) -> Criterion:
+    reader = _Reader(arguments, encoding, held, uid_only)
     keys = [reader.key(0)]
     while not arguments.at_end():
         arguments.sp()
@@ -81,9 +86,10 @@ def _keys(arguments: Parser, encoding: str, held: View | None) -> Criterion:
 class _Reader:
     """Reads search-keys."""
 
-    def __init__(self, arguments: Parser, encoding: str, held: View | None) -> None:
+    def __init__(self, arguments: Parser, encoding: str, held: View | None, uid_only: bool) -> None:
         self._arguments = arguments
         self._held = held
+        self._uid_only = uid_only
         self._encoding = encoding
         self._nodes = 0
 
@@ -110,6 +116,9 @@ class _Reader:
 
     def _numbers(self, which: SequenceSet) -> Criterion:
         view = self._held
+        if self._uid_only and not which.is_saved:
+            text = "Message numbers are not allowed once UIDONLY is enabled."
+            raise CommandFailed(Bad(text, "UIDREQUIRED"))
         if view is None:
             return leaves.numbers(which)
         if which.is_saved:

@@ -118,6 +118,8 @@ class Session(AccountSession):
                 command = table.find(name, selected=self.is_in_mailbox)
             except (ParseError, LookupError) as error:
                 raise Violation from error
+            if command.by_number:
+                self.changes.refuse_numbers()
             try:
                 arguments = yield from self.connection.complete(arguments, command)
             except LiteralTooLong as error:

@@ -16,10 +16,11 @@ _RIGHT = {b"\\Deleted": "t", b"\\Seen": "s"}  # the others: w
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What a client has enabled that changes how it is told of messages (RFC 7162, RFC 9051)."""
+    """What a client has enabled that changes how it is told of messages (RFC 7162, RFC 9051, RFC 9586)."""
 
     modseqs: bool = False  # CONDSTORE: of changes with UID and MODSEQ
     vanished: bool = False  # QRESYNC: of removed messages by UID, not with EXPUNGE
+    uid_only: bool = False  # UIDONLY: of messages by UID alone
     rev2: bool = False  # IMAP4rev2: of changes with UID, and nothing of what is recent
 
 
@@ -54,7 +55,7 @@ def size(view: View) -> bytes:
 
 
 def _removed(update: Update, form: Form) -> list[bytes]:
-    if not form.vanished:
+    if not (form.vanished or form.uid_only):
         return [b"* %d EXPUNGE\r\n" % seq for seq in update.expunged]
     gone = update.vanished
     return [b"* VANISHED " + writer.uid_set(gone) + b"\r\n"] if gone else []
@@ -105,16 +106,20 @@ def flag_text(view: View, flags: int, keywords: int) -> bytes:
 def fetch_flags(view: View, seq: int, form: Form = PLAIN, *, with_uid: bool = False) -> bytes:
     """``* n FETCH (FLAGS (…))``, with the UID where a UID command asks for it."""
     # RFC 9051 7.5.2: always, in what the client did not ask for.
-    with_uid = with_uid or form.modseqs or form.rev2
+    with_uid = (with_uid or form.modseqs or form.rev2) and not form.uid_only
     uid = b"UID %d " % view.uids[seq - 1] if with_uid else b""
     modseq = b" MODSEQ (%d)" % view.modseq(seq) if form.modseqs else b""
-    return b"* %d FETCH (%bFLAGS %b%b)\r\n" % (seq, uid, flag_list(view, seq), modseq)
+    return fetch(view, seq, form) + b"%bFLAGS %b%b)\r\n" % (uid, flag_list(view, seq), modseq)
 
 
-def fetch_modseq(view: View, seq: int) -> bytes:
+def fetch_modseq(view: View, seq: int, form: Form = PLAIN) -> bytes:
     """``* n FETCH (UID u MODSEQ (m))``: flags changed as the client expects (RFC 7162 3.1.3)."""
-    return b"* %d FETCH (UID %d MODSEQ (%d))\r\n" % (
-        seq,
-        view.uids[seq - 1],
-        view.modseq(seq),
-    )
+    uid = b"" if form.uid_only else b"UID %d " % view.uids[seq - 1]
+    return fetch(view, seq, form) + b"%bMODSEQ (%d))\r\n" % (uid, view.modseq(seq))
+
+
+def fetch(view: View, seq: int, form: Form = PLAIN) -> bytes:
+    """Begin ``* n FETCH (``; with UIDONLY the UID stands in the number's place (RFC 9586 3.3)."""
+    if form.uid_only:
+        return b"* %d UIDFETCH (" % view.uids[seq - 1]
+    return b"* %d FETCH (" % seq

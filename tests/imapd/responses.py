@@ -375,6 +375,22 @@ class _Reader:
             pairs.append((position, self.match(_UID_SET, "sequence-set")))
         return pairs
 
+    def _uidbatches(self) -> list[object]:
+        """``SP "(" "TAG" SP string ")" [SP uid-range-list]`` (RFC 10022), ranges descending."""
+        self.exact(b" (TAG ")
+        values: list[object] = [self.quoted()]
+        self.exact(b")")
+        lowest = 1 << 32
+        while self.maybe(b"," if values[1:] else b" "):
+            high = self.nz_number()
+            self.exact(b":")
+            low = self.nz_number()
+            if not low <= high < lowest:
+                raise self.fail("descending ranges")
+            lowest = low
+            values.append((high, low))
+        return values
+
     def _partial(self) -> tuple[bytes, bytes]:
         """``"(" partial-range SP partial-results ")"`` (RFC 9394 4)."""
         self.exact(b"(")
@@ -509,14 +525,14 @@ class _Reader:
     def _numbered(self) -> tuple[str, str, int, tuple[object, ...]]:
         number = self.number()
         self.sp()
-        name = self.match(_ATOM, "EXISTS, RECENT, EXPUNGE or FETCH").decode()
+        name = self.match(_ATOM, "EXISTS, RECENT, EXPUNGE, FETCH or UIDFETCH").decode()
         if name in ("EXISTS", "RECENT"):
             return name, "", number, ()
         if number == 0:
             raise self.fail("nz-number")
         if name == "EXPUNGE":
             return name, "", number, ()
-        if name != "FETCH":
+        if name not in ("FETCH", "UIDFETCH"):  # RFC 9586 4
             raise self.fail("message data")
         self.sp()
         items = self.listed(self._msg_att)
@@ -715,6 +731,7 @@ _PLAIN_CODES = frozenset(
         b"ALREADYEXISTS",
         b"BADCHARSET",
         b"CANNOT",
+        b"CLIENTBUG",
         b"CLOSED",
         b"COMPRESSIONACTIVE",
         b"EXPUNGEISSUED",
@@ -727,7 +744,9 @@ _PLAIN_CODES = frozenset(
         b"READ-ONLY",
         b"READ-WRITE",
         b"TOOBIG",
+        b"TOOFEW",
         b"TRYCREATE",
+        b"UIDREQUIRED",
         b"UNKNOWN-CTE",
         b"USEATTR",
     )
@@ -754,4 +773,5 @@ _UNTAGGED: dict[str, Callable[[_Reader], list[object]]] = {
     "STATUS": _Reader._status,
     "VANISHED": _Reader._vanished,
     "THREAD": _Reader._thread,
+    "UIDBATCHES": _Reader._uidbatches,
 }

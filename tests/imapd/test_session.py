@@ -319,6 +319,7 @@ TOLD = [name for name in table.COMMANDS if name not in ("LOGOUT", "SELECT", "EXA
 ARGUMENTS = {
     "ID": "NIL",
     "COMPRESS": "DEFLATE",
+    "UIDBATCHES": "500",
     "CANCELUPDATE": '"x"',
     "ENABLE": "X",
     "CREATE": "INBOX.new",

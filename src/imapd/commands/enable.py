@@ -1,5 +1,5 @@
 """ENABLE. RFC 9051 6.3.1 and (IMAP4rev2) appendix A, RFC 5161; UTF8=ACCEPT is RFC 6855, CONDSTORE and
-QRESYNC are RFC 7162."""
+QRESYNC are RFC 7162, UIDONLY is RFC 9586."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ def enable(session: Session, arguments: Parser) -> Handling:
         session.use_rev2()
     if b"UTF8=ACCEPT" in wanted:
         session.use_utf8()
+    if b"UIDONLY" in wanted and session.settings.extensions:
+        session.changes.use_uid_only()
     told = b""
     if b"QRESYNC" in wanted:
         told = session.changes.use_vanished()
@@ -45,5 +47,6 @@ def _enabled(session: Session) -> list[bytes]:
         b"UTF8=ACCEPT": session.accepts_utf8,
         b"CONDSTORE": session.changes.enabled.modseqs,
         b"QRESYNC": session.changes.enabled.vanished,
+        b"UIDONLY": session.changes.enabled.uid_only,
     }
     return [word for word, is_on in are_on.items() if is_on]

@@ -88,7 +88,8 @@ def _fetch(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     if any(item.name == "MODSEQ" for item in items):
         yield session.changes.need_modseqs()
     may_see = not view.read_only and "s" in session.rights
-    plan = _plan(items, by_uid, may_see=may_see)
+    form = session.changes.form
+    plan = _plan(items, with_uid=by_uid and not form.uid_only, by_uid=by_uid, may_see=may_see)
     wanted = mailbox.messages(view, which, by_uid=by_uid)
     if modifiers.partial is not None:
         wanted = wanted.places(*modifiers.partial.places(len(wanted)))
@@ -97,7 +98,9 @@ def _fetch(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
             among = modseqs.uids(view, which)
             yield from modseqs.earlier((yield Work(partial(modseqs.vanished, view, among, since))))
         wanted = yield Work(partial(modseqs.changed, view, wanted, since))
-    planned = None if plan.sets_seen else batch.batch(plan.items, utf8=session.utf8)
+    planned = None
+    if not plan.sets_seen:
+        planned = batch.batch(plan.items, utf8=session.utf8, uid_only=form.uid_only)
     if planned is None:
         missed = yield from _from_files(session, plan, mailbox.sequence_numbers(wanted))
     else:
@@ -209,7 +212,7 @@ def _from_files(
             log.fetch_failed(
                 error.strerror or "error", os.getuid(), str(error.filename), plan.items[0].name
             )
-            yield f"* NO [ALERT] Cannot open message {seq}\r\n".encode()
+            yield f"* NO [ALERT] Cannot open message {_name(session, seq)}\r\n".encode()
             continue
         if not all(binary.is_decodable(message, item) for item in plan.decoded):
             missed |= _Missed.UNDECODABLE
@@ -222,8 +225,8 @@ def _from_files(
     return missed
 
 
-def _plan(items: Sequence[FetchItem], by_uid: bool, *, may_see: bool) -> _Plan:
-    if by_uid and all(item.name != "UID" for item in items):
+def _plan(items: Sequence[FetchItem], *, with_uid: bool, by_uid: bool, may_see: bool) -> _Plan:
+    if with_uid and all(item.name != "UID" for item in items):
         items = [FetchItem("UID"), *items]
     return _Plan(
         items=tuple(items),
@@ -279,7 +282,7 @@ def _pieces(
         OSError: the message can't be read, and nothing has been written.
         Farewell: something has been, and it can be ended in no other way.
     """
-    written = [b"* %d FETCH (" % seq]
+    written = [updates.fetch(session.selected, seq, session.changes.form)]
     size = 0
     is_begun = False
     try:
@@ -372,4 +375,9 @@ def _seen(session: Session, seq: int, message: Message | PartedMessage, *, by_ui
     told = updates.fetch_flags(session.selected, seq, session.changes.form, with_uid=by_uid)
     if session.utf8 or message.octets(0, message.body_start).isascii():
         return told
-    return _UNICODE_ALERT.format(seq).encode() + told
+    return _UNICODE_ALERT.format(_name(session, seq)).encode() + told
+
+
+def _name(session: Session, seq: int) -> int:
+    """Give the number by which the client knows a message."""
+    return session.selected.uids[seq - 1] if session.changes.form.uid_only else seq

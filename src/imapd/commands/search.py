@@ -36,8 +36,12 @@ def _search(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
         session.changes.check_tag()
     view = session.selected
     try:
-        held = view if updates else None
-        criterion = criteria.read(arguments, utf8=session.accepts_utf8, held=held)
+        criterion = criteria.read(
+            arguments,
+            utf8=session.accepts_utf8,
+            held=view if updates else None,
+            uid_only=session.changes.enabled.uid_only,
+        )
     except CommandFailed as failure:
         if wanted is not None and wanted.saves and isinstance(failure.completion, No):
             view.saved = NumberSet()  # RFC 5182 2.1

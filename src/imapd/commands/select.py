@@ -74,7 +74,8 @@ def _open(session: Session, arguments: Parser, *, read_only: bool) -> Handling:
     if session.settings.extensions:
         yield updates.highest(view)
     unseen = _UNSEEN.search(view.flags)
-    if unseen is not None and not session.rev2:  # RFC 9051 appendix E 11
+    # RFC 9051 appendix E 11, RFC 9586 3.6: not for a client that does not go by such numbers
+    if unseen is not None and not (session.rev2 or session.changes.enabled.uid_only):
         yield b"* OK [UNSEEN %d] Ok\r\n" % (unseen.start() + 1)
     yield updates.rights(found.rights)
     if session.rev2:  # RFC 9051 6.3.2
@@ -126,7 +127,9 @@ def _parameters(session: Session, arguments: Parser) -> _Parameters:
         found[word] = None
         if word == "QRESYNC":
             arguments.sp()
-            found[word] = _known(arguments)
+            found[word] = known = _known(arguments)
+            if known.sample is not None:
+                session.changes.refuse_numbers()  # RFC 9586 3.7
 
     arguments.parenthesised(parameter)
     return _Parameters(True, found.get("QRESYNC"))

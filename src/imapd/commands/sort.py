@@ -39,8 +39,12 @@ def _sort(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
         session.changes.check_tag()
     view = session.selected
     try:
-        utf8, held = session.accepts_utf8, view if updates else None
-        criterion = criteria.read_with_charset(arguments, utf8=utf8, held=held)
+        criterion = criteria.read_with_charset(
+            arguments,
+            utf8=session.accepts_utf8,
+            held=view if updates else None,
+            uid_only=session.changes.enabled.uid_only,
+        )
     except CommandFailed as failure:
         if wanted is not None and wanted.saves and isinstance(failure.completion, No):
             view.saved = NumberSet()  # RFC 5182 2.1

@@ -130,7 +130,9 @@ def _tell(
         if not session.changes.form.modseqs:
             return b""
         return b"".join(
-            updates.fetch_modseq(view, seq) for seq in batch if view.uids[seq - 1] in done
+            updates.fetch_modseq(view, seq, session.changes.form)
+            for seq in batch
+            if view.uids[seq - 1] in done
         )
     view.told(done, numbers)
     news = updates.flags(view, session.settings, session.rights) if view.learn_keywords() else b""

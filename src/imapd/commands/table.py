@@ -39,6 +39,7 @@ from imapd.commands.status import status
 from imapd.commands.store import store, uid_store
 from imapd.commands.subscribe import subscribe, unsubscribe
 from imapd.commands.thread import thread, uid_thread
+from imapd.commands.uidbatches import uidbatches
 from imapd.completion import Completion
 from imapd.request import Handling
 from imapd.wire.parser import Parser
@@ -62,6 +63,7 @@ class Command:
     handler: Handler
     needs_mailbox: bool = False
     reads: bool = True  # of the selected mailbox, which the user must still be allowed to
+    by_number: bool = False  # of messages: not with UIDONLY (RFC 9586 3.2)
     disturbs: Disturbs = Disturbs.NUMBERS_IF_LAST
     streams: Callable[[Parser], bool] = lambda arguments: False
     too_long: Callable[[Session], Completion] | None = None  # what is said of literals too large
@@ -96,7 +98,11 @@ COMMANDS: Mapping[str, Command] = {
     "ACL": Command(acl2),
     "APPEND": Command(append, streams=incoming.streams),
     "REPLACE": Command(
-        replace, needs_mailbox=True, disturbs=Disturbs.NUMBERS, streams=replace_.streams
+        replace,
+        needs_mailbox=True,
+        by_number=True,
+        disturbs=Disturbs.NUMBERS,
+        streams=replace_.streams,
     ),
     "UID REPLACE": Command(
         uid_replace, needs_mailbox=True, disturbs=Disturbs.NUMBERS, streams=replace_.streams
@@ -109,20 +115,21 @@ COMMANDS: Mapping[str, Command] = {
     "UNSELECT": Command(unselect, needs_mailbox=True, reads=False, disturbs=Disturbs.NOTHING),
     "EXPUNGE": Command(expunge, needs_mailbox=True, disturbs=Disturbs.NUMBERS),
     "UID EXPUNGE": Command(uid_expunge, needs_mailbox=True, disturbs=Disturbs.NUMBERS),
-    "SEARCH": Command(search, needs_mailbox=True, disturbs=Disturbs.NOTHING),
+    "SEARCH": Command(search, needs_mailbox=True, by_number=True, disturbs=Disturbs.NOTHING),
     "UID SEARCH": Command(uid_search, needs_mailbox=True),
-    "SORT": Command(sort, needs_mailbox=True, disturbs=Disturbs.NOTHING),
+    "SORT": Command(sort, needs_mailbox=True, by_number=True, disturbs=Disturbs.NOTHING),
     "UID SORT": Command(uid_sort, needs_mailbox=True),
-    "THREAD": Command(thread, needs_mailbox=True, disturbs=Disturbs.NOTHING),
+    "THREAD": Command(thread, needs_mailbox=True, by_number=True, disturbs=Disturbs.NOTHING),
     "UID THREAD": Command(uid_thread, needs_mailbox=True),
+    "UIDBATCHES": Command(uidbatches, needs_mailbox=True),
     "CANCELUPDATE": Command(cancelupdate, needs_mailbox=True),
-    "FETCH": Command(fetch, needs_mailbox=True, disturbs=Disturbs.NOTHING),
+    "FETCH": Command(fetch, needs_mailbox=True, by_number=True, disturbs=Disturbs.NOTHING),
     "UID FETCH": Command(uid_fetch, needs_mailbox=True),
-    "STORE": Command(store, needs_mailbox=True, disturbs=Disturbs.NOTHING),
+    "STORE": Command(store, needs_mailbox=True, by_number=True, disturbs=Disturbs.NOTHING),
     "UID STORE": Command(uid_store, needs_mailbox=True),
-    "COPY": Command(copy, needs_mailbox=True),
+    "COPY": Command(copy, needs_mailbox=True, by_number=True),
     "UID COPY": Command(uid_copy, needs_mailbox=True),
-    "MOVE": Command(move, needs_mailbox=True, disturbs=Disturbs.NUMBERS),
+    "MOVE": Command(move, needs_mailbox=True, by_number=True, disturbs=Disturbs.NUMBERS),
     "UID MOVE": Command(uid_move, needs_mailbox=True, disturbs=Disturbs.NUMBERS),
 }
 

@@ -40,7 +40,8 @@ def _thread(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     if algorithm is None:
         raise arguments.fail("thread-alg")
     arguments.sp()
-    criterion = criteria.read_with_charset(arguments, utf8=session.accepts_utf8)
+    utf8, uid_only = session.accepts_utf8, session.changes.enabled.uid_only
+    criterion = criteria.read_with_charset(arguments, utf8=utf8, uid_only=uid_only)
 
     view = session.selected
     if criterion.asks_modseq:
