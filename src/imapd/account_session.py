@@ -33,6 +33,7 @@ from imapd import account, upkeep
 from imapd.completion import Farewell
 from imapd.connection import EndOfInput, Stream
 from imapd.mailboxes import Mailbox
+from imapd.request import Progress
 from imapd.settings import Settings
 
 T = TypeVar("T")
@@ -250,5 +251,8 @@ class AccountSession(ABC):
         """Do what a handler has yielded: octets are sent, the rest is passed on."""
         if isinstance(step, bytes):
             yield from self.connection.send(step)
+            return None
+        if isinstance(step, Progress):
+            yield b""
             return None
         return (yield step)

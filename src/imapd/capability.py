@@ -36,6 +36,7 @@ _OURS = (
     "PARTIAL",
     "CONTEXT=SEARCH",
     "UIDONLY",
+    "INPROGRESS",
     "UIDBATCHES",
 )
 #: Ours, too, where the administrator's list has SORT.

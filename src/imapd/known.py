@@ -11,7 +11,7 @@ from courier.maildir.numberset import NumberSet
 from courier.maildir.reading import Reading
 from courier.maildir.view import View
 from courier.process.request import Work
-from imapd.request import Step
+from imapd.request import Progress, Step
 
 
 def ready(view: View, wanted: NumberSet | None = None) -> Generator[Step, Any, Table]:
@@ -30,7 +30,7 @@ def ready(view: View, wanted: NumberSet | None = None) -> Generator[Step, Any, T
         reading = Reading(view.folder, unknown)
         try:
             while (yield Work(reading.step)):
-                yield b""
+                yield Progress(reading.done, len(unknown))
         finally:
             reading.close()
         table = yield Work(partial(current, view))

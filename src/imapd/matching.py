@@ -20,7 +20,7 @@ from courier.maildir.view import View
 from courier.process.request import Work
 from imapd import known
 from imapd.criterion import Bounds, Candidate, Cost, Criterion, Mask, Rows
-from imapd.request import Step
+from imapd.request import Progress, Step
 
 #: Rows that are looked at together: a millisecond or two for each criterion.
 _RUN = 32_768
@@ -51,11 +51,15 @@ def find(criterion: Criterion, view: View) -> Generator[Step, Any, bytes]:
     Returns: an octet for each message, 1 for those that do.
     """
     found = []
-    for run in (yield from _bounds(criterion, view)):
+    done = 0
+    runs = yield from _bounds(criterion, view)
+    total = sum((run.low ^ run.high).bit_count() for run in runs)
+    for run in runs:
         octets = bytearray(run.rows.octets(run.low))
         waiting = set_rows(run.rows.octets(run.low ^ run.high))
-        while (yield Work(partial(_look, criterion, run.rows, waiting, octets))):
-            yield b""
+        while looked := (yield Work(partial(_look, criterion, run.rows, waiting, octets))):
+            done += looked
+            yield Progress(done, total)
         found.append(bytes(octets))
     return b"".join(found)
 
@@ -121,10 +125,10 @@ def set_ranges(octets: bytes) -> Iterator[tuple[int, int]]:
         begin = octets.find(1, end)
 
 
-def _look(criterion: Criterion, rows: Rows, waiting: Iterator[int], octets: bytearray) -> bool:
-    """Look at messages for a while; tell whether some are left."""
+def _look(criterion: Criterion, rows: Rows, waiting: Iterator[int], octets: bytearray) -> int:
+    """Look at messages for a while; tell at how many, if some may be left."""
     until = time.monotonic() + _TURN_S
-    for at in waiting:
+    for looked, at in enumerate(waiting, 1):
         try:
             octets[at] = criterion.test(Candidate(rows, at))
         except MessageGone:
@@ -132,5 +136,5 @@ def _look(criterion: Criterion, rows: Rows, waiting: Iterator[int], octets: byte
         except OSError as error:
             log.error("cannot search message", rows.view.folder.path, error)
         if time.monotonic() > until:
-            return True
-    return False
+            return looked
+    return 0

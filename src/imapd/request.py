@@ -31,5 +31,13 @@ class Idle:
     watch: Watch | None = None
 
 
-Step = Request | Ask | Idle
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Give other sessions their turn in long work, and the client word of how far it is, now and then."""
+
+    done: int  # messages
+    total: int
+
+
+Step = Request | Ask | Idle | Progress
 Handling = Generator[Step, Any, Completion]

@@ -15,7 +15,7 @@ from courier.maildir.folder import FolderGone
 from courier.maildir.store import Store
 from courier.maildir.tree import Tree
 from courier.maildir.view import FolderReset, View
-from courier.process.request import ClientGone, Request, ShuttingDown, Steps
+from courier.process.request import ClientGone, Request, ShuttingDown, Steps, Work
 from imapd import capability, transcript
 from imapd.account_session import AccountSession, Client
 from imapd.changes import Changes
@@ -23,7 +23,8 @@ from imapd.commands import table
 from imapd.completion import CommandFailed, Completion, Farewell, No, Violation
 from imapd.connection import TOO_LONG, Connection, EndOfInput, LiteralTooLong
 from imapd.mailboxes import Mailbox
-from imapd.request import Ask, Idle, Step
+from imapd.progress import Notices
+from imapd.request import Ask, Idle, Progress, Step
 from imapd.settings import Settings
 from imapd.wire import parser, reader
 from imapd.wire.parser import ParseError
@@ -54,6 +55,7 @@ class Session(AccountSession):
         self.connection.transcript = transcript.opened(settings.debug_file, tree.path)
         self.counts = self.connection.counts
         self.changes = Changes(self)
+        self.notices = Notices(wanted=settings.extensions)
         self._violations = 0
 
     # -- what handlers use -----------------------------------------------------------------
@@ -109,6 +111,7 @@ class Session(AccountSession):
         """Read one command, run it, tell its completion."""
         event = yield from self.connection.command()
         tag = self.tag = reader.tag_of(event.text) or b"*"
+        self.notices.begin(tag)
         name = ""
         try:
             if isinstance(event, reader.Overlong):
@@ -173,6 +176,22 @@ class Session(AccountSession):
             raise Farewell("[ALERT] Fatal error: TOO MANY CONSECUTIVE PROTOCOL VIOLATIONS: ")
 
     def _answer(self, step: Step) -> Generator[Request, Any, Any]:
+        if isinstance(step, bytes):
+            self.notices.sent(step)
+            yield from self.connection.send(step)
+            return None
+        if isinstance(step, Work | Progress):
+            notice = self.notices.due(step)
+            if notice:
+                yield from self.connection.send(notice)
+                yield from self.connection.flush()
+            return (yield from super()._answer(step))
+        answer = yield from self._wait(step)
+        self.notices.waited()
+        return answer
+
+    def _wait(self, step: Step) -> Generator[Request, Any, Any]:
+        """Wait for the client, in the middle of a command."""
         if step is Ask.CHUNK:
             return (yield from self.connection.chunk())
         if step is Ask.REST:

@@ -223,6 +223,17 @@ class _Reader:
         elif name == b"MODIFIED":
             self.sp()
             self.match(_UID_SET, "sequence-set")
+        elif name == b"INPROGRESS":  # RFC 9585 4
+            self.exact(b" (")
+            if not self.maybe(b"NIL"):
+                self.quoted()
+            self.sp()
+            done = None if self.maybe(b"NIL") else self.number()
+            self.sp()
+            goal = None if self.maybe(b"NIL") else self.nz_number()
+            self.exact(b")")
+            if goal is not None and (done is None or done >= goal):
+                raise self.fail("less than the goal")
         elif name == b"NOUPDATE":  # RFC 5267 5
             self.sp()
             self.quoted()

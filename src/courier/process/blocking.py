@@ -14,6 +14,8 @@ from courier.process.request import ClientGone, Receive, ShuttingDown, Steps, Un
 #: Seconds without progress after which a client that does not read is given up.
 _STALLED_S = 60.0
 _FLUSH_AT = 65_536
+#: Seconds after which a client sees what was said, though the command goes on.
+_FLUSH_AFTER_S = 1.0
 _PIECE = 65_536
 
 
@@ -32,6 +34,7 @@ class _Driver:
         self._sink = _Sink(sink)
         self._output: list[bytes] = []
         self._pending = 0
+        self._flushed = time.monotonic()
         self._stopping = False
         self._signalled, self._signals = socket.socketpair()
         self._signals.setblocking(False)
@@ -86,11 +89,12 @@ class _Driver:
     def _write(self, data: bytes) -> None:
         self._output.append(data)
         self._pending += len(data)
-        if self._pending >= _FLUSH_AT:
+        if self._pending >= _FLUSH_AT or time.monotonic() - self._flushed > _FLUSH_AFTER_S:
             self._flush()
 
     def _flush(self) -> None:
         data, self._output, self._pending = b"".join(self._output), [], 0
+        self._flushed = time.monotonic()
         if data:
             self._sink.write(data)
 

@@ -14,7 +14,7 @@ from courier.process.request import Work
 from imapd import mailbox, outbox, transfer
 from imapd.completion import No, Ok
 from imapd.outbox import NotSent
-from imapd.request import Handling
+from imapd.request import Handling, Progress
 from imapd.wire import writer
 from imapd.wire.parser import Parser
 
@@ -78,6 +78,7 @@ def _copy(session: Session, arguments: Parser, *, by_uid: bool, move: bool) -> H
                 prepared |= yield Work(
                     partial(transfer.prepare, view, batch, target, files, to.rights)
                 )
+                yield Progress(at + len(batch), len(wanted))
             freed = NOTHING
             if move and source.shares_quota(payer):
                 freed = source.weigh(source.counted(prepared))

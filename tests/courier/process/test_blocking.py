@@ -418,3 +418,20 @@ def test_signal_before_anything(pipes: Pipes) -> None:
     pipes.drive(session())
 
     assert pipes.seen() == b"* OK\r\n"
+
+
+def test_output_of_a_command_that_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not held back until the next command."""
+    pipes = Pipes()
+    monkeypatch.setattr(blocking, "_FLUSH_AFTER_S", -1.0)
+    seen: list[bytes] = []
+
+    def session() -> Steps:
+        yield b"* OK Still working\r\n"
+        seen.append(pipes.seen())
+        yield b"a OK\r\n"
+
+    pipes.drive(session())
+    pipes.close()
+
+    assert seen == [b"* OK Still working\r\n"]
