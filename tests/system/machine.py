@@ -59,11 +59,15 @@ def dependencies(packages: Iterable[Path]) -> list[str]:
     return sorted(wanted - own)
 
 
-def make_root(packages: Sequence[str]) -> Path:
-    """Give a root directory with Debian packages; made once, and not to be written to."""
-    root = ROOTS / "packages"
+def make_root(packages: Sequence[str], suite: str = "") -> Path:
+    """Give a root directory with Debian packages; made once, and not to be written to.
+
+    ``suite``: another release than this machine's.
+    """
+    root = ROOTS / (suite or "packages")
     ROOTS.mkdir(parents=True, exist_ok=True)
-    run([CHECKOUT / "tools/root", root, *packages], timeout_s=900, environment=os.environ)
+    environment = {**os.environ, "SUITE": suite}
+    run([CHECKOUT / "tools/root", root, *packages], timeout_s=900, environment=environment)
     return root
 
 
@@ -77,6 +81,13 @@ def make_courier_root(base: Path) -> Path:
     environment = {**os.environ, "BASE": str(base), "KEEP_ARCHIVES": "1"}
     run([CHECKOUT / "tools/root", root, *wanted], timeout_s=900, environment=environment)
     return root
+
+
+def make_roots() -> None:
+    """Make all root directories, while other tests run: the tests here then find them."""
+    packages = dependencies(build_packages())
+    make_courier_root(make_root(packages))
+    make_root(packages, "trixie")
 
 
 @contextmanager
@@ -266,3 +277,7 @@ def until(look: Callable[[], T], what: str, say: Callable[[], str] = str) -> T:
         assert time.monotonic() < give_up, f"{what}: not in {_PATIENCE_S} s\n{say()}"
         time.sleep(0.05)
     return found
+
+
+if __name__ == "__main__":
+    make_roots()
