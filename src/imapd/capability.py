@@ -37,6 +37,7 @@ _OURS = (
     "CONTEXT=SEARCH",
     "UIDONLY",
     "INPROGRESS",
+    "MULTISEARCH",
     "UIDBATCHES",
 )
 #: Ours, too, where the administrator's list has SORT.

@@ -39,9 +39,15 @@ class Context:
         program: Sequence[SortKey] | None = None,
         *,
         by_uid: bool,
+        correlator: bytes | None = None,
     ) -> None:
-        """``uids`` in the order of ``program``; None: in the mailbox's."""
+        """
+        Args:
+            uids: in the order of ``program``; None: in the mailbox's.
+            correlator: by which the client knows the command; None: by its tag.
+        """
         self.tag = tag
+        self._correlator = correlator or result.correlator(tag)
         self._criterion = criterion
         self._program = program
         self._by_uid = by_uid
@@ -116,7 +122,7 @@ class Context:
             for position, uids in places
         )
         uid = b" UID" if self._by_uid else b""
-        return b'* ESEARCH (TAG "%b")%b %b (%b)\r\n' % (self.tag, uid, name, b" ".join(pairs))
+        return b"* ESEARCH (%b)%b %b (%b)\r\n" % (self._correlator, uid, name, b" ".join(pairs))
 
 
 class Contexts:

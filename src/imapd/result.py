@@ -114,26 +114,32 @@ def _listed(name: bytes, results: Iterable[int], modseq: int) -> Iterator[bytes]
     yield b" (MODSEQ %d)\r\n" % modseq if modseq else b"\r\n"
 
 
+def correlator(tag: bytes) -> bytes:
+    """Write what tells the response to one command from that to another (RFC 4466 2.6.2)."""
+    return b'TAG "%b"' % tag
+
+
 def extended(
-    tag: bytes, options: Wanted, results: Sequence[int], modseq: int = 0, *, by_uid: bool
+    correlator: bytes, options: Wanted, results: Sequence[int], modseq: int = 0, *, by_uid: bool
 ) -> Iterator[bytes]:
     """Write an ESEARCH response, in pieces; nothing if the client wants no more than SAVE.
 
     Args:
+        correlator: see there.
         results: sequence numbers or UIDs in the order that was asked for.
         modseq: the highest of the messages that are told; 0 if it is not asked for.
     """
-    return pieces(_extended(tag, options, results, modseq, by_uid=by_uid))
+    return pieces(_extended(correlator, options, results, modseq, by_uid=by_uid))
 
 
 def _extended(
-    tag: bytes, wanted: Wanted, results: Sequence[int], modseq: int, *, by_uid: bool
+    correlator: bytes, wanted: Wanted, results: Sequence[int], modseq: int, *, by_uid: bool
 ) -> Iterator[bytes]:
     told = wanted.options - {"SAVE"}
     if not told:
         return
     uid = b" UID" if by_uid else b""
-    yield b'* ESEARCH (TAG "' + tag + b'")' + uid
+    yield b"* ESEARCH (" + correlator + b")" + uid
     if results:  # RFC 4731 3.1: of nothing there is no MIN, no MAX and no ALL
         if "MIN" in told:
             yield b" MIN %d" % results[0]

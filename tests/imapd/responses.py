@@ -346,6 +346,10 @@ class _Reader:
         """``esearch-response`` (RFC 4466 2.6.2, RFC 4731 4); a sequence-set stays as it is."""
         self.exact(b" (TAG ")
         values: list[object] = [self.quoted()]
+        if self.maybe(b" MAILBOX "):  # RFC 7377 4
+            values.append(self._astring())
+            self.exact(b" UIDVALIDITY ")
+            values.append(self.nz_number())
         self.exact(b")")
         values.append(self.maybe(b" UID"))
         found: dict[str, object] = {}

@@ -111,6 +111,7 @@ def test_extensions_switched_off() -> None:
         ("SORT", ["SORT", "UID SORT"]),
         ("THREAD=ORDEREDSUBJECT", ["THREAD", "UID THREAD"]),
         ("CONTEXT=SEARCH", ["CANCELUPDATE"]),
+        ("MULTISEARCH", ["ESEARCH"]),
         ("UIDBATCHES", ["UIDBATCHES"]),
         ("COMPRESS=DEFLATE", ["COMPRESS"]),
         ("THREAD=REFS", ["THREAD", "UID THREAD"]),

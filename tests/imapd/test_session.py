@@ -320,6 +320,7 @@ ARGUMENTS = {
     "ID": "NIL",
     "COMPRESS": "DEFLATE",
     "UIDBATCHES": "500",
+    "ESEARCH": "ALL",
     "CANCELUPDATE": '"x"',
     "ENABLE": "X",
     "CREATE": "INBOX.new",

@@ -61,7 +61,8 @@ def _search(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     if wanted is None:
         yield from result.listed(b"SEARCH", numbers, modseq)
     else:
-        yield from result.extended(session.tag, wanted, numbers, modseq, by_uid=by_uid)
+        correlator = result.correlator(session.tag)
+        yield from result.extended(correlator, wanted, numbers, modseq, by_uid=by_uid)
     if updates:
         context = Context(session.tag, criterion, uids, by_uid=by_uid)
         yield session.changes.begin_context(context)

@@ -67,7 +67,8 @@ def _sort(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     if wanted.saves:
         result.save(view, wanted, [uids[place] for place in places])
     results = [numbers[place] for place in places]
-    yield from result.extended(session.tag, wanted, results, modseq, by_uid=by_uid)
+    correlator = result.correlator(session.tag)
+    yield from result.extended(correlator, wanted, results, modseq, by_uid=by_uid)
     if updates:
         in_order = [uids[place] for place in places]
         context = Context(session.tag, criterion, in_order, program, by_uid=by_uid)

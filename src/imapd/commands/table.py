@@ -20,6 +20,7 @@ from imapd.commands.copy import copy, move, uid_copy, uid_move
 from imapd.commands.create import create
 from imapd.commands.delete import delete
 from imapd.commands.enable import enable
+from imapd.commands.esearch import esearch
 from imapd.commands.expunge import expunge, uid_expunge
 from imapd.commands.fetch import fetch, uid_fetch
 from imapd.commands.id import id
@@ -117,6 +118,7 @@ COMMANDS: Mapping[str, Command] = {
     "UID EXPUNGE": Command(uid_expunge, needs_mailbox=True, disturbs=Disturbs.NUMBERS),
     "SEARCH": Command(search, needs_mailbox=True, by_number=True, disturbs=Disturbs.NOTHING),
     "UID SEARCH": Command(uid_search, needs_mailbox=True),
+    "ESEARCH": Command(esearch),
     "SORT": Command(sort, needs_mailbox=True, by_number=True, disturbs=Disturbs.NOTHING),
     "UID SORT": Command(uid_sort, needs_mailbox=True),
     "THREAD": Command(thread, needs_mailbox=True, by_number=True, disturbs=Disturbs.NOTHING),
