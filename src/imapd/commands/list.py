@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 #: The entry of METADATA that takes a look at all folders.
 _USES = special_uses.ENTRY
-#: Mailboxes looked at before others get their turn.
+#: Mailboxes listed, and mailboxes looked into, before others get their turn.
+_PART = 500
 _SLICE = 50
 
 
@@ -48,10 +49,10 @@ def list_(session: Session, arguments: Parser) -> Handling:
         return Ok("LIST completed")
     wanted = list_request.patterns(session, request)
     existing: dict[str, Mailbox] = {}
-    for one in session.mailboxes.listed(wanted):
-        existing.setdefault(one.name, one)
-        if not len(existing) % _SLICE:
-            yield b""
+    found = session.mailboxes.listed(wanted)
+    while part := (yield Work(lambda: list(islice(found, _PART)))):
+        for one in part:
+            existing.setdefault(one.name, one)
     uses: Mapping[str, special_uses.Uses] = {}
     if request.is_extended:
         there = yield from _names(session, existing, wanted, request)
@@ -72,11 +73,15 @@ def lsub(session: Session, arguments: Parser) -> Handling:
     wanted = list_request.patterns(session, request)
     for elsewhere in (False, True):
         if wanted.may_match(elsewhere=elsewhere):
-            found = listing.subscribed(session.mailboxes, session.tree.path, elsewhere=elsewhere)
-            visible = [one for one in found if one.is_visible]
-            for entry in listing.plain(session.settings, visible, wanted):
+            for entry in (yield Work(partial(_subscribed, session, wanted, elsewhere))):
                 yield line(session, entry, command="LSUB")
     return Ok("LSUB completed")
+
+
+def _subscribed(session: Session, wanted: Patterns, elsewhere: bool) -> list[Entry]:
+    found = listing.subscribed(session.mailboxes, session.tree.path, elsewhere=elsewhere)
+    visible = [one for one in found if one.is_visible]
+    return list(listing.plain(session.settings, visible, wanted))
 
 
 def described(session: Session, one: Mailbox, union: frozenset[str]) -> Iterator[bytes]:
@@ -125,10 +130,9 @@ def _names(
     if "SUBSCRIBED" in request.returns:
         for elsewhere in (False, True):
             if wanted.may_match(elsewhere=elsewhere):
-                found = listing.subscribed(
-                    session.mailboxes, session.tree.path, elsewhere=elsewhere
-                )
-                subscribed.update(one.name for one in found)
+                found = partial(listing.subscribed, session.mailboxes, session.tree.path)
+                names_of = yield Work(partial(found, elsewhere=elsewhere))
+                subscribed.update(one.name for one in names_of)
     uses: Mapping[str, special_uses.Uses] = {}
     if "SPECIAL-USE" in request.returns or _USES in map(str.lower, request.metadata):
         uses = yield Work(partial(special_uses.of_all, session.settings, session.tree))
