@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from dataclasses import dataclass
+
+from courier.maildir.lock import LockTimeout
 
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 
@@ -35,6 +38,22 @@ class No(Completion):
 
 class Bad(Completion):
     """The command was not understood, or not in its place."""
+
+
+def code_of(error: OSError) -> str:
+    """Give the response code that says to a client what the system says (RFC 5530); mostly there is none."""
+    return "INUSE" if isinstance(error, LockTimeout) else _CODES.get(error.errno or 0, "")
+
+
+_CODES = {
+    errno.EACCES: "NOPERM",
+    errno.EDQUOT: "OVERQUOTA",
+    errno.EEXIST: "ALREADYEXISTS",
+    errno.EINVAL: "CANNOT",
+    errno.ENAMETOOLONG: "LIMIT",
+    errno.EPERM: "NOPERM",
+    errno.EROFS: "NOPERM",
+}
 
 
 class CommandFailed(Exception):

@@ -168,6 +168,8 @@ class Mailboxes:
         where: Tree,
         folder: str,
         known: dict[str, Acl] | None = None,
+        *,
+        exists: bool | None = None,
     ) -> Mailbox:
         rights = acl.WITHOUT_LISTS
         if self._lists:
@@ -175,13 +177,15 @@ class Mailboxes:
             # Courier: an account in a group of the index belongs to whoever bears the group's name.
             # Here the owner of a maildir is who logs in to it, and nobody else.
             rights = acl.rights(found, self._identity, is_owner=space is Space.PERSONAL)
-        return Mailbox(name, space, where, folder, rights, where.exists(folder))
+        is_there = where.exists(folder) if exists is None else exists
+        return Mailbox(name, space, where, folder, rights, is_there)
 
     def _listed_folders(self, space: Space, top: str, where: Tree) -> Iterator[Mailbox]:
         known: dict[str, Acl] = {}
         for folder in where.folders():
             name = f"{top}.{folder}" if folder else top
-            found = self._in(space, name, where, folder, known)
+            # INBOX is among them in any case.
+            found = self._in(space, name, where, folder, known, exists=True if folder else None)
             if found.is_visible and found.exists:
                 yield found
 

@@ -20,7 +20,7 @@ from imapd import capability, transcript
 from imapd.account_session import AccountSession, Client
 from imapd.changes import Changes
 from imapd.commands import table
-from imapd.completion import CommandFailed, Completion, Farewell, No, Violation
+from imapd.completion import CommandFailed, Completion, Farewell, No, Violation, code_of
 from imapd.connection import TOO_LONG, Connection, EndOfInput, LiteralTooLong
 from imapd.mailboxes import Mailbox
 from imapd.progress import Notices
@@ -147,7 +147,7 @@ class Session(AccountSession):
             self._violations = 0
         except OSError as error:
             log.error(f"{name} failed", error.filename or self.tree.path, error)
-            completion = No(f"{name} failed: {error.strerror or 'system error'}")
+            completion = No(f"{name} failed: {error.strerror or 'system error'}", code_of(error))
             self._end_if_folder_is_gone()
         except FolderReset:
             raise Farewell("[ALERT] Another program renumbered this mailbox.") from None

@@ -1,8 +1,20 @@
 from __future__ import annotations
 
+import errno
+
 import pytest
 
-from imapd.completion import Bad, CommandFailed, Completion, InvalidArgument, No, Ok, Violation
+from courier.maildir.lock import LockTimeout
+from imapd.completion import (
+    Bad,
+    CommandFailed,
+    Completion,
+    InvalidArgument,
+    No,
+    Ok,
+    Violation,
+    code_of,
+)
 from tests.imapd.responses import read
 
 
@@ -25,6 +37,19 @@ def test_line_is_one_line(octets: str) -> None:
 
     assert response.name == "NO"
     assert response.line.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        *((errno.EACCES, "NOPERM"), (errno.EDQUOT, "OVERQUOTA"), (errno.ENAMETOOLONG, "LIMIT")),
+        *((errno.EEXIST, "ALREADYEXISTS"), (errno.EIO, ""), (None, "")),
+    ],
+)
+def test_code_of_a_system_error(error: int | None, code: str) -> None:
+    """RFC 5530."""
+    assert code_of(OSError(error, "text")) == code
+    assert code_of(LockTimeout(errno.EAGAIN, "text")) == "INUSE"
 
 
 @pytest.mark.parametrize(

@@ -603,9 +603,8 @@ def test_system_failure_in_a_handler(driven: Driven, logged: Log) -> None:
 
     driven.before = before
 
-    assert (
-        driven.send(b"a SUBSCRIBE INBOX\r\n") == b"a NO SUBSCRIBE failed: Disk quota exceeded\r\n"
-    )
+    told = driven.send(b"a SUBSCRIBE INBOX\r\n")
+    assert told == b"a NO [OVERQUOTA] SUBSCRIBE failed: Disk quota exceeded\r\n"
     assert logged.lines == ["ERR: SUBSCRIBE failed: a/path\\x0aERR: forged: Disk quota exceeded"]
     assert driven.send(NOOP) == NOOP_OK
 

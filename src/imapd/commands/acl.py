@@ -14,7 +14,7 @@ from courier.maildir import acl as lists
 from courier.maildir.acl import ADMINISTRATORS, ADMINISTRATORS_GROUP, Acl, InvalidAcl
 from courier.process.request import Work
 from imapd import acl_letters, mailbox
-from imapd.completion import CommandFailed, InvalidArgument, No, Ok
+from imapd.completion import CommandFailed, InvalidArgument, No, Ok, code_of
 from imapd.mailboxes import Mailbox, Space
 from imapd.request import Handling
 from imapd.wire import writer
@@ -64,10 +64,10 @@ def _change(session: Session, command: str, name: str, identifier: str, wanted: 
     try:
         yield Work(partial(change, session, found, with_change))
     except InvalidAcl:
-        return No(_REFUSED)
+        return No(_REFUSED, "CANNOT")
     except OSError as error:
         log.error("cannot write access control list", found.directory, error)
-        return No(_REFUSED)
+        return No(_REFUSED, code_of(error))
     recheck(session)
     return Ok("ACLs updated.")
 
@@ -157,7 +157,7 @@ def _identifier(session: Session, arguments: Parser) -> str:
         raise InvalidArgument from error
     identifier = _stored(session, text.decode("utf-8", "surrogateescape"))
     if not lists.is_identifier(identifier):
-        raise CommandFailed(No(_REFUSED))
+        raise CommandFailed(No(_REFUSED, "CANNOT"))
     return identifier
 
 
@@ -170,7 +170,7 @@ def _stored(session: Session, text: str) -> str:
     if "=" in name:
         if name.startswith("group=") and acl_letters.is_extended(session.settings):
             return sign + name
-        raise CommandFailed(No("Invalid ACL identifier."))
+        raise CommandFailed(No("Invalid ACL identifier.", "CANNOT"))
     return f"{sign}user={name}"
 
 

@@ -10,7 +10,7 @@ from courier.maildir.annotations import NAME, write
 from courier.process.request import Work
 from imapd import annotation, mailbox, names, special_uses
 from imapd.commands.list import renamed
-from imapd.completion import CommandFailed, No, Ok
+from imapd.completion import CommandFailed, No, Ok, code_of
 from imapd.mailboxes import Mailbox, Space
 from imapd.request import Handling
 from imapd.wire.parser import Parser
@@ -46,7 +46,7 @@ def create(session: Session, arguments: Parser) -> Handling:
         return No("Cannot create this folder.", "ALREADYEXISTS")
     except OSError as error:
         log.error("cannot create folder", found.directory, error)
-        return No("Cannot create this folder.")
+        return No("Cannot create this folder.", code_of(error))
     if uses:
         yield Work(partial(_take_from_others, session, found.folder, uses))
     yield renamed(session, given, name)

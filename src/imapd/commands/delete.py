@@ -9,7 +9,7 @@ from courier import log
 from courier.process.request import Work
 from imapd import annotation, mailbox, names
 from imapd.commands.list import renamed
-from imapd.completion import No, Ok
+from imapd.completion import No, Ok, code_of
 from imapd.mailboxes import Mailbox
 from imapd.request import Handling
 from imapd.wire.parser import Parser
@@ -39,7 +39,7 @@ def delete(session: Session, arguments: Parser) -> Handling:
         return No("Cannot delete this folder.", "CANNOT")
     except OSError as error:
         log.error("cannot delete folder", found.directory, error)
-        return No("Cannot delete this folder.")
+        return No("Cannot delete this folder.", code_of(error))
     yield renamed(session, given, name)
     return Ok("Folder deleted.")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,14 +9,12 @@ from courier.maildir.acl_files import is_within
 from courier.process.request import Work
 from imapd import annotation, mailbox, names
 from imapd.commands.list import renamed
-from imapd.completion import No, Ok
+from imapd.completion import No, Ok, code_of
 from imapd.request import Handling
 from imapd.wire.parser import Parser
 
 if TYPE_CHECKING:
     from imapd.session import Session
-
-_CODES = {errno.EEXIST: "ALREADYEXISTS", errno.EINVAL: "CANNOT"}
 
 
 def rename(session: Session, arguments: Parser) -> Handling:
@@ -55,7 +52,7 @@ def rename(session: Session, arguments: Parser) -> Handling:
         yield Work(session.quota_of(old.tree).recount)
         yield Work(partial(annotation.carry, session, old, new))
     except OSError as error:
-        return No(f"RENAME failed: {error.strerror}", _CODES.get(error.errno or 0, ""))
+        return No(f"RENAME failed: {error.strerror}", code_of(error))
     if (given, given_new) != (old_name, new_name):  # RFC 9051 6.3.6
         yield renamed(session, given, new_name)
     return Ok("Folder renamed.")

@@ -10,7 +10,7 @@ from courier import log
 from courier.maildir import subscriptions
 from courier.process.request import Work
 from imapd import mailbox, names
-from imapd.completion import No, Ok
+from imapd.completion import No, Ok, code_of
 from imapd.mailboxes import Mailbox, Space
 from imapd.request import Handling
 from imapd.wire.parser import Parser
@@ -71,16 +71,16 @@ def _link(found: Mailbox) -> Handling:
         # Courier: levels always are; what lies below no level that is known can't be.
         if found.name.count(".") < _LEVELS:
             return Ok("Already subscribed.")
-        return No(_REFUSED)
+        return No(_REFUSED, "NONEXISTENT")
     if farm.exists():
         return Ok("Already subscribed.")
     if not found.exists:
-        return No(_REFUSED)
+        return No(_REFUSED, "NONEXISTENT")
     try:
         yield Work(farm.make)
     except OSError as error:
         log.error("cannot link shared folder", farm.directory, error)
-        return No(_REFUSED)
+        return No(_REFUSED, code_of(error))
     return Ok("SUBSCRIBE completed.")
 
 
@@ -89,10 +89,10 @@ def _unlink(session: Session, found: Mailbox) -> Handling:
     if farm is None or not farm.exists():
         return Ok("Already unsubscribed.")
     if session.is_selected(found):
-        return No(_REFUSED)  # its UIDs and flags would go with the links
+        return No(_REFUSED, "INUSE")  # its UIDs and flags would go with the links
     try:
         yield Work(farm.remove)
     except OSError as error:
         log.error("cannot unlink shared folder", farm.directory, error)
-        return No(_REFUSED)
+        return No(_REFUSED, code_of(error))
     return Ok("UNSUBSCRIBE completed.")
