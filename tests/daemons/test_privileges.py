@@ -217,4 +217,5 @@ def test_unprivileged_start(site: Site) -> None:
     site.add_account("other@example.com", "pw", (5001, 5001))
     with daemon.connect() as client:
         client.send(b"a LOGIN other@example.com pw\r\n")
+        assert client.line().startswith(b"a NO [UNAVAILABLE] ")
         assert client.line() == b"* BYE Temporary problem, please try again later\r\n"

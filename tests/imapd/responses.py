@@ -259,6 +259,8 @@ class _Reader:
             for _ in range(2):
                 self.sp()
                 self.match(_UID_SET, "uid-set")
+        elif name == b"CAPABILITY":
+            self._capability()
         elif name not in _PLAIN_CODES:
             raise self.fail("a response code that this server has")
 
@@ -744,6 +746,7 @@ _PLAIN_CODES = frozenset(
     (
         b"ALERT",
         b"ALREADYEXISTS",
+        b"AUTHENTICATIONFAILED",
         b"BADCHARSET",
         b"CANNOT",
         b"CLIENTBUG",
@@ -754,6 +757,8 @@ _PLAIN_CODES = frozenset(
         b"LIMIT",
         b"NOMODSEQ",
         b"NONEXISTENT",
+        b"PRIVACYREQUIRED",
+        b"UNAVAILABLE",
         b"NOPERM",
         b"OVERQUOTA",
         b"READ-ONLY",

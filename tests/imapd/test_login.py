@@ -93,7 +93,7 @@ def test_wrong_password_at_the_last_moment(clock: Clock) -> None:
     asked = steps.send(b"a LOGIN u wrong\r\n")
     assert isinstance(asked, Authenticate)
     assert steps.send(Answer(Kind.REJECTED)) == Pause(2.0)
-    assert next(steps) == b"a NO Login failed.\r\n"
+    assert next(steps) == b"a NO [AUTHENTICATIONFAILED] Login failed.\r\n"
 
 
 def test_handshake_has_what_time_is_left(clock: Clock) -> None:
@@ -104,3 +104,75 @@ def test_handshake_has_what_time_is_left(clock: Clock) -> None:
     clock.now += 45.0
     assert steps.send(b"a STARTTLS\r\n") == b"a OK Begin SSL/TLS negotiation now.\r\n"
     assert next(steps) == StartTls(15.0)
+
+
+def answers(*lines: bytes, **settings: object) -> list[bytes]:
+    """Log in so, with nobody who checks a password; give what was said after the greeting."""
+    steps = Login(
+        Settings(**settings),  # type: ignore[arg-type]
+        Stranger(Peer("::1", "1"), "::1", 143),
+        has_tls=False,
+    ).run()
+    next(steps)
+    waiting = list(lines)
+    said: list[bytes] = []
+    answer: object = None
+    try:
+        while True:
+            step = steps.send(answer)
+            answer = None
+            if isinstance(step, bytes):
+                said.append(step)
+            elif isinstance(step, Receive):
+                answer = waiting.pop(0) + b"\r\n" if waiting else b""
+            elif isinstance(step, Authenticate):
+                answer = Answer(Kind.TEMPORARY)
+    except StopIteration:
+        return said
+
+
+def test_temporary_failure() -> None:
+    """A client is told that its password may be right (RFC 5530 3), then Courier's farewell."""
+    said = answers(b"a LOGIN u pw")
+
+    assert said == [
+        b"a NO [UNAVAILABLE] Temporary problem, please try again later\r\n",
+        b"* BYE Temporary problem, please try again later\r\n",
+    ]
+    assert answers(b"a LOGIN u pw", extensions=False) == said[1:]
+
+
+@pytest.mark.parametrize("response", [b"*", b"!", b"AAA=AAAA", b"=AAA", b"AAA"])
+def test_exchange_that_is_cancelled_or_no_base64(response: bytes) -> None:
+    """RFC 9051 6.2.2: BAD, for the initial response, too."""
+    assert answers(b"a AUTHENTICATE PLAIN", response) == [b"+ \r\n", b"a BAD Login failed.\r\n"]
+    if response != b"*":
+        assert answers(b"a AUTHENTICATE PLAIN " + response)[-1].startswith(b"a BAD ")
+
+
+def test_initial_response_of_a_mechanism_without_one() -> None:
+    """RFC 9051 6.2.2: BAD."""
+    assert answers(b"a AUTHENTICATE CRAM-MD5 AAAA") == [b"a BAD Login failed.\r\n"]
+
+
+def test_mechanism_that_is_not_known() -> None:
+    """RFC 9051 6.2.2: NO."""
+    assert answers(b"a AUTHENTICATE FOO") == [b"a NO [AUTHENTICATIONFAILED] Login failed.\r\n"]
+
+
+def test_id() -> None:
+    """RFC 2971 3: in any state; where IMAP_ID_FIELDS is not set there is no such command."""
+    said = answers(b'a ID ("name" "x")', b"b ID NIL", b"c ID", id_fields=0)
+
+    assert said[0] == b'* ID ("name" "Courier-IMAP" "vendor" "pycourier")\r\n'
+    assert said[1] == b"a OK ID completed\r\n"
+    assert said[3] == b"b OK ID completed\r\n"
+    assert said[4].startswith(b"c BAD ")
+    assert answers(b"a ID NIL")[0].startswith(b"a BAD ")
+
+
+@pytest.mark.parametrize(
+    "command", ["SELECT INBOX", "NAMESPACE", "ENABLE X", "IDLE", "FETCH 1 FLAGS", "UID FETCH 1 UID"]
+)
+def test_command_of_later(command: str) -> None:
+    assert answers(f"a {command}".encode())[0].startswith(b"a BAD ")

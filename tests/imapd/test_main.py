@@ -69,7 +69,9 @@ def test_from_a_log_in_program(logged: Log) -> None:
     code, got = serve(environ, b"b LOGOUT\r\n")
 
     assert code == 0
-    assert got.startswith(b"a1 OK LOGIN Ok.\r\n")
+    said = read(got)[0]
+    assert said.code.startswith("CAPABILITY IMAP4rev1 ")
+    assert said.raw.startswith(b"a1 OK [") and said.raw.endswith(b"] LOGIN Ok.\r\n")
     assert logged.lines[0] == (
         "INFO: LOGIN, user=someone, ip=[192.0.2.7], port=[4711], protocol=IMAP, starttls=1"
     )

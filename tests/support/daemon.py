@@ -365,7 +365,7 @@ class Peer:
 
     def log_in(self, userid: str = "u@example.com", password: str = "pw") -> None:
         lines = self.command(f"LOGIN {userid} {password}")
-        assert lines[-1].split(b" ", 1)[1] == b"OK LOGIN Ok.\r\n", lines
+        assert re.fullmatch(rb"\S+ OK (\[CAPABILITY [^]]+\] )?LOGIN Ok.\r\n", lines[-1]), lines
 
     def start_tls(self, context: ssl.SSLContext | None = None, name: str | None = None) -> None:
         assert b" OK " in self.command("STARTTLS")[-1]

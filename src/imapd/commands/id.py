@@ -24,20 +24,32 @@ def id(session: Session, arguments: Parser) -> Handling:
     shown = session.settings.id_fields
     if shown is None:  # Courier: without the setting there is no such command
         raise Violation
-    arguments.sp()
-    if arguments.at(b"("):
-        fields = arguments.parenthesised(lambda: _field(arguments), empty=True)
-    else:
-        fields = []
-        if arguments.nstring() is not None:
-            raise Violation
-    arguments.end()
-    if len(fields) > _MAX_FIELDS:
-        raise Violation
-
-    log.client_id(session.client.user, session.client.peer, fields)
-    yield b"* ID (" + b" ".join(writer.quoted(text.encode()) for text in _own(shown)) + b")\r\n"
+    log.client_id(session.client.user, session.client.peer, fields(arguments))
+    yield response(shown)
     return Ok("ID completed")
+
+
+def fields(arguments: Parser) -> list[tuple[str, str | None]]:
+    """Read what a client says of itself.
+
+    Raises:
+        ParseError, Violation: it is not the form, or too much.
+    """
+    arguments.sp()
+    found: list[tuple[str, str | None]] = []
+    if arguments.at(b"("):
+        found = arguments.parenthesised(lambda: _field(arguments), empty=True)
+    elif arguments.nstring() is not None:
+        raise Violation
+    arguments.end()
+    if len(found) > _MAX_FIELDS:
+        raise Violation
+    return found
+
+
+def response(shown: int) -> bytes:
+    """Say what the server is; ``shown`` is IMAP_ID_FIELDS."""
+    return b"* ID (" + b" ".join(writer.quoted(text.encode()) for text in _own(shown)) + b")\r\n"
 
 
 def _field(arguments: Parser) -> tuple[str, str | None]:
