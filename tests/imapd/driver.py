@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from courier.log import Peer
 from courier.maildir.store import Store
 from courier.maildir.tree import Tree
 from courier.process.request import ClientGone, Receive, ShuttingDown, Wake, Work
 from imapd import account, settings
-from imapd.account_session import Client
+from imapd.account_session import AccountSession, Client
 from imapd.session import Session
 from tests.imapd.responses import Response, read
+
+S = TypeVar("S", bound=AccountSession)
 
 GREETING = b"* PREAUTH Ready.\r\n"
 SETTINGS = {
@@ -25,32 +27,18 @@ SETTINGS = {
 }
 
 
-class Driven:
+class DrivenSession(Generic[S]):
     """A session and its client in one: what is sent is answered before `send` returns."""
 
     #: All that were made during a test, so that none ends by chance during another.
-    made: ClassVar[list[Driven]] = []
+    made: ClassVar[list[DrivenSession[Any]]] = []
 
     def __init__(
-        self,
-        maildir: Path,
-        environ: Mapping[str, str | None] | None = None,
-        *,
-        unread: bytes = b"",
-        started: bool = True,
-        user: str = "user",
-        options: str | None = None,
-        quota: str = "",
+        self, session: S, greeting: bytes, *, unread: bytes = b"", started: bool = True
     ) -> None:
-        """``environ`` is added to `SETTINGS` (None: not set); ``started``: greeted already."""
-        together = {**SETTINGS, **(environ or {})}
-        self.settings = settings.from_environment(
-            {name: value for name, value in together.items() if value is not None}
-        )
-        how = account.folder_options(self.settings)
-        tree = Tree(str(maildir), trash=self.settings.trash_folder_name)
-        client = Client(user, Peer("192.0.2.1", "40000"), options=options, quota=quota)
-        self.session = Session(self.settings, tree, Store(how), client)
+        """``started``: greeted already."""
+        self.session = session
+        self.settings = session.settings
         self.output = b""
         self.written: list[bytes] = []  # the pieces, in the order in which they were yielded
         self.requests: list[Receive | Work] = []
@@ -58,21 +46,17 @@ class Driven:
         #: Called before and after each step is taken; what they raise is thrown into the session.
         self.before: Callable[[object], None] = lambda step: None
         self.after: Callable[[object], None] = lambda step: None
-        self._steps = self.session.run(GREETING, unread)
+        self._steps = self.session.run(greeting, unread)
         self._input: deque[bytes | Wake] = deque()
         self._pending: object = None  # the request that waits for input
         self.made.append(self)
         if started:
-            assert self.run() == GREETING
+            assert self.run() == greeting
 
     def send(self, *pieces: bytes | Wake) -> bytes:
         """Give the session input, piece by piece, and return what it wrote until it needs more."""
         self._input.extend(pieces)
         return self.run()
-
-    def ask(self, line: str) -> list[Response]:
-        """Send one line and return the responses, which must be well formed."""
-        return read(self.send(line.encode() + b"\r\n"))
 
     def close(self) -> bytes:
         """End the client's stream; the session must end."""
@@ -134,3 +118,48 @@ class Driven:
             except Exception as error:
                 failure = error
         return self.output[began:]
+
+
+def make_session(
+    kind: type[S],
+    maildir: Path,
+    environ: Mapping[str, str | None] | None,
+    *,
+    user: str = "user",
+    options: str | None = None,
+    quota: str = "",
+) -> S:
+    """Make a session, alone in its worker; ``environ`` is added to `SETTINGS` (None: not set)."""
+    together = {**SETTINGS, **(environ or {})}
+    found = settings.from_environment(
+        {name: value for name, value in together.items() if value is not None}
+    )
+    tree = Tree(str(maildir), trash=found.trash_folder_name)
+    client = Client(user, Peer("192.0.2.1", "40000"), options=options, quota=quota)
+    return kind(found, tree, Store(account.folder_options(found)), client)
+
+
+class Driven(DrivenSession[Session]):
+    """One of IMAP."""
+
+    def __init__(
+        self,
+        maildir: Path,
+        environ: Mapping[str, str | None] | None = None,
+        *,
+        unread: bytes = b"",
+        started: bool = True,
+        user: str = "user",
+        options: str | None = None,
+        quota: str = "",
+    ) -> None:
+        """Args:
+        environ: see `make_session`.
+        started: greeted already.
+        """
+        session = make_session(Session, maildir, environ, user=user, options=options, quota=quota)
+        super().__init__(session, GREETING, unread=unread, started=started)
+
+    def ask(self, line: str) -> list[Response]:
+        """Send one line and return the responses, which must be well formed."""
+        return read(self.send(line.encode() + b"\r\n"))

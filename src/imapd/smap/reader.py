@@ -57,8 +57,11 @@ class Reader:
         return bytes(self._input)
 
 
-class MalformedUpload(Exception):
-    """What stands between two chunks is no size: what follows can't be told from commands."""
+class MalformedUpload(OSError):
+    """What stands between two chunks is no size: what follows can't be told from commands.
+
+    An OSError, as what a read of a broken stream raises: sessions hand it to who reads.
+    """
 
 
 class Dotted:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from courier import log
 from courier.maildir import filename
-from courier.maildir.folder import MessageGone
 from courier.maildir.numberset import NumberSet
 from courier.maildir.view import View
 from courier.message.message import Message
@@ -114,7 +113,7 @@ def _message(session: Session, seq: int) -> Generator[Any, Any, Message]:
 
     try:
         message, found = yield Work(read)
-    except MessageGone:
+    except FileNotFoundError:  # also if all of the folder is
         return _GONE
     except OSError as error:
         raise failed(contents.FAILED, error) from error
