@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 _MOST = 1000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NOTIFY = re.compile(r"[A-Za-z,]*")
-_SILENT = "{} failed without logging an error. This shouldn't happen."
 
 
 class _NotSent(OSError):
@@ -222,6 +221,4 @@ def _send(session: Session, addition: Addition, path: str) -> None:
     if reason is not None:
         said = f"{reason}Message send FAILED.\n"
         log.not_sent(session.client.user, said)
-        if not reason:
-            said = _SILENT.format(session.settings.sendmail)
         raise _NotSent(_CONTROL.sub("/", said))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from courier.maildir import status as folder_status
 from courier.maildir.filename import Flag
-from courier.maildir.shared_index import Account
+from courier.maildir.shared_index import Account, Record
 from courier.process.request import Work
 from imapd import mailbox
 from imapd.mailboxes import Mailbox, Space
@@ -67,7 +67,7 @@ def _below(session: Session, path: Path, found: Mailbox) -> Iterator[bytes]:
     except OSError:
         return  # a maildir that can't be read has no folders for this account
     for word, (is_folder, is_directory) in children.items():
-        if is_folder or _may_know(session, (*path, word)) or found.space is not Space.PERSONAL:
+        if is_folder or _may_know(session, (*path, word)):
             yield _line(word, is_folder, is_directory)
 
 
@@ -78,7 +78,7 @@ def _may_know(session: Session, path: Path) -> bool:
 
 def _accounts(session: Session, path: Path, level: Mailbox) -> Iterator[bytes]:
     """Give the lines of the records of an index; of accounts, those that have something to see."""
-    for shown, record in sorted(session.mailboxes.index.records(_file(session, path)).items()):
+    for shown, record in sorted(_records(session, path).items()):
         if not isinstance(record, Account):
             yield _line(record.name, False, True)
             continue
@@ -88,10 +88,8 @@ def _accounts(session: Session, path: Path, level: Mailbox) -> Iterator[bytes]:
         is_folder = is_directory = False
         try:
             for one in session.mailboxes.beside(found):
-                is_folder, is_directory = (
-                    is_folder or not one.folder,
-                    is_directory or bool(one.folder),
-                )
+                is_folder = is_folder or not one.folder
+                is_directory = is_directory or bool(one.folder)
                 if is_directory:
                     break
         except OSError:
@@ -101,15 +99,16 @@ def _accounts(session: Session, path: Path, level: Mailbox) -> Iterator[bytes]:
         yield b""
 
 
-def _file(session: Session, path: Path) -> str | None:
-    """Give the index file of a level."""
-    file = None
+def _records(session: Session, path: Path) -> Mapping[str, Record]:
+    """Give the records of a level of the index; none of an account, which here can be one's own."""
+    index = session.mailboxes.index
+    records = index.records()
     for word in path[1:]:
-        records = session.mailboxes.index.records(file).values()
-        record = next(record for record in records if record.name == word)
-        assert not isinstance(record, Account)
-        file = record.file
-    return file
+        record = next((record for record in records.values() if record.name == word), None)
+        if record is None or isinstance(record, Account):
+            return {}
+        records = index.records(record.file)
+    return records
 
 
 def _line(word: str, is_folder: bool, is_directory: bool) -> bytes:
