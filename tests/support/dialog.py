@@ -36,6 +36,7 @@ between them, stand directives:
                          7.1.3), TAG NO from Courier (imap.md 2.3); TAG may be ``*``
     closed:              the server closes this connection, having said nothing more
     file: PATH TEXT      write a file of the maildir; escapes as in C~
+    program: PATH TEXT   … that can be run
     content: PATH TEXT   it has exactly this content
     exists: GLOB         a file of the maildir matches
     missing: GLOB        none does
@@ -71,7 +72,7 @@ _LINE = re.compile(
 _DIRECTIVES = {
     *("setting:", "folder:", "message:", "deliver:", "remove:", "session:", "setup:", "refused:"),
     "no:",
-    *("closed:", "exists:", "missing:", "file:", "content:", "account:", "index:"),
+    *("closed:", "exists:", "missing:", "file:", "program:", "content:", "account:", "index:"),
 }
 _INVALID = {
     "ours": "BAD Error in IMAP command received by server.",
@@ -241,10 +242,12 @@ class Conversation:
                 assert found, f"nothing matches {text}"
                 for path in found:
                     path.unlink()
-            case "file:" | "content:":
+            case "file:" | "program:" | "content:":
                 path, _, content = text.partition(" ")
-                if step.kind == "file:":
+                if step.kind != "content:":
                     (self._maildir / path).write_bytes(_unescape(content))
+                    if step.kind == "program:":
+                        (self._maildir / path).chmod(0o755)
                 else:
                     found_content = (self._maildir / path).read_bytes()
                     assert found_content == _unescape(content), found_content
