@@ -38,6 +38,7 @@ _OURS = (
     "UIDONLY",
     "INPROGRESS",
     "MULTISEARCH",
+    "FILTERS",
     "UIDBATCHES",
 )
 #: Ours, too, where the administrator's list has SORT.

@@ -1,10 +1,12 @@
-"""Search criteria: reading them (RFC 9051 6.4.4, RFC 3501 6.4.4, RFC 5032, RFC 5182, RFC 7162)."""
+"""Search criteria: reading them (RFC 9051 6.4.4, RFC 3501 6.4.4, RFC 5032, RFC 5182, RFC 5466, RFC 7162)."""
 
 from __future__ import annotations
 
+import codecs
 import datetime
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from courier.maildir.filename import Flag
 from courier.maildir.numberset import NumberSet
@@ -15,54 +17,60 @@ from courier.message.collation import Needle
 from imapd import leaves
 from imapd.completion import Bad, CommandFailed, No
 from imapd.criterion import EVERYTHING, All, Criterion, Either, Negated
-from imapd.wire.parser import Parser, SequenceSet
+from imapd.wire.parser import ParseError, Parser, SequenceSet
 
 #: Courier: 1,000 nodes. Deeper nesting than this no client needs, and the parser recurses.
 MAX_NODES = 1_000
 MAX_DEPTH = 200
+#: Filters that name another one; RFC 5466 3.1 wants three at least.
+MAX_FILTERS = 10
 #: Seconds since 1970 that no file's time reaches.
 _NEVER = 1 << 62
 
 
-def read(
-    arguments: Parser, *, utf8: bool, held: View | None = None, uid_only: bool = False
-) -> Criterion:
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On what terms criteria are read."""
+
+    #: UTF8=ACCEPT is enabled: no other character set may be named (RFC 6855 3).
+    utf8: bool = False
+    #: They will be asked again later: sequence numbers and ``$`` mean the messages that they mean in this
+    #: view now (RFC 5267 4.3).
+    held: View | None = None
+    #: Sequence numbers must not be named (RFC 9586 3.5).
+    uid_only: bool = False
+    #: Annotations, filters among them (RFC 5466).
+    filters: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def read(arguments: Parser, terms: Terms, *, charset_first: bool = False) -> Criterion:
     """Read ``[CHARSET astring] search-key *(SP search-key)`` to the command's end.
 
     Args:
-        held: the criterion will be asked again later: sequence numbers and ``$`` mean the messages
-            that they mean in this view now (RFC 5267 4.3).
-        uid_only: sequence numbers must not be named (RFC 9586 3.5).
+        charset_first: read ``charset 1*(SP search-key)``, as SORT and THREAD have it.
 
     Raises:
         ParseError: the grammar, or one of the limits above.
-        CommandFailed: the character set is not known, or may not be named; or sequence numbers.
+        CommandFailed: the character set is not known, or may not be named; or sequence numbers or a
+            filter.
     """
     encoding = "utf-8"
-    if arguments.peek_word() == "CHARSET":
-        if utf8:  # RFC 6855 3
+    if charset_first:
+        name = arguments.astring()
+        arguments.sp()
+        if terms.utf8 and name.upper() != b"UTF-8":
+            text = "Only UTF-8 charset is valid after enabling RFC 6855 support"
+            raise CommandFailed(Bad(text, "BADCHARSET"))
+        encoding = _codec(name)
+    elif arguments.peek_word() == "CHARSET":
+        if terms.utf8:
             raise CommandFailed(Bad("CHARSET is not valid in UTF8 mode as per RFC 6855"))
         arguments.word()
         arguments.sp()
         name = arguments.astring()
         arguments.sp()
         encoding = _codec(name)
-    return _keys(arguments, encoding, held, uid_only)
-
-
-def read_with_charset(
-    arguments: Parser, *, utf8: bool, held: View | None = None, uid_only: bool = False
-) -> Criterion:
-    """Read ``charset 1*(SP search-key)`` to the command's end, as SORT and THREAD have it.
-
-    Args and Raises: as `read`.
-    """
-    name = arguments.astring()
-    arguments.sp()
-    if utf8 and name.upper() != b"UTF-8":  # RFC 6855 3
-        text = "Only UTF-8 charset is valid after enabling RFC 6855 support"
-        raise CommandFailed(Bad(text, "BADCHARSET"))
-    return _keys(arguments, _codec(name), held, uid_only)
+    return _Reader(arguments, encoding, terms).keys(0)
 
 
 def _codec(name: bytes) -> str:
@@ -73,25 +81,24 @@ def _codec(name: bytes) -> str:
     return codec
 
 
-def _keys(arguments: Parser, encoding: str, held: View | None, uid_only: bool) -> Criterion:
-    reader = _Reader(arguments, encoding, held, uid_only)
-    keys = [reader.key(0)]
-    while not arguments.at_end():
-        arguments.sp()
-        keys.append(reader.key(0))
-    arguments.end()
-    return _all(keys)
-
-
 class _Reader:
     """Reads search-keys."""
 
-    def __init__(self, arguments: Parser, encoding: str, held: View | None, uid_only: bool) -> None:
+    def __init__(self, arguments: Parser, encoding: str, terms: Terms) -> None:
         self._arguments = arguments
-        self._held = held
-        self._uid_only = uid_only
+        self._terms = terms
         self._encoding = encoding
         self._nodes = 0
+        self._filters = 0  # that are being read, one in another
+
+    def keys(self, depth: int) -> Criterion:
+        """``search-key *(SP search-key)``, to the end."""
+        keys = [self.key(depth)]
+        while not self._arguments.at_end():
+            self._arguments.sp()
+            keys.append(self.key(depth))
+        self._arguments.end()
+        return _all(keys)
 
     def key(self, depth: int) -> Criterion:
         """``search-key``."""
@@ -112,11 +119,38 @@ class _Reader:
             first = self.key(depth + 1)
             self._arguments.sp()
             return Either(first, self.key(depth + 1))
+        if word == "FILTER":
+            self._arguments.sp()
+            return self._filter(depth)
         return self._leaf(word)
 
+    def _filter(self, depth: int) -> Criterion:
+        """A filter-name: what is kept under it is read in its place (RFC 5466 3.1).
+
+        Raises:
+            CommandFailed: there is no such filter, or it names itself, or it is no search program.
+        """
+        name = self._arguments.atom().decode("ascii")
+        if codecs.lookup(self._encoding).name not in ("utf-8", "ascii"):
+            raise CommandFailed(Bad("Filters are in UTF-8.", "BADCHARSET"))
+        entries = (f"/{which}/filters/values/{name.lower()}" for which in ("private", "shared"))
+        text = next((found for one in entries if (found := self._terms.filters.get(one))), None)
+        if "/" in name or text is None or self._filters >= MAX_FILTERS:
+            raise CommandFailed(No("There is no such filter.", f"UNDEFINED-FILTER {name}"))
+        outer = self._arguments, self._encoding
+        self._arguments, self._encoding = Parser(text), "utf-8"
+        self._filters += 1
+        try:
+            return self.keys(depth + 1)
+        except ParseError as error:
+            raise CommandFailed(No(f"What is kept as filter {name} is no search.")) from error
+        finally:
+            self._filters -= 1
+            self._arguments, self._encoding = outer
+
     def _numbers(self, which: SequenceSet) -> Criterion:
-        view = self._held
-        if self._uid_only and not which.is_saved:
+        view = self._terms.held
+        if self._terms.uid_only and not which.is_saved:
             text = "Message numbers are not allowed once UIDONLY is enabled."
             raise CommandFailed(Bad(text, "UIDREQUIRED"))
         if view is None:
@@ -124,7 +158,8 @@ class _Reader:
         if which.is_saved:
             return leaves.among(view.saved)
         found = leaves.rows(which, len(view.uids))
-        return leaves.among(NumberSet.of(uid for a, b in found for uid in view.uids[a:b]))
+        uids = NumberSet.of(uid for a, b in found for uid in view.uids[a:b])
+        return replace(leaves.among(uids), names_numbers=True)
 
     def _leaf(self, word: str) -> Criterion:
         if word in _FLAGS:

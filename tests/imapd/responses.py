@@ -234,6 +234,9 @@ class _Reader:
             self.exact(b")")
             if goal is not None and (done is None or done >= goal):
                 raise self.fail("less than the goal")
+        elif name == b"UNDEFINED-FILTER":  # RFC 5466 4
+            self.sp()
+            self.match(_ATOM, "filter-name")
         elif name == b"NOUPDATE":  # RFC 5267 5
             self.sp()
             self.quoted()

@@ -8,10 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from courier import log
-from courier.maildir.numberset import NumberSet
 from courier.maildir.view import View
 from courier.process.request import Work
-from imapd import criteria, mailbox, matching, result, sources
+from imapd import mailbox, matching, result, search_program, sources
 from imapd.completion import Bad, CommandFailed, No, Ok
 from imapd.contexts import Context
 from imapd.criterion import Criterion
@@ -37,21 +36,9 @@ def esearch(session: Session, arguments: Parser) -> Handling:
         raise CommandFailed(Bad("No mailbox is selected."))
     if wanted.saves and searched != sources.SELECTED:
         raise CommandFailed(Bad("Only what is found in the selected mailbox can be saved."))
-    if wanted.updates:
-        if session.view is None:
-            raise CommandFailed(Bad("No mailbox is selected, of which updates could be told."))
-        session.changes.check_tag()
-    try:
-        criterion = criteria.read(
-            arguments,
-            utf8=session.accepts_utf8,
-            held=session.view if wanted.updates else None,
-            uid_only=session.changes.enabled.uid_only,
-        )
-    except CommandFailed as failure:
-        if wanted.saves and isinstance(failure.completion, No):
-            session.selected.saved = NumberSet()  # RFC 5182 2.1
-        raise
+    if wanted.updates and session.view is None:
+        raise CommandFailed(Bad("No mailbox is selected, of which updates could be told."))
+    criterion = yield from search_program.read(session, arguments, wanted)
     if criterion.asks_modseq:
         yield session.changes.use_modseqs()
 

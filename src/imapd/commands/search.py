@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from courier.maildir.numberset import NumberSet
 from courier.process.request import Work
-from imapd import criteria, matching, result
-from imapd.completion import CommandFailed, No, Ok
+from imapd import matching, result, search_program
+from imapd.completion import Ok
 from imapd.contexts import Context
 from imapd.criterion import Cost
 from imapd.request import Handling
@@ -31,24 +30,9 @@ def _search(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     wanted = result.wanted(arguments)
     if wanted is None and session.rev2:  # RFC 9051 6.4.4
         wanted = result.ALL
-    updates = wanted is not None and wanted.updates
-    if updates:
-        session.changes.check_tag()
-    view = session.selected
-    try:
-        criterion = criteria.read(
-            arguments,
-            utf8=session.accepts_utf8,
-            held=view if updates else None,
-            uid_only=session.changes.enabled.uid_only,
-        )
-    except CommandFailed as failure:
-        if wanted is not None and wanted.saves and isinstance(failure.completion, No):
-            view.saved = NumberSet()  # RFC 5182 2.1
-        raise
+    criterion = yield from search_program.read(session, arguments, wanted)
 
-    if criterion.names_numbers:
-        session.changes.keep_numbers()
+    view = session.selected
     found = yield from matching.find(criterion, view)
     numbers = result.numbers(view, found, by_uid=by_uid)
     uids = numbers if by_uid else result.numbers(view, found, by_uid=True)
@@ -63,7 +47,7 @@ def _search(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     else:
         correlator = result.correlator(session.tag)
         yield from result.extended(correlator, wanted, numbers, modseq, by_uid=by_uid)
-    if updates:
+    if wanted is not None and wanted.updates:
         context = Context(session.tag, criterion, uids, by_uid=by_uid)
         yield session.changes.begin_context(context)
     if criterion.cost is Cost.BODY and view.folder.options.fulltext:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from courier.maildir.numberset import NumberSet
 from courier.process.request import Work
-from imapd import criteria, keys, matching, order, result
+from imapd import keys, matching, order, result, search_program
 from imapd.completion import CommandFailed, No, Ok
 from imapd.contexts import Context
 from imapd.request import Handling
@@ -34,24 +33,9 @@ def _sort(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     wanted = result.wanted(arguments)
     program = order.read(arguments)
     arguments.sp()
-    updates = wanted is not None and wanted.updates
-    if updates:
-        session.changes.check_tag()
-    view = session.selected
-    try:
-        criterion = criteria.read_with_charset(
-            arguments,
-            utf8=session.accepts_utf8,
-            held=view if updates else None,
-            uid_only=session.changes.enabled.uid_only,
-        )
-    except CommandFailed as failure:
-        if wanted is not None and wanted.saves and isinstance(failure.completion, No):
-            view.saved = NumberSet()  # RFC 5182 2.1
-        raise
+    criterion = yield from search_program.read(session, arguments, wanted, charset_first=True)
 
-    if criterion.names_numbers:
-        session.changes.keep_numbers()
+    view = session.selected
     found = yield from matching.find(criterion, view)
     uids = result.numbers(view, found, by_uid=True)
     numbers = uids if by_uid else result.numbers(view, found, by_uid=False)
@@ -69,7 +53,7 @@ def _sort(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     results = [numbers[place] for place in places]
     correlator = result.correlator(session.tag)
     yield from result.extended(correlator, wanted, results, modseq, by_uid=by_uid)
-    if updates:
+    if wanted.updates:
         in_order = [uids[place] for place in places]
         context = Context(session.tag, criterion, in_order, program, by_uid=by_uid)
         yield session.changes.begin_context(context)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from imapd import criteria, keys, matching, result, threads
+from imapd import keys, matching, result, search_program, threads
 from imapd.commands.sort import DISABLED
 from imapd.completion import CommandFailed, Ok
 from imapd.request import Handling
@@ -40,14 +40,11 @@ def _thread(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     if algorithm is None:
         raise arguments.fail("thread-alg")
     arguments.sp()
-    utf8, uid_only = session.accepts_utf8, session.changes.enabled.uid_only
-    criterion = criteria.read_with_charset(arguments, utf8=utf8, uid_only=uid_only)
+    criterion = yield from search_program.read(session, arguments, charset_first=True)
 
     view = session.selected
     if criterion.asks_modseq:
         yield session.changes.need_modseqs()
-    if criterion.names_numbers:
-        session.changes.keep_numbers()
     found = yield from matching.find(criterion, view)
     numbers = result.numbers(view, found, by_uid=by_uid)
     template, order = yield from keys.threading(view, found, name, algorithm)

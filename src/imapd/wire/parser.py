@@ -83,6 +83,10 @@ class Parser:
         """Give another parser at the same place of a command of which more is there."""
         return Parser(data, self._at)
 
+    def mentions(self, word: bytes) -> bool:
+        """Tell whether a word in capitals is somewhere in what is left, whatever it means there."""
+        return word in self._data[self._at :].upper()
+
     def at_announced_literal(self) -> bool:
         """Tell whether all that is left announces a literal that has not been read."""
         return grammar.LITERAL_AT_END.match(self._data, self._at) is not None
