@@ -72,7 +72,7 @@ def serve(
             loginexec.run(path, variables)
         folder = Store(Options(index_dir=settings.index_dir)).open(path)
     except Refused as refused:
-        os.write(sink, f"-ERR {refused}\r\n".encode())
+        os.write(sink, refused.line(with_code=settings.extensions))
         return 1
     limits = environ.get("MAILDIRQUOTA", "")
     maildrop = Maildrop(folder, client.user, limits=limits, trash_quota=settings.trash_quota)

@@ -8,10 +8,18 @@ import stat
 from courier import log
 from courier.auth import options as account_options
 from courier.log import Peer
+from pop3d import wire
 
 
 class Refused(Exception):
-    """The account can't be served; the text is what its client is told."""
+    """The account can't be served; the text is what its client is told, with the response code."""
+
+    def __init__(self, text: str, code: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+    def line(self, *, with_code: bool) -> bytes:
+        return wire.refusal(str(self), self.code, with_code=with_code)
 
 
 def reach_home(user: str, home: str) -> None:
@@ -25,7 +33,7 @@ def reach_home(user: str, home: str) -> None:
     except OSError as error:
         log.home_unreachable(user, home, error)
         log.authentication_error(error.errno or 0)
-        raise Refused("Temporary problem, please try again later") from error
+        raise Refused("Temporary problem, please try again later", wire.SYS_TEMP) from error
 
 
 def enter(user: str, peer: Peer, home: str, maildir: str) -> str:
@@ -43,20 +51,21 @@ def enter(user: str, peer: Peer, home: str, maildir: str) -> str:
         is_locked = True
     if is_locked:
         log.locked(user, peer)
-        raise Refused("Your account is temporarily unavailable (+t bit set on home directory).")
+        text = "Your account is temporarily unavailable (+t bit set on home directory)."
+        raise Refused(text, wire.SYS_TEMP)
     path = os.path.abspath(os.path.join(home, maildir))
     try:
         os.close(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
     except OSError as error:
         log.maildir_unreachable(user, maildir, error)
         # Courier: "chdir PATH failed", which tells a stranger where the mail is.
-        raise Refused("Your mailbox can't be opened.") from error
+        raise Refused("Your mailbox can't be opened.", wire.SYS_PERM) from error
     return path
 
 
 def check_options(options: str | None, *, tls: bool) -> None:
     """Raise Refused if an account's options keep it from using POP3."""
     if account_options.is_on(options, "disablepop3"):
-        raise Refused("POP3 access disabled for this account.")
+        raise Refused("POP3 access disabled for this account.", wire.AUTH)
     if account_options.is_on(options, "disableinsecurepop3") and not tls:
-        raise Refused("POP3 access disabled via insecure connection.")
+        raise Refused("POP3 access disabled via insecure connection.", wire.AUTH)

@@ -1,4 +1,4 @@
-"""CAPA and LANG, which a client may ask before and after it has logged in (RFC 2449, RFC 6856)."""
+"""CAPA and LANG, which a client may ask before and after it has logged in (RFC 2449, RFC 3206, RFC 6856)."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ def listing(
         lines.append("STLS")
     lines += [
         *("TOP", "USER", "LOGIN-DELAY 10", "PIPELINING", "UIDL", "UTF8 USER", "LANG"),
+        *(("RESP-CODES", "AUTH-RESP-CODE") if settings.extensions else ()),
         *("IMPLEMENTATION Courier Mail Server", "."),
     ]
     return "".join(f"{line}\r\n" for line in lines).encode()

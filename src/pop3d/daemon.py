@@ -1,7 +1,7 @@
 """The daemons pop3d and pop3d-ssl: ``python3 -m pop3d.daemon``. How they run is in `courier.daemon.program`.
 
 STANDARDS
-    RFC 1939, RFC 2449, RFC 2595, RFC 5034, RFC 6856; RFC 8446 for TLS.
+    RFC 1939, RFC 2449, RFC 2595, RFC 3206, RFC 5034, RFC 6856; RFC 8446 for TLS.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _session(settings: Settings, store: Store, request: SessionRequest) -> Steps
             yield Work(partial(loginexec.run, path, variables))
         folder = store.open(path)
     except Refused as refused:
-        yield f"-ERR {refused}\r\n".encode()
+        yield refused.line(with_code=settings.extensions)
         return
     maildrop = Maildrop(folder, client.user, trash_quota=settings.trash_quota)
     log.pop3_login(client.user, client.peer, client.tls)

@@ -27,7 +27,7 @@ from courier.process.login_request import (
 )
 from courier.process.message import Kind
 from courier.process.request import ClientGone, Receive, ShuttingDown, Wake
-from pop3d import capability
+from pop3d import capability, wire
 from pop3d.session import INVALID
 from pop3d.settings import Settings
 from pop3d.wire import Line, Reader
@@ -41,7 +41,7 @@ PROTOCOL, PROTOCOL_UTF8 = b"POP3", b"POP3UTF8"
 
 _GREETING = "+OK Hello there."
 _NEEDS_TLS = "-ERR TLS required to log in."
-_TEMPORARY = "-ERR Temporary problem, please try again later"
+_TEMPORARY = "Temporary problem, please try again later"
 
 _Handling = Generator[Any, Any, None]
 
@@ -135,7 +135,7 @@ class Login:
             credentials = sasl.password(self._userid, line.rest, self._domain)
         except sasl.Refused:
             log.login_failed(self._userid, self._stranger.peer)
-            yield from self._refuse("-ERR Login failed.")
+            yield from self._refuse(None)
             return
         yield from self._ask(credentials, None)
 
@@ -162,7 +162,7 @@ class Login:
             return
         except sasl.Failed:
             log.method_failed(mechanism, self._stranger.peer)
-            yield from self._refuse("-ERR Authentication failed.")
+            yield from self._refuse(mechanism)
             return
         yield from self._ask(credentials, mechanism)
 
@@ -185,7 +185,7 @@ class Login:
             self._service(), question.authtype, question.first, question.second.reveal()
         )
         if answer.kind is Kind.TEMPORARY:
-            yield _line(_TEMPORARY)
+            yield self._refusal(_TEMPORARY, wire.SYS_TEMP)
             raise _Over
         return answer.text.encode() if answer.kind is Kind.SAID else None
 
@@ -204,25 +204,30 @@ class Login:
             PROTOCOL_UTF8 if self._utf8 else PROTOCOL,
         )
         if answer.kind is Kind.DISABLED:
-            yield _line(f"-ERR {answer.text}")
+            yield self._refusal(answer.text, wire.AUTH)
             raise _Over
         if answer.kind is Kind.TEMPORARY:
-            yield _line(_TEMPORARY)
+            yield self._refusal(_TEMPORARY, wire.SYS_TEMP)
             raise _Over
-        # Where another host is not to be had nothing is wrong with what was typed: no LOGIN FAILED,
-        # by which filters ban.
+        if answer.kind is Kind.UNREACHED:
+            # Nothing is wrong with what was typed: no LOGIN FAILED, by which filters ban.
+            yield from self._refuse(mechanism, wire.SYS_TEMP)
+            return
         if mechanism is None:
-            if answer.kind is not Kind.UNREACHED:
-                log.login_failed(self._userid, self._stranger.peer)
-            yield from self._refuse("-ERR Login failed.")
+            log.login_failed(self._userid, self._stranger.peer)
         else:
-            if answer.kind is not Kind.UNREACHED:
-                log.method_failed(mechanism, self._stranger.peer)
-            yield from self._refuse("-ERR Authentication failed.")
+            log.method_failed(mechanism, self._stranger.peer)
+        yield from self._refuse(mechanism)
 
-    def _refuse(self, text: str) -> _Handling:
+    def _refuse(self, mechanism: str | None, code: str = wire.AUTH) -> _Handling:
+        """Let some time pass, and say that USER and PASS, or AUTH, did not do."""
         yield Pause(min(FAILURE_S, self._left_s()))
-        yield _line(text)
+        yield self._refusal(
+            "Login failed." if mechanism is None else "Authentication failed.", code
+        )
+
+    def _refusal(self, text: str, code: str) -> bytes:
+        return wire.refusal(text, code, with_code=self._settings.extensions)
 
     def _start_tls(self) -> _Handling:
         """RFC 2595 4: what was known of the client, and what it sent before, counts no more."""

@@ -25,7 +25,7 @@ from courier.process.request import (
     Wake,
     Work,
 )
-from pop3d import capability, transmission, unicode
+from pop3d import capability, transmission, unicode, wire
 from pop3d.maildrop import Maildrop
 from pop3d.settings import Settings
 from pop3d.wire import Line, Reader, number
@@ -106,14 +106,17 @@ class Session:
         except (ClientGone, ShuttingDown, _EndOfInput):
             pass
         except FolderGone:
-            yield b"-ERR Maildir invalid (no 'cur' directory)\r\n"
+            yield self._refusal("Maildir invalid (no 'cur' directory)", wire.SYS_PERM)
         except OSError as error:
             log.error("maildrop", error.filename, error)
-            yield b"-ERR Temporary problem, please try again later\r\n"
+            yield self._refusal("Temporary problem, please try again later", wire.SYS_TEMP)
         except Exception as error:
             log.bug(self._client.user, "session", error)
         finally:
             self._finish(end)
+
+    def _refusal(self, text: str, code: str) -> bytes:
+        return wire.refusal(text, code, with_code=self._settings.extensions)
 
     def _finish(self, end: End | None) -> None:
         try:

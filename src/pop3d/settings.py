@@ -99,6 +99,7 @@ class Settings:
     couriertls: str | None = setting("COURIERTLS", read.text_or_none, unset=None, by_daemon=True)
 
     # Additions of ours
+    extensions: bool = setting("POP3_EXTENSIONS", read.flag_or_on, unset=True)
     sasl: tuple[str, ...] = setting("POP3_SASL", daemon_settings.mechanisms, unset=())
     proxy_encrypted: Encrypted = setting(
         "POP3_PROXY_TLS", read.encrypted, unset="never", by_daemon=True

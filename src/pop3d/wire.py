@@ -9,8 +9,17 @@ import re
 from dataclasses import dataclass
 
 MAX_LINE = 8191
+
+#: Response codes (RFC 3206): wrong credentials, or a log-in against the account's rules; a failure of
+#: the system's that passes, and one that somebody has to see to.
+AUTH, SYS_TEMP, SYS_PERM = "AUTH", "SYS/TEMP", "SYS/PERM"
 _SPLIT = re.compile(rb"[ \t\r]*([^ \t\r]*)[ \t\r]?(.*)", re.DOTALL)
 _NUMBER = re.compile(rb"[0-9]{1,10}")
+
+
+def refusal(text: str, code: str, *, with_code: bool) -> bytes:
+    """Write a negative answer, with its response code where these are announced (RFC 2449 8)."""
+    return f"-ERR [{code}] {text}\r\n".encode() if with_code else f"-ERR {text}\r\n".encode()
 
 
 @dataclass(frozen=True, slots=True)

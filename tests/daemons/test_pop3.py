@@ -113,7 +113,7 @@ def test_wrong_password(site: Site) -> None:
     with daemon.connect() as peer:
         assert lines(peer, b"USER u@example.com", b"PASS bad") == [
             b"+OK Password required.",
-            b"-ERR Login failed.",
+            b"-ERR [AUTH] Login failed.",
         ]
         assert lines(peer, b"PASS pw") == [b"+OK logged in."]
     daemon.wait_for_log(
@@ -178,8 +178,8 @@ def test_account_options(site: Site) -> None:
     site.add_account("tls@example.com", "pw", OPTIONS="disableinsecurepop3=1")
     daemon = site.start("pop3d")
     for userid, text in (
-        (b"no@example.com", b"-ERR POP3 access disabled for this account."),
-        (b"tls@example.com", b"-ERR POP3 access disabled via insecure connection."),
+        (b"no@example.com", b"-ERR [AUTH] POP3 access disabled for this account."),
+        (b"tls@example.com", b"-ERR [AUTH] POP3 access disabled via insecure connection."),
     ):
         with daemon.connect() as peer:
             assert lines(peer, b"USER " + userid, b"PASS pw")[1] == text
@@ -206,3 +206,45 @@ def test_beside_imap(site: Site) -> None:
             b"+OK Bye-bye.",
         ]
         assert b"* 1 EXPUNGE" in b"".join(reader.command("NOOP"))
+
+
+@pytest.mark.parametrize("has_codes", [True, False])
+def test_response_codes(site: Site, has_codes: bool) -> None:
+    """RFC 3206: whether another password would help, or waiting; Courier's texts alone if asked for."""
+    daemon = site.start("pop3d", POP3_EXTENSIONS="1" if has_codes else "0")
+    maildir = site.add_account("gone@example.com", "pw")
+    maildir.rename(maildir.with_name("elsewhere"))
+    home = site.homes / "locked@example.com"
+    site.add_account("locked@example.com", "pw")
+    home.chmod(home.stat().st_mode | 0o1000)
+    site.add_account("no@example.com", "pw", OPTIONS="disablepop3=1")
+    site.authdaemond.behaviour.instead["away@example.com"] = b""
+    expected = {
+        "u@example.com": ("AUTH", "Login failed."),
+        "gone@example.com": ("SYS/PERM", "Your mailbox can't be opened."),
+        "locked@example.com": (
+            "SYS/TEMP",
+            "Your account is temporarily unavailable (+t bit set on home directory).",
+        ),
+        "no@example.com": ("AUTH", "POP3 access disabled for this account."),
+        "away@example.com": ("SYS/TEMP", "Temporary problem, please try again later"),
+    }
+    said = {}
+    peers = {userid: daemon.connect() for userid in expected}
+    for userid, peer in peers.items():
+        word = "wrong" if userid == "u@example.com" else "pw"
+        peer.send(f"USER {userid}\r\nPASS {word}\r\n".encode())
+    for userid, peer in peers.items():
+        peer.line()
+        said[userid] = peer.line().decode().rstrip("\r\n")
+        peer.close()
+
+    assert said == {
+        userid: f"-ERR [{code}] {text}" if has_codes else f"-ERR {text}"
+        for userid, (code, text) in expected.items()
+    }
+    with daemon.connect() as peer:
+        peer.send(b"CAPA\r\n")
+        capabilities = peer.until(b".")
+    assert (b"RESP-CODES\r\n" in capabilities) == has_codes
+    assert (b"AUTH-RESP-CODE\r\n" in capabilities) == has_codes

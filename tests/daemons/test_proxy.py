@@ -446,8 +446,8 @@ def test_conversation_is_couriers(site: Site, courier: CourierRoot, name: str) -
     ours = {host: Script(host, port_ours, lines) for host, lines in cases.items()}
     for host in cases:
         site.add_account(host, PASSWORD, PASSWD2=PASSWORD, OPTIONS=f"mailhost={host}")
-    plain = {"IMAP_EXTENSIONS": "0"} if name == "imapd" else {}  # no response codes
-    daemon = front(site, name, port_ours, **plain)
+    plain = "IMAP_EXTENSIONS" if name == "imapd" else "POP3_EXTENSIONS"  # without response codes
+    daemon = front(site, name, port_ours, **{plain: "0"})
     real = {host: CourierFront(courier, name, port_theirs) for host in cases}
     peers = {host: daemon.connect() for host in cases}
     for host, one in real.items():

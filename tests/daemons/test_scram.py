@@ -133,7 +133,7 @@ def test_unknown_userid_is_told_from_a_wrong_password_by_nothing(
     assert heard[0] == heard[1]
     assert heard[0] in (
         b"a NO [AUTHENTICATIONFAILED] Login failed.\r\n",
-        b"-ERR Authentication failed.\r\n",
+        b"-ERR [AUTH] Authentication failed.\r\n",
     )
     lines = re.findall(r"LOGIN FAILED, method=SCRAM-SHA-256, ip=\[[^]]*\]", daemon.log)
     assert len(lines) == 2 and lines[0] == lines[1]
