@@ -8,15 +8,24 @@ import select
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import missing
+from tests.support.daemon import Site
 from tests.support.servers import OURS
 
 Run = Callable[..., str]
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """An installation, whose daemons tests start."""
+    made = Site()
+    yield made
+    made.close()
 
 
 @pytest.fixture
