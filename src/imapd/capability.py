@@ -41,6 +41,8 @@ _OURS = (
     "FILTERS",
     "UIDBATCHES",
 )
+#: What IMAP4rev2 contains and the administrator's list may lack (RFC 9051 appendix E 2).
+_OF_REV2 = frozenset(("UIDPLUS", "CHILDREN", "NAMESPACE", "IDLE"))
 #: Ours, too, where the administrator's list has SORT.
 _OF_SORT = ("ESORT", "SORT=DISPLAY", "CONTEXT=SORT")
 #: And where it has QUOTA (RFC 9208 3).
@@ -76,6 +78,11 @@ def before_login(
         words.append("AUTH=EXTERNAL")
     ours = (*_words(settings, tls, words), *(("SASL-IR",) if settings.extensions else ()))
     return _list(ours)
+
+
+def has_rev2(settings: Settings, *, tls: bool) -> bool:
+    """Tell whether clients may enable IMAP4rev2: who hides something that it contains hides it, too."""
+    return settings.extensions and set(map(str.upper, _administrators(settings, tls))) >= _OF_REV2
 
 
 def limits_literals(settings: Settings, *, tls: bool) -> bool:
@@ -139,6 +146,8 @@ def _words(settings: Settings, tls: bool, of_login: Sequence[str]) -> Iterator[s
         else:
             yield "APPENDLIMIT"
         yield from _OURS
+        if has_rev2(settings, tls=tls):
+            yield "IMAP4rev2"
         if settings.acl:
             yield "LIST-MYRIGHTS"
         if settings.compress:

@@ -72,6 +72,11 @@ class Session(AccountSession):
             self.state = State.AUTHENTICATED
 
     @property
+    def has_rev2(self) -> bool:
+        """Whether IMAP4rev2 may be enabled."""
+        return capability.has_rev2(self.settings, tls=self.client.tls)
+
+    @property
     def rev2(self) -> bool:
         """Whether the client has enabled IMAP4rev2 (RFC 9051 appendix A)."""
         return self.changes.enabled.rev2

@@ -136,3 +136,11 @@ def test_smap_where_it_is_switched_on() -> None:
     at = words.index("SMAP1")
     assert words[at - 1 : at + 2] == [SHIPPED.split()[-1], "SMAP1", "KEYWORDS"]
     assert "KEYWORDS" not in listed(SMAP_CAPABILITY="SMAP1", IMAP_KEYWORDS="0")
+
+
+@pytest.mark.parametrize("hidden", ["UIDPLUS", "CHILDREN", "NAMESPACE", "IDLE"])
+def test_part_of_imap4rev2_taken_away(hidden: str) -> None:
+    """Who hides something that IMAP4rev2 contains hides it, too."""
+    assert "IMAP4rev2" in listed(IMAP_CAPABILITY=SHIPPED)
+    assert "IMAP4rev2" not in listed(IMAP_CAPABILITY=SHIPPED.replace(hidden, ""))
+    assert "IMAP4rev2" not in listed(IMAP_CAPABILITY=SHIPPED, IMAP_EXTENSIONS="0")

@@ -61,11 +61,15 @@ def test_enable_tells_what_it_was_asked(driven: Driven) -> None:
     assert driven.ask("d ENABLE UTF8=ACCEPT")[0].line == "* ENABLED UTF8=ACCEPT"
 
 
-def test_enable_without_our_extensions(drive: Drive) -> None:
-    """Where IMAP_EXTENSIONS is 0 nothing of it is known."""
-    driven = drive(IMAP_EXTENSIONS="0")
+@pytest.mark.parametrize(
+    "environ", [{"IMAP_EXTENSIONS": "0"}, {"IMAP_CAPABILITY": "IMAP4rev1 UIDPLUS"}]
+)
+def test_enable_where_it_is_not_announced(drive: Drive, environ: dict[str, str]) -> None:
+    """An argument that is not supported is passed over (6.3.1)."""
+    driven = drive(**environ)
 
-    assert driven.ask("a ENABLE IMAP4rev2")[0].line == "* ENABLED"
+    assert b"IMAP4rev2" not in driven.ask("a CAPABILITY")[0].raw
+    assert driven.ask("b ENABLE IMAP4rev2")[0].line == "* ENABLED"
 
 
 @pytest.mark.parametrize("command", ["SELECT", "EXAMINE"])
@@ -284,3 +288,18 @@ def test_unicode_headers_raise_no_alarm(second: Driven, filled: Path) -> None:
     assert [response.name for response in responses] == ["OK"]
     second.ask("b SELECT INBOX")
     assert b"ALERT" not in second.send(b"c FETCH 4 BODY[]\r\n")
+
+
+@pytest.mark.parametrize("keyword", ["$MDNSent", "$Forwarded", "$Junk", "$NotJunk", "$Phishing"])
+def test_keywords(second: Driven, keyword: str) -> None:
+    """They can be searched for, and stay in APPEND, COPY and MOVE (2.3.2)."""
+    second.ask("a CREATE INBOX.to")
+    second.ask(f"b APPEND INBOX ({keyword}) {{1+}}\r\nx")
+    second.ask("c SELECT INBOX")
+
+    assert second.ask(f"d SEARCH KEYWORD {keyword}")[0].values[-1] == {"ALL": b"4"}
+    second.ask("e COPY 4 INBOX.to")
+    second.ask("f MOVE 4 INBOX.to")
+    second.ask("g SELECT INBOX.to")
+    assert second.ask(f"h SEARCH KEYWORD {keyword}")[0].values[-1] == {"ALL": b"1:2"}
+    assert second.ask(f"i SEARCH UNKEYWORD {keyword.lower()}")[0].values[-1] == {}

@@ -23,7 +23,7 @@ def enable(session: Session, arguments: Parser) -> Handling:
 
     wanted = {word.upper() for word in words}
     before = _enabled(session)
-    if b"IMAP4REV2" in wanted and session.settings.extensions:
+    if b"IMAP4REV2" in wanted and session.has_rev2:
         session.use_rev2()
     if b"UTF8=ACCEPT" in wanted:
         session.use_utf8()
