@@ -45,6 +45,13 @@ def entry(arguments: Parser) -> str:
     return text.decode("ascii")
 
 
+def entries(arguments: Parser) -> list[str]:
+    """Read ``entry / "(" entry *(SP entry) ")"`` (RFC 5464 5)."""
+    if arguments.at(b"("):
+        return arguments.parenthesised(lambda: entry(arguments))
+    return [entry(arguments)]
+
+
 def has_value(name: str) -> bool:
     """Tell whether an entry of this name can have a value: it has as many components as it needs."""
     least = _VENDOR_LEAST if _VENDOR.match(name) else _LEAST

@@ -162,7 +162,7 @@ def _returned(arguments: Parser) -> _Returned:
             found.status.extend(status_items.read(arguments))
         elif name == "METADATA":
             arguments.sp()
-            found.metadata.extend(arguments.parenthesised(lambda: annotation.entry(arguments)))
+            found.metadata.extend(annotation.entries(arguments))
         elif name in _RETURN:
             found.options.add(name)
         else:

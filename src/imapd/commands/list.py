@@ -55,7 +55,7 @@ def list_(session: Session, arguments: Parser) -> Handling:
             existing.setdefault(one.name, one)
     uses: Mapping[str, special_uses.Uses] = {}
     if request.is_extended:
-        there = yield from _names(session, existing, wanted, request)
+        there = yield Work(partial(_names, session, existing, wanted, request))
         entries, uses = listing.extended(session.settings, there, wanted, request), there.uses
     else:
         entries = listing.plain(session.settings, existing.values(), wanted)
@@ -125,17 +125,19 @@ def line(session: Session, entry: Entry, more: bytes = b"", *, command: str = "L
 
 def _names(
     session: Session, existing: dict[str, Mailbox], wanted: Patterns, request: ListRequest
-) -> Generator[Step, Any, listing.Names]:
+) -> listing.Names:
+    """Look up what the options ask about. Called in a thread."""
     subscribed: set[str] = set()
     if "SUBSCRIBED" in request.returns:
         for elsewhere in (False, True):
             if wanted.may_match(elsewhere=elsewhere):
-                found = partial(listing.subscribed, session.mailboxes, session.tree.path)
-                names_of = yield Work(partial(found, elsewhere=elsewhere))
-                subscribed.update(one.name for one in names_of)
+                found = listing.subscribed(
+                    session.mailboxes, session.tree.path, elsewhere=elsewhere
+                )
+                subscribed.update(one.name for one in found)
     uses: Mapping[str, special_uses.Uses] = {}
     if "SPECIAL-USE" in request.returns or _USES in map(str.lower, request.metadata):
-        uses = yield Work(partial(special_uses.of_all, session.settings, session.tree))
+        uses = special_uses.of_all(session.settings, session.tree)
     levels = frozenset(level for name in existing for level in levels_above(name))
     named = {names.mailbox(folder): used for folder, used in uses.items()}
     return listing.Names(existing, frozenset(subscribed), levels, named)

@@ -43,13 +43,7 @@ def getmetadata(session: Session, arguments: Parser) -> Handling:
     if _begins_options(arguments.copy()):
         options = _options(arguments)
         arguments.sp()
-    if arguments.at(b"("):
-        wanted = arguments.parenthesised(lambda: annotation.entry(arguments))
-    else:
-        wanted = [annotation.entry(arguments)]
-    while not arguments.at_end():  # RFC 5464 4.4.1: several without parentheses, in examples alone
-        arguments.sp()
-        wanted.append(annotation.entry(arguments))
+    wanted = annotation.entries(arguments)
     arguments.end()
 
     found = annotation.readable(session, name, "GETMETADATA")
