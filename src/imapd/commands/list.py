@@ -54,7 +54,7 @@ def list_(session: Session, arguments: Parser) -> Handling:
         for one in part:
             existing.setdefault(one.name, one)
     uses: Mapping[str, special_uses.Uses] = {}
-    if request.is_extended:
+    if request.is_extended or session.rev2:  # RFC 9051 7.3.1: what does not exist is told as such
         there = yield Work(partial(_names, session, existing, wanted, request))
         entries, uses = listing.extended(session.settings, there, wanted, request), there.uses
     else:

@@ -172,6 +172,9 @@ def test_level(maildir: Path, driven: Driven) -> None:
     assert told(driven.ask('a LIST () "" "INBOX.%"')) == {"p": "\\NonExistent \\HasChildren"}
     assert told(driven.ask('a LIST (REMOTE) "" "INBOX.%"')) == {"p": "\\NonExistent \\HasChildren"}
     assert told(driven.ask('a LIST "" "INBOX.%"')) == {"p": "\\Noselect \\HasChildren"}
+    driven.ask("b ENABLE IMAP4rev2")
+    assert told(driven.ask('c LIST "" "INBOX.%"')) == {"p": "\\NonExistent \\HasChildren"}
+    assert driven.ask('d LIST "" ""')[0].values[0] == [b"\\Noselect"]
 
 
 def test_children_for_an_obsolete_client(maildir: Path, drive: Drive) -> None:
