@@ -28,9 +28,10 @@ from courier.auth.request import (
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Put the client's request to a module."""
+    """Put a request to a module: the client's, or what follows from it."""
 
     module: str
+    request: Request
 
 
 class Verdict(enum.Enum):
@@ -62,6 +63,10 @@ class Reply:
     delay_s: float = 0.0
 
 
+#: The authtypes of log-ins by a token, and the module that knows what one is good for.
+TOKENS = (b"oauthbearer", b"xoauth2")
+TOKEN_MODULE = "authoauth2"
+
 Steps = Generator[Ask | Reply, Answer, None]
 
 
@@ -75,6 +80,8 @@ def steps(
             return _search(request, _named(request.module, modules))
         case Authenticate():
             log.request(request.service, request.authtype)
+            if request.authtype in TOKENS:
+                return _token(request, modules)
             if challenge.mechanism_of(request.authtype) is not None:
                 return _scram(request, modules, challenges)
             return _authenticate(request, modules, cache)
@@ -116,6 +123,26 @@ def _scram(request: Authenticate, modules: Sequence[str], challenges: Challenges
         yield Reply(reply.FAIL)
 
 
+def _token(request: Authenticate, modules: Sequence[str]) -> Steps:
+    """Have the module of tokens say whose a token is, and the others who that is.
+
+    Its reply has two lines: the userid, and what a client is told that is refused.
+    """
+    if TOKEN_MODULE not in modules or not _is_askable(request):
+        yield Reply(reply.FAIL)
+        return
+    log.trying(TOKEN_MODULE)
+    answer = yield Ask(TOKEN_MODULE, request)
+    userid, _, refusal = answer.reply.partition(b"\n")
+    if answer.verdict is Verdict.DONE:
+        account = Lookup(request.service, userid, remote_ip=request.remote_ip)
+        answer = yield from _ask(account, modules)
+    if answer.verdict is Verdict.REJECTED:
+        yield Reply(reply.encode_said(refusal) if refusal else reply.FAIL)
+        return
+    yield from _tell(answer)
+
+
 def _search(request: Lookup | Authenticate, modules: Sequence[str]) -> Steps:
     yield from _tell((yield from _ask(request, modules)))
 
@@ -133,8 +160,10 @@ def _ask(
     """Ask the modules in order; return the answer that ends the search, or a rejection by all."""
     delay_s = 0.0
     for module in modules if _is_askable(request) else ():
+        if module == TOKEN_MODULE:
+            continue  # it knows no accounts
         log.trying(module)
-        answer = yield Ask(module)
+        answer = yield Ask(module, request)
         match answer.verdict:
             case Verdict.DONE:
                 return answer
@@ -151,7 +180,7 @@ def _ask(
 def _change_password(request: ChangePassword, modules: Sequence[str], cache: SuccessCache) -> Steps:
     delay_s = 0.0
     for module in modules if _is_askable(request) else ():
-        answer = yield Ask(module)
+        answer = yield Ask(module, request)
         delay_s = max(delay_s, answer.delay_s)
         if answer.verdict is Verdict.DONE:
             cache.forget()
@@ -165,7 +194,7 @@ def _change_password(request: ChangePassword, modules: Sequence[str], cache: Suc
 def _enumerate(modules: Sequence[str]) -> Steps:
     for module in modules:
         yield Reply(b"# " + module.encode() + b"\n\n")
-        answer = yield Ask(module)
+        answer = yield Ask(module, Enumerate())
         if answer.verdict is not Verdict.DONE:
             log.list_ended(module)
             return

@@ -300,7 +300,7 @@ class Client:
             answer = None
             if isinstance(step, Ask):
                 self._asked = step.module
-                fields = message.write_request(self._request)
+                fields = message.write_request(step.request)
                 self._job = Job(fields, self._on_part, self._on_answer)
                 self._dispatcher.pool(step.module).submit(self._job)
                 return

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import replace
 
-from authdaemond import log, message, scram_check
+from authdaemond import chain, log, message, scram_check
 from authdaemond.backends.backend import Backend, Rejected, Unavailable
 from authdaemond.chain import Answer, Verdict
 from authdaemond.message import Bad
@@ -56,7 +56,7 @@ class _Worker:
         try:
             return Answer(Verdict.DONE, self._reply(request))
         except Rejected as rejected:
-            return Answer(Verdict.REJECTED, delay_s=rejected.delay_s)
+            return Answer(Verdict.REJECTED, rejected.reply, rejected.delay_s)
         except Unavailable as unavailable:
             log.error(f"{self._name}: {unavailable}")
         except ChannelClosed:
@@ -73,6 +73,8 @@ class _Worker:
                 if challenge.is_proof(request):
                     return self._let_in(scram_check.proven(self._backend, request))
                 return scram_check.parameters(self._backend, request)
+            case Authenticate() if request.authtype in chain.TOKENS:
+                return self._backend.token(request)
             case Lookup():
                 return self._let_in(self._backend.lookup(request))
             case Authenticate():

@@ -235,7 +235,9 @@ class Login:
             steps = sasl.start(
                 mechanism, initial, self._domain, encryption.identity, encryption.offer
             )
-            credentials = yield from self._exchange(tag, steps)
+            credentials = yield from self._exchange(tag, steps, mechanism)
+        except sasl.Told:
+            return (yield from self._refuse())
         except sasl.Failed as failure:
             log.method_failed(mechanism, self._stranger.peer)
             refusal = yield from self._refuse()
@@ -244,7 +246,9 @@ class Login:
             return Bad(refusal.text) if is_bad else refusal
         return (yield from self._ask(tag, credentials, b"", mechanism))
 
-    def _exchange(self, tag: bytes, steps: sasl.Steps) -> Generator[Any, Any, Credentials]:
+    def _exchange(
+        self, tag: bytes, steps: sasl.Steps, mechanism: str
+    ) -> Generator[Any, Any, Credentials]:
         response: bytes | None = None
         while True:
             try:
@@ -256,6 +260,11 @@ class Login:
                 response = yield from self._question(tag, step)
                 continue
             prompt = ">" if self._is_smap else "+"
+            if isinstance(step, sasl.Refusal):
+                log.method_failed(mechanism, self._stranger.peer)  # clients may just go away now
+                yield self._out(f"{prompt} {step.challenge.decode('ascii')}\r\n")
+                yield from self._response()
+                raise sasl.Told
             yield self._out(f"{prompt} {step.decode('ascii')}\r\n")
             response = yield from self._response()
 

@@ -155,10 +155,13 @@ class Login:
             steps = sasl.start(
                 mechanism, initial, self._domain, encryption.identity, encryption.offer
             )
-            credentials = yield from self._exchange(steps)
+            credentials = yield from self._exchange(steps, mechanism)
         except (sasl.Cancelled, sasl.Malformed):
             log.method_failed(mechanism, self._stranger.peer)
             yield _line("-ERR Authentication aborted.")
+            return
+        except sasl.Told:
+            yield from self._refuse("-ERR Authentication failed.")
             return
         except sasl.Failed:
             log.method_failed(mechanism, self._stranger.peer)
@@ -166,7 +169,7 @@ class Login:
             return
         yield from self._ask(credentials, mechanism)
 
-    def _exchange(self, steps: sasl.Steps) -> Generator[Any, Any, Credentials]:
+    def _exchange(self, steps: sasl.Steps, mechanism: str) -> Generator[Any, Any, Credentials]:
         response: bytes | None = None
         while True:
             try:
@@ -177,6 +180,11 @@ class Login:
             if isinstance(step, sasl.Question):
                 response = yield from self._question(step)
                 continue
+            if isinstance(step, sasl.Refusal):
+                log.method_failed(mechanism, self._stranger.peer)  # clients may just go away now
+                yield _line(f"+ {step.challenge.decode('ascii')}")
+                yield from self._text()
+                raise sasl.Told
             yield _line(f"+ {step.decode('ascii')}")
             response = (yield from self._text()).strip(b" \t\r")
 

@@ -18,6 +18,7 @@ DIST = [
     "authdaemonrc",
     "authldaprc",
     "authmysqlrc",
+    "authoauth2rc",
     "authpgsqlrc",
     "authsqliterc",
     "imapd",

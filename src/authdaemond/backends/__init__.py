@@ -8,7 +8,7 @@ from authdaemond.backends.backend import Backend
 
 KNOWN = (
     *("authuserdb", "authpam", "authpwd", "authshadow", "authldap", "authmysql", "authpgsql"),
-    *("authsqlite", "authpipe", "authcustom", "authvchkpw"),
+    *("authsqlite", "authpipe", "authcustom", "authvchkpw", "authoauth2"),
 )
 
 

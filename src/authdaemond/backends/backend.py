@@ -16,12 +16,13 @@ from courier.auth.request import Authenticate, ChangePassword, Lookup
 class Rejected(Exception):
     """Unknown userid, wrong password, or not this backend's business: the next one is asked.
 
-    ``delay_s``: how long who tries passwords should be made to wait.
+    ``delay_s``: how long who tries passwords should be made to wait. ``reply``: what goes with it.
     """
 
-    def __init__(self, delay_s: float = 0.0) -> None:
+    def __init__(self, delay_s: float = 0.0, reply: bytes = b"") -> None:
         super().__init__()
         self.delay_s = delay_s
+        self.reply = reply
 
 
 class Unavailable(Exception):
@@ -59,6 +60,10 @@ class Backend:
         SCRAM's, is what one can be checked by. The userid is ``first``.
         """
         return self.lookup(Lookup(request.service, request.first, remote_ip=request.remote_ip))
+
+    def token(self, request: Authenticate) -> bytes:
+        """Say whose a token is: a userid, a line feed, and what is said to who gets no account."""
+        raise Rejected
 
     def change_password(self, request: ChangePassword) -> None:
         raise Rejected

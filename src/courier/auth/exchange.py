@@ -45,7 +45,14 @@ class Question:
     second: Secret
 
 
-Steps = Generator["bytes | Question", "bytes | None", Credentials]
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A last challenge, in base64: why the exchange has failed. What the client answers is nothing."""
+
+    challenge: bytes
+
+
+Steps = Generator["bytes | Question | Refusal", "bytes | None", Credentials]
 
 
 class Failed(Exception):
@@ -62,6 +69,10 @@ class Malformed(Failed):
 
 class Refused(Failed):
     """The form is right, and no account can have it: that counts as a failed attempt."""
+
+
+class Told(Refused):
+    """Refused, and the client was told by a challenge: the attempt has been logged before that."""
 
 
 class UnknownMechanism(Failed):

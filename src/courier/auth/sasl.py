@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from courier.auth import base64, sasl_scram
+from courier.auth import base64, sasl_oauth, sasl_scram
 from courier.auth.account import Secret
 from courier.auth.domain import DefaultDomain
 from courier.auth.exchange import (
@@ -25,8 +25,10 @@ from courier.auth.exchange import (
     Failed,
     Malformed,
     Question,
+    Refusal,
     Refused,
     Steps,
+    Told,
     UnknownMechanism,
     decoded,
     initial,
@@ -39,15 +41,17 @@ __all__ = [
     "Malformed",
     "Offer",
     "Question",
+    "Refusal",
     "Refused",
     "Steps",
+    "Told",
     "UnknownMechanism",
 ]
 
 EXTERNAL = "EXTERNAL"
 
 #: Mechanisms that are there where an administrator says so; each SCRAM has a form with -PLUS, too.
-OPTIONAL = (*sasl_scram.NAMES,)
+OPTIONAL = (*sasl_scram.NAMES, *sasl_oauth.NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,8 @@ def start(
         return _external(response, identity)
     if name in MECHANISMS:
         return MECHANISMS[name](response, domain)
+    if name in sasl_oauth.NAMES and name in offer.names:
+        return sasl_oauth.token(name, response, domain)
     plain = name.removesuffix(sasl_scram.PLUS)
     if plain in sasl_scram.NAMES and plain in offer.names:
         is_plus = name != plain
@@ -103,10 +109,12 @@ def offered(names: Iterable[str], binding: Callable[[str], bytes | None] | None)
 
     -PLUS is offered where there is the binding that clients choose by themselves, `tls-exporter`
     (RFC 9266 3). Elsewhere, before TLS 1.3, it is taken, but a client that was led to it might know
-    no binding but `tls-unique`, which is not sound there.
+    no binding but `tls-unique`, which is not sound there. Tokens are for encrypted connections.
     """
     chosen = {name.upper().removesuffix(sasl_scram.PLUS) for name in names} & set(OPTIONAL)
-    if binding is not None and binding("tls-exporter") is not None:
+    if binding is None:
+        chosen -= set(sasl_oauth.NAMES)
+    elif binding("tls-exporter") is not None:
         chosen |= {name + sasl_scram.PLUS for name in chosen if name in sasl_scram.NAMES}
     return Offer(frozenset(chosen), binding)
 

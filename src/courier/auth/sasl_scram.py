@@ -110,8 +110,8 @@ def _bound(
 def _userid(quoted: bytes, authzid: bytes | None, domain: DefaultDomain) -> bytes:
     """Raises Malformed, or Refused for whom nobody is or the client may not act for."""
     try:
-        name = saslprep.prepared(_unquoted(quoted))
-        wanted = name if authzid is None else saslprep.prepared(_unquoted(authzid))
+        name = saslprep.prepared(unquoted(quoted))
+        wanted = name if authzid is None else saslprep.prepared(unquoted(authzid))
     except Unprepared:
         raise Refused from None
     if not name or wanted != name:
@@ -119,7 +119,7 @@ def _userid(quoted: bytes, authzid: bytes | None, domain: DefaultDomain) -> byte
     return domain.complete(name)
 
 
-def _unquoted(saslname: bytes) -> bytes:
+def unquoted(saslname: bytes) -> bytes:
     """RFC 5802 5.1: the comma is `=2C`, and the equals sign `=3D`. Raises Malformed."""
 
     def character(found: re.Match[bytes]) -> bytes:

@@ -39,7 +39,9 @@ def run(
     left = list(responses)
     while True:
         try:
-            challenges.append(next(steps) if response is None else steps.send(response))
+            step = steps.send(response)
+            assert isinstance(step, bytes)
+            challenges.append(step)
         except StopIteration as stop:
             assert not left
             return challenges, stop.value

@@ -49,6 +49,7 @@ class Server:
         except StopIteration as stop:
             credentials: Credentials = stop.value
             return credentials
+        assert isinstance(step, bytes)
         return b64decode(step)
 
     def _answer(self, question: Question) -> bytes | None:
