@@ -79,7 +79,7 @@ def test_imap(site: Site, ours: authdaemon.Daemon, name: str) -> None:
         peer.send(f"b AUTHENTICATE {name}\r\n".encode())
         assert challenge(peer) == b""
         peer.send(message(name, "t0ken") + b"\r\n")
-        assert peer.line() == b"b OK LOGIN Ok.\r\n"
+        assert peer.line().endswith(b" LOGIN Ok.\r\n")
         assert b" OK " in peer.command("SELECT INBOX")[-1]
     daemon.wait_for_log(f"LOGIN FAILED, method={name}, ")
     daemon.wait_for_log(r"LOGIN, user=u@example\.com, ")
@@ -118,7 +118,7 @@ def test_provider_away(site: Site, ours: authdaemon.Daemon, provider: Provider) 
     with daemon.connect() as peer:
         assert isinstance(peer.socket, ssl.SSLSocket)
         peer.send(b"a AUTHENTICATE XOAUTH2 " + message("XOAUTH2", "t0ken") + b"\r\n")
-        assert peer.line() == b"* BYE Temporary problem, please try again later\r\n"
+        peer.until(b"* BYE Temporary problem, please try again later\r\n")
     assert "503" in ours.log
 
 
@@ -137,7 +137,7 @@ def test_long_token(site: Site, ours: authdaemon.Daemon, provider: Provider) -> 
         peer.send(b"a AUTHENTICATE XOAUTH2\r\n")
         challenge(peer)
         peer.send(message("XOAUTH2", fits) + b"\r\n")
-        assert peer.line() == b"a OK LOGIN Ok.\r\n"
+        assert peer.line().endswith(b" LOGIN Ok.\r\n")
 
 
 # -- real clients -------------------------------------------------------------------------------
