@@ -43,7 +43,7 @@ between them, stand directives:
     only: ours REASON    the dialog is not held with the other server
 
 Where the two differ on purpose, lines say ``ours`` or ``courier`` before anything else, and the comment before
-them gives the reason:
+them gives the reason, which doc/differences.md has, too (``As above`` refers to one that was given):
 
     # RFC 3501 9: seq-number is nz-number.
     ours S: a1 BAD Invalid message sequence number.
@@ -65,7 +65,7 @@ from tests.support.maildirs import deliver, folder_path, make_folder, make_maild
 from tests.support.servers import Implementation, Server
 
 SERVERS = ("ours", "courier")
-_LINE = re.compile(
+LINE = re.compile(
     r"(?:(?P<only>ours|courier) +)?"
     r"(?P<kind>C:|C~|S:|S~|S\*|S\.\.\.|[a-z]+:|\|)(?: (?P<text>.*))?"
 )
@@ -131,7 +131,7 @@ def parse(text: str, name: str) -> Dialog:
         if not line.strip() or line.startswith("#"):
             explained = line.startswith("#")
             continue
-        match = _LINE.fullmatch(line)
+        match = LINE.fullmatch(line)
         if match is None:
             raise Malformed(f"{name}:{number}: {line}")
         step = Step(number, match["kind"], match["text"] or "", match["only"])
