@@ -102,6 +102,7 @@ class Words:
 
     def modifiers(self) -> bytes:
         odd = [b" (CHANGEDSINCE 1)", b" (CHANGEDSINCE 1 VANISHED)", b" (CHANGEDSINCE)"]
+        odd += [b" (PARTIAL 1:2)", b" (PARTIAL -1:-1 CHANGEDSINCE 1)"]
         return self.pick([*(b"",) * 12, *odd])
 
     def keys(self, depth: int = 0) -> bytes:
@@ -110,6 +111,7 @@ class Words:
             self.numbers,
             lambda: b"UID " + self.numbers(),
             lambda: b"KEYWORD kw",
+            lambda: b"FILTER " + self.pick([b"f", b"g", b"nosuch"]),
             lambda: b"MODSEQ " + self.pick([b"0", b"1%d" % 10**17, b'"/flags/\\\\seen" all 5']),
             lambda: self.pick([b"BEFORE", b"ON", b"SENTSINCE"]) + b" 1-Feb-2020",
             lambda: self.pick([b"LARGER", b"SMALLER"]) + b" 40",
@@ -129,8 +131,19 @@ class Words:
         return self.pick(words)()
 
     def result(self) -> bytes:
-        options = [b"ALL", b"MIN", b"MAX", b"COUNT", b"SAVE"]
+        options = [b"ALL", b"MIN", b"MAX", b"COUNT", b"SAVE", b"UPDATE", b"UPDATE", b"CONTEXT"]
+        options += [b"PARTIAL 1:2", b"PARTIAL -2:-1", b"PARTIAL 3:1"]
         return b"" if self.chance.random() < 0.5 else b"RETURN (" + self.some(options) + b") "
+
+    def sources(self) -> bytes:
+        words = [b"personal", b"inboxes", b"selected", b"subscribed", b"subtree INBOX", b"x"]
+        words += [b"mailboxes (INBOX " + self.mailbox() + b")", b"subtree-one " + self.mailbox()]
+        return self.pick([b"", b"IN (" + self.some(words) + b") "])
+
+    def filters(self) -> bytes:
+        value = self.keys()
+        entry = b"/private/filters/values/" + self.pick([b"f", b"g"])
+        return b'SETMETADATA "" (%b {%d+}\r\n%b)' % (entry, len(value), value)
 
     def sort_keys(self) -> bytes:
         words = [b"ARRIVAL", b"DATE", b"FROM", b"REVERSE SUBJECT", b"REVERSE SIZE", b"DISPLAYTO"]
@@ -245,6 +258,9 @@ class Words:
                     + self.flags()
                 ),
                 lambda: by_uid + b"SEARCH " + self.result() + self.keys(),
+                lambda: b"ESEARCH " + self.sources() + self.result() + self.keys(),
+                self.filters,
+                lambda: self.pick([b"UIDBATCHES 500", b"UIDBATCHES 600 1:2", b'CANCELUPDATE "a1"']),
                 lambda: by_uid + b"SORT " + self.result() + self.sort_keys() + b" " + self.keys(),
                 lambda: by_uid + b"THREAD " + self.pick(ALGORITHMS) + b" utf-8 " + self.keys(),
                 lambda: (
