@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -484,3 +485,46 @@ def test_keyword_of_both_protocols(drive: Drive, fill: Fill, maildir: Path) -> N
     assert session.ask('STORE 1 "KEYWORDS=two words,a*"')[0] == '* FETCH 1 "KEYWORDS=a_,two_words"'
     reader = Driven(maildir, {})
     assert b"a_ two_words" in reader.send(b"a SELECT INBOX\r\n")
+
+
+# --- Dates ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("zone", "wanted"),
+    [
+        ("UTC", "Mon, 20 Jan 2025 23:43:09 +0000"),
+        ("Europe/Berlin", "Tue, 21 Jan 2025 00:43:09 +0100"),
+        ("America/St_Johns", "Mon, 20 Jan 2025 20:13:09 -0330"),
+    ],
+)
+def test_date_in_the_server_s_zone(
+    drive: Drive,
+    fill: Fill,
+    maildir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    zone: str,
+    wanted: str,
+) -> None:
+    (name,) = fill(1)
+    os.utime(maildir / "cur" / f"{name}:2,", (1737416589, 1737416589))
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    session = drive()
+    session.do("OPEN INBOX")
+
+    try:
+        assert session.ask("FETCH 1 INTERNALDATE")[0] == f'* FETCH 1 "INTERNALDATE={wanted}"'
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize("moment", [-(1 << 40), -1, 0, 1 << 40])
+def test_date_of_any_file(drive: Drive, fill: Fill, maildir: Path, moment: int) -> None:
+    (name,) = fill(1)
+    os.utime(maildir / "cur" / f"{name}:2,", (moment, moment))
+    session = drive()
+    session.do("OPEN INBOX")
+
+    assert session.ask("FETCH 1 INTERNALDATE")[-1] == "+OK Message retrieved."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
 import time
 from collections.abc import Generator, Iterator
 from functools import partial
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 _DONE = "Message retrieved."
 _ATTRIBUTES = frozenset(("FLAGS", "KEYWORDS", "UID", "SIZE", "INTERNALDATE"))
 #: Messages whose lines are written together.
-_SLICE = 500
+_SLICE = 200
 #: Octets of a message from which on its contents are put together in a thread.
 _LARGE = 262_144
 #: What stands for a message that is gone and has kept its number.
@@ -186,6 +185,18 @@ def _of_files(
 def _date(seconds: int) -> bytes:
     """Write a moment in the server's zone: ``Tue, 04 Mar 2025 10:00:00 +0000``."""
     try:
-        return email.utils.formatdate(seconds, localtime=True).encode()
+        moment = time.localtime(seconds)
     except (ValueError, OverflowError, OSError):  # a time that no calendar has
-        return email.utils.formatdate(0, localtime=True).encode()
+        moment = time.localtime(0)
+    offset = moment.tm_gmtoff // 60
+    hours, minutes = divmod(abs(offset), 60)
+    day, month = _DAYS[moment.tm_wday], _MONTHS[moment.tm_mon - 1]
+    return (
+        f"{day}, {moment.tm_mday:02} {month} {moment.tm_year:04} "
+        f"{moment.tm_hour:02}:{moment.tm_min:02}:{moment.tm_sec:02} "
+        f"{'-' if offset < 0 else '+'}{hours:02}{minutes:02}"
+    ).encode()
+
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
