@@ -20,6 +20,7 @@ from imapd.settings import Settings
 from imapd.wire.parser import Parser
 
 if TYPE_CHECKING:
+    from imapd.account_session import AccountSession
     from imapd.session import Session
 
 PRIVATE, SHARED = "/private", "/shared"
@@ -201,19 +202,19 @@ def change(session: Session, found: Mailbox | None, changes: Changes) -> None:
         raise
 
 
-def forget(session: Session, found: Mailbox) -> None:
+def forget(session: AccountSession, found: Mailbox) -> None:
     """Remove what this user has noted for himself on another account's mailbox, which is gone."""
     if found.space is not Space.PERSONAL:
         _move(session, found.name, None)
 
 
-def carry(session: Session, old: Mailbox, new: Mailbox) -> None:
+def carry(session: AccountSession, old: Mailbox, new: Mailbox) -> None:
     """Let it follow another account's mailbox, and those below it, to its new name."""
     if old.space is not Space.PERSONAL:
         _move(session, old.name, new.name)
 
 
-def _move(session: Session, old: str, new: str | None) -> None:
+def _move(session: AccountSession, old: str, new: str | None) -> None:
     """Rename keys, or remove them. What can't be is logged: the mailbox has gone already."""
     file = _account(session)
     try:
@@ -274,7 +275,7 @@ def _how(settings: Settings) -> _How:
     return {"use_locks": settings.use_locks, "sync": settings.fsync}
 
 
-def _account(session: Session) -> AnnotationFile:
+def _account(session: AccountSession) -> AnnotationFile:
     return AnnotationFile(session.tree.path, OF_ACCOUNT)
 
 

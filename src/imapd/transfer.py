@@ -1,18 +1,78 @@
-"""Bringing messages from one folder to another: prepared in its ``tmp/``, landed all at once."""
+"""Bringing messages from one mailbox to another: prepared in its ``tmp/``, landed all at once."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from courier.maildir.delivery import TemporaryFile
 from courier.maildir.folder import Folder, MessageGone, Prepared
 from courier.maildir.linked_folder import landing_directory
+from courier.maildir.quota import NOTHING
 from courier.maildir.second_link import SecondLink, may_share
 from courier.maildir.view import View
-from imapd import acl_letters
+from courier.process.request import Steps, Work
+from imapd import acl_letters, outbox
+from imapd.mailboxes import Mailbox
+from imapd.request import Progress, Step
+
+if TYPE_CHECKING:
+    from imapd.account_session import AccountSession
+
+
+#: Messages copied before others get their turn.
+_SLICE = 20
+
+
+def copy(
+    session: AccountSession,
+    uids: Sequence[int],
+    to: Mailbox,
+    target: Folder,
+    *,
+    move: bool,
+    sends: bool = True,
+) -> Generator[Step, Any, dict[int, int]]:
+    """Copy messages of the selected mailbox; give the UIDs there by those here, of those that were left.
+
+    Args:
+        target: the folder of ``to``, on which the right to insert is held.
+        move: they will be removed here: they need room only where that is another account's.
+        sends: what is copied to the outbox is sent.
+
+    Raises:
+        OverQuota, NotSent, OSError: nothing has been copied.
+    """
+    view = session.selected
+    source, payer = session.charged(view.folder), session.charged(target)
+    with ExitStack() as files:  # whatever does not land is removed
+        prepared: dict[int, Prepared] = {}
+        for at in range(0, len(uids), _SLICE):
+            batch = uids[at : at + _SLICE]
+            prepared |= yield Work(partial(prepare, view, batch, target, files, to.rights))
+            yield Progress(at + len(batch), len(uids))
+        freed = NOTHING
+        if move and source.shares_quota(payer):
+            freed = source.weigh(source.counted(prepared))
+        landing = list(prepared.values())
+        contents = [partial(outbox.of_folder, view.folder, uid) for uid in prepared]
+        send = outbox.sending(session, to, contents) if sends else None
+        given = yield Work(partial(payer.deliver, landing, freed=freed, before=send))
+    session.copied |= {(view.folder.uidvalidity, uid) for uid in prepared}
+    return dict(zip(prepared, given, strict=True))
+
+
+def remove(session: AccountSession, uids: Sequence[int]) -> Steps:
+    """Remove what was moved: the copies are on disk, so a crash here leaves two, never none.
+
+    Raises:
+        OSError: a message could not be removed, and is in both.
+    """
+    source = session.charged(session.selected.folder)
+    yield Work(partial(source.remove, uids, only_deleted=False))
 
 
 def prepare(

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
-from functools import partial
 from typing import TYPE_CHECKING
 
 from courier import log
-from courier.maildir.folder import Prepared
-from courier.maildir.quota import NOTHING, OverQuota
-from courier.process.request import Work
+from courier.maildir.quota import OverQuota
 from imapd import mailbox, outbox, transfer
 from imapd.completion import No, Ok
 from imapd.outbox import NotSent
-from imapd.request import Handling, Progress
+from imapd.request import Handling
 from imapd.wire import writer
 from imapd.wire.parser import Parser
 
 if TYPE_CHECKING:
     from imapd.session import Session
 
-#: Messages copied before others get their turn.
-_SLICE = 20
 _MAY_NOT_REMOVE = 'Access denied for {} on current mailbox (ACL "{}" required)'
 _FAILED = "COPY failed - no write permission or out of disk space."
 
@@ -67,49 +60,27 @@ def _copy(session: Session, arguments: Parser, *, by_uid: bool, move: bool) -> H
     ):
         return No("Only one message may be sent at a time.", "ALERT")
     target = mailbox.opened(session, to)
-    source, payer = session.charged(view.folder), session.charged(target)
 
     yield from session.changes.refresh()  # the copies bear the flags that the messages have now
-    with ExitStack() as files:  # whatever does not land is removed
-        prepared: dict[int, Prepared] = {}
-        try:
-            for at in range(0, len(wanted), _SLICE):
-                batch = wanted[at : at + _SLICE]
-                prepared |= yield Work(
-                    partial(transfer.prepare, view, batch, target, files, to.rights)
-                )
-                yield Progress(at + len(batch), len(wanted))
-            freed = NOTHING
-            if move and source.shares_quota(payer):
-                freed = source.weigh(source.counted(prepared))
-            landing = list(prepared.values())
-            contents = [partial(outbox.of_folder, view.folder, uid) for uid in prepared]
-            send = outbox.sending(session, to, contents)
-            uids = yield Work(partial(payer.deliver, landing, freed=freed, before=send))
-        except OverQuota:
-            return session.over_quota()
-        except NotSent:
-            return No(_FAILED, "ALERT")
-        except OSError as error:
-            log.error("cannot copy messages", target.path, error)
-            return No(_FAILED, "ALERT")
-    session.copied |= {(view.folder.uidvalidity, uid) for uid in prepared}
+    try:
+        copied = yield from transfer.copy(session, wanted, to, target, move=move)
+    except OverQuota:
+        return session.over_quota()
+    except NotSent:
+        return No(_FAILED, "ALERT")
+    except OSError as error:
+        log.error("cannot copy messages", target.path, error)
+        return No(_FAILED, "ALERT")
     code = ""
-    if prepared and to.may("r"):  # RFC 9051 6.4.7: else nothing of the mailbox is told
-        pair = b"%b %b" % (writer.uid_set(list(prepared)), writer.uid_set(uids))
+    if copied and to.may("r"):  # RFC 9051 6.4.7: else nothing of the mailbox is told
+        pair = b"%b %b" % (writer.uid_set(list(copied)), writer.uid_set(list(copied.values())))
         code = f"COPYUID {target.uidvalidity} {pair.decode()}"
     if move:
-        return (yield from _remove(session, list(prepared), code))
+        if code:  # RFC 6851 4.3: before the EXPUNGEs
+            yield f"* OK [{code}] Ok\r\n".encode()
+        yield from transfer.remove(session, list(copied))
+        session.changes.look_again()
+        return Ok("MOVE completed.")
     if session.is_selected(to):
         session.changes.look_again()
     return Ok("COPY completed.", code)
-
-
-def _remove(session: Session, uids: Sequence[int], code: str) -> Handling:
-    """Remove what was moved: the copies are on disk, so a crash here leaves two, never none."""
-    if code:  # RFC 6851 4.3: before the EXPUNGEs
-        yield f"* OK [{code}] Ok\r\n".encode()
-    source = session.charged(session.selected.folder)
-    yield Work(partial(source.remove, uids, only_deleted=False))
-    session.changes.look_again()
-    return Ok("MOVE completed.")

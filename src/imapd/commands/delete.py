@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from courier import log
 from courier.process.request import Work
-from imapd import annotation, mailbox, names
+from imapd import hierarchy, mailbox, names
 from imapd.commands.list import renamed
 from imapd.completion import No, Ok, code_of
 from imapd.mailboxes import Mailbox
@@ -29,12 +28,8 @@ def delete(session: Session, arguments: Parser) -> Handling:
     found = mailbox.existing(session, name, "DELETE", "x")
     if session.is_selected(found):
         return No("Cannot delete currently-open folder.", "INUSE")
-    owner = session.mailboxes.lists(found) or found.tree
-    assert owner is not None and found.tree is not None
     try:
-        yield Work(partial(owner.delete, found.folder))
-        yield Work(session.quota_of(found.tree).recount)
-        yield Work(partial(annotation.forget, session, found))
+        yield from hierarchy.delete(session, found)
     except PermissionError:
         return No("Cannot delete this folder.", "CANNOT")
     except OSError as error:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from courier.maildir.acl_files import is_within
-from courier.process.request import Work
-from imapd import annotation, mailbox, names
+from imapd import hierarchy, mailbox, names
 from imapd.commands.list import renamed
 from imapd.completion import No, Ok, code_of
 from imapd.request import Handling
@@ -46,11 +44,8 @@ def rename(session: Session, arguments: Parser) -> Handling:
         return No("Can't RENAME the currently-open folder", "INUSE")
     if not is_there:
         raise names.NotFound  # Courier: OK, though nothing happens
-    owner = session.mailboxes.lists(old) or old.tree
     try:
-        yield Work(partial(owner.rename, old.folder, new.folder))
-        yield Work(session.quota_of(old.tree).recount)
-        yield Work(partial(annotation.carry, session, old, new))
+        yield from hierarchy.rename(session, old, new)
     except OSError as error:
         return No(f"RENAME failed: {error.strerror}", code_of(error))
     if (given, given_new) != (old_name, new_name):  # RFC 9051 6.3.6

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imapd.commands import copy
+from imapd import transfer
 from tests.imapd.driver import Driven
 from tests.imapd.failing import failing_call
 from tests.imapd.responses import read
@@ -32,7 +32,7 @@ def contents(folder: Path) -> list[bytes]:
 
 def test_more_than_one_slice(maildir: Path) -> None:
     """All are copied, in order, and told in one COPYUID; others had their turn in between."""
-    count = 2 * copy._SLICE + 5
+    count = 2 * transfer._SLICE + 5
     driven = filled(maildir, count)
     before = len(driven.requests)
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack
-from functools import partial
+from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from courier import log
 from courier.maildir import filename
-from courier.maildir.folder import Folder, Prepared
-from courier.maildir.quota import NOTHING
-from courier.process.request import Work
+from courier.maildir.folder import Folder
 from imapd import mailbox, transfer
 from imapd.mailbox import sequence_numbers
 from imapd.mailboxes import Mailbox
@@ -23,8 +19,6 @@ if TYPE_CHECKING:
     from imapd.smap.session import Session
 
 _FAILED = "Cannot copy messages"
-#: Messages copied before others get their turn.
-_SLICE = 20
 
 
 def copy(session: Session, words: Words) -> Generator[Any, Any, str]:
@@ -43,30 +37,18 @@ def _copy(session: Session, words: Words, *, move: bool) -> Generator[Any, Any, 
         for right in "te":
             if right not in session.rights:
                 raise AccessDenied(right)
-    uids = [view.uids[seq - 1] for seq in wanted]
     try:
         target = mailbox.opened(session, to)
         yield from session.refresh()  # the copies bear the flags that the messages have now
-        with ExitStack() as files:  # whatever does not land is removed
-            prepared: dict[int, Prepared] = {}
-            for at in range(0, len(uids), _SLICE):
-                some = uids[at : at + _SLICE]
-                prepared |= yield Work(
-                    partial(transfer.prepare, view, some, target, files, to.rights)
-                )
-            source, payer = session.charged(view.folder), session.charged(target)
-            freed = NOTHING
-            if move and source.shares_quota(payer):
-                freed = source.weigh(source.counted(prepared))
-            given = yield Work(partial(payer.deliver, list(prepared.values()), freed=freed))
+        uids = [view.uids[seq - 1] for seq in wanted]
+        # To SMAP the outbox is a folder as any other: it has a way of its own to send.
+        copied = yield from transfer.copy(session, uids, to, target, move=move, sends=False)
     except OSError as error:
         log.error("cannot copy messages", to.directory, error)
         raise failed(_FAILED, error) from error
-    session.copied |= {(view.folder.uidvalidity, uid) for uid in prepared}
-    yield b"".join(_told(session, target, list(prepared), given))
+    yield b"".join(_told(session, target, copied))
     if move:
-        # The copies are on disk, so a crash here leaves two, never none.
-        yield Work(partial(source.remove, list(prepared), only_deleted=False))
+        yield from transfer.remove(session, list(copied))
         yield from session.report()
     return "Messages copied."
 
@@ -95,11 +77,9 @@ def _target(session: Session, words: Words) -> Mailbox:
     return found
 
 
-def _told(
-    session: Session, target: Folder, uids: Sequence[int], given: Sequence[int]
-) -> Iterator[bytes]:
+def _told(session: Session, target: Folder, copied: Mapping[int, int]) -> Iterator[bytes]:
     columns = target.columns
-    for uid, new in zip(uids, given, strict=True):
+    for uid, new in copied.items():
         row = columns.row(new)
         name = b"" if row is None else filename.base(columns.names[row])
         told = quoted("NEWUID=" + name.decode("utf-8", "surrogateescape"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from courier.maildir.acl_files import is_within
 from courier.process.request import Work
-from imapd import names
+from imapd import hierarchy, names
 from imapd.mailboxes import Mailbox
 from imapd.smap import paths
 from imapd.smap.paths import Path
@@ -67,12 +67,9 @@ def delete(session: Session, words: Words) -> Generator[Any, Any, str]:
     paths.require(found, "x")
     if session.is_selected(found):
         raise Refused("Cannot DELETE currently open folder.")
-    owner = session.mailboxes.lists(found) or found.tree
-    assert owner is not None and found.tree is not None  # nobody holds x on a mere level
     if found.exists:  # Courier: else a success
         try:
-            yield Work(partial(owner.delete, found.folder))
-            yield Work(session.quota_of(found.tree).recount)
+            yield from hierarchy.delete(session, found)
         except OSError as error:
             raise failed("Cannot delete folder", error) from error
     return "Folder deleted"
@@ -91,11 +88,8 @@ def rename(session: Session, words: Words) -> Generator[Any, Any, str]:
     refusal = _refusal(session, old, new)
     if refusal is not None:
         raise Refused(refusal)
-    assert old.tree is not None
-    owner = session.mailboxes.lists(old) or old.tree
     try:
-        yield Work(partial(owner.rename, old.folder, new.folder))
-        yield Work(session.quota_of(old.tree).recount)
+        yield from hierarchy.rename(session, old, new)
     except FileNotFoundError:
         pass  # Courier: a success, though nothing happens
     except OSError as error:
