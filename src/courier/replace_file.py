@@ -38,9 +38,10 @@ def read(path: Path) -> bytes | None:
         descriptor = os.open(path, _READ)
     except FileNotFoundError:
         return None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "No regular file", str(path))
     with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "No regular file", str(path))
         return file.read()
 
 

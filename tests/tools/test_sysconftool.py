@@ -283,3 +283,12 @@ def test_replace_returns_nothing_to_a_group_it_cannot_give(
     monkeypatch.undo()
 
     assert stat.S_IMODE(os.stat(live).st_mode) == 0o600
+
+
+def test_file_in_use_that_is_none(etc: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A directory of that name: said by its name, and left alone."""
+    (etc / "demo").unlink()
+    (etc / "demo").mkdir()
+
+    assert sysconftool.main([str(etc / "demo")]) == 9
+    assert capsys.readouterr().out == f"{etc}/demo: No regular file\n"
