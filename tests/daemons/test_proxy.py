@@ -78,6 +78,23 @@ def test_imap(site: Site, far: Site, name: str) -> None:
     check_logs(daemon, back)
 
 
+def test_smap(site: Site, far: Site) -> None:
+    """As Cone quotes a password, and with what is pipelined behind the log-in."""
+    back = far.start(SMAP_CAPABILITY="SMAP1")
+    daemon = front(site, "imapd", back.port, SMAP_CAPABILITY="SMAP1")
+    with daemon.connect() as peer:
+        peer.send(b'\\SMAP1 LOGIN "%b" "se""cret"\nSTATUS FULL INBOX\nLOGOUT\n' % USERID.encode())
+        assert peer.rest().splitlines() == [
+            b"+OK connected to proxy server.",
+            b"* STATUS EXISTS=1 UNSEEN=1",
+            b"+OK Folder status retrieved",
+            b"* BYE Courier-SMAP server shutting down",
+            b"+OK LOGOUT completed",
+        ]
+    daemon.wait_for_log(r"^INFO: LOGIN, user=far@example\.com, .*, protocol=SMAP1$")
+    check_logs(daemon, back)
+
+
 @pytest.mark.parametrize("name", ["pop3d", "pop3d-ssl"])
 def test_pop3(site: Site, far: Site, name: str) -> None:
     back = far.start("pop3d")

@@ -156,3 +156,41 @@ def test_log_line(monkeypatch: pytest.MonkeyPatch) -> None:
         "INFO: LOGIN, user=u@example.com, ip=[::1], port=[1], protocol=IMAP, starttls=1"
     ]
     assert "secret" not in repr(request())
+
+
+# --- SMAP ----------------------------------------------------------------------------------------
+
+SMAP = {"protocol": "SMAP1", "greeting": b"+OK SMAP1 LOGIN Ok.\n"}
+SMAP_LOGIN = b'\\SMAP1 LOGIN "u@example.com" "secret"\r\n'
+
+
+@pytest.mark.parametrize("settings", [{}, {"proxy_foreign": True}])
+def test_smap(settings: dict[str, Any]) -> None:
+    """Courier: the same log-in there, and this word of it here."""
+    lines = [b"* OK [CAPABILITY SMAP1] x", b"* x", b"+OK SMAP1 LOGIN Ok."]
+
+    assert talk(lines, request(**SMAP), **settings) == (
+        SMAP_LOGIN,
+        b"+OK connected to proxy server.\r\n",
+    )
+
+
+@pytest.mark.parametrize("line", [b"-ERR Login failed.", b"-"])
+def test_smap_that_is_refused(line: bytes) -> None:
+    with pytest.raises(FarEndFailed, match="Login to far failed"):
+        talk([GREETING, line], request(**SMAP))
+
+
+def test_smap_with_literals() -> None:
+    """They are asked for as in IMAP."""
+    asked = request(**SMAP, password=Secret(b"\xff"))
+
+    sent, _ = talk([GREETING, b"+ OK", b"+OK in"], asked)
+
+    assert sent == b'\\SMAP1 LOGIN "u@example.com" {1}\r\n\xff\r\n'
+
+
+def test_smap_over_starttls() -> None:
+    sent, _ = talk([GREETING, b"+OK Begin", b"+OK in"], request(**SMAP), proxy_encrypted="starttls")
+
+    assert sent == b"\\SMAP1 STARTTLS\r\n(TLS)" + SMAP_LOGIN
