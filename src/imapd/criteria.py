@@ -169,7 +169,10 @@ class _Reader:
             return _SIMPLE[word]
         self._arguments.sp()
         if word in ("KEYWORD", "UNKEYWORD"):
-            key = leaves.keyword(self._arguments.atom().decode("ascii"))
+            # Courier: it may be quoted.
+            quoted = self._arguments.at(b'"')
+            name = self._arguments.quoted() if quoted else self._arguments.atom()
+            key = leaves.keyword(name.decode("utf-8"))
             return key if word == "KEYWORD" else Negated(key)
         if word == "MODSEQ":
             return leaves.changed(self._modseq())

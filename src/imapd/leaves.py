@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import functools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -123,38 +122,24 @@ def arrived(since: int, until: int) -> Leaf:
 
 
 def sent(since: int, until: int) -> Leaf:
-    """The day in ``Date:`` as written, in days since 1970; the day of arrival if it has none."""
+    """The day in ``Date:`` as written, in days since 1970; a message without one matches nothing."""
 
     def column(rows: Rows) -> Bounds:
         if rows.table is None:
             return rows.kept(0)
         days = rows.table.numbers("sent_day", rows.first, rows.end)
         flags = rows.table.numbers("flags", rows.first, rows.end)
-        for at, flag in enumerate(flags):
-            if flag & facts.Flag.NO_DATE:
-                row = rows.first + at
-                days[at] = _day(rows.table.numbers("internal_date", row, row + 1)[0])
         mask, _ = rows.where([since <= day < until for day in days])
-        return rows.kept(mask)
+        undated, _ = rows.where([flag & facts.Flag.NO_DATE != 0 for flag in flags])
+        return rows.kept(mask & (undated ^ rows.every))
 
-    return Leaf(Cost.HEADER, column, lambda c: since <= _day_sent(c) < until)
+    return Leaf(Cost.HEADER, column, lambda c: _was_sent(c, since, until))
 
 
-def _day_sent(candidate: Candidate) -> int:
+def _was_sent(candidate: Candidate, since: int, until: int) -> bool:
     value = candidate.message.fields.get(b"date")
     sent = None if value is None else message_date.parse(value)
-    if sent is None:
-        return _day(candidate.arrival)
-    return sent.day.toordinal() - message_date.EPOCH
-
-
-def _day(seconds: int) -> int:
-    """Give the day of a time in the server's zone, in days since 1970."""
-    try:
-        date = datetime.datetime.fromtimestamp(seconds).date()
-    except (ValueError, OverflowError):  # a time that no calendar has
-        return 0
-    return date.toordinal() - message_date.EPOCH
+    return sent is not None and since <= sent.day.toordinal() - message_date.EPOCH < until
 
 
 def sized(least: int, below: int) -> Leaf:

@@ -39,7 +39,7 @@ class Known:
     letters: str
     keywords: tuple[str, ...]
     arrived: datetime.date
-    sent: datetime.date
+    sent: datetime.date | None
     date: str | None
     subject: str
     body: str
@@ -66,7 +66,7 @@ def fill(maildir: Path) -> list[Known]:
         day = datetime.date.fromtimestamp(arrived)
         known.append(
             Known(
-                *(number + 1, number + 1, letters, words, day, sent if date else day),
+                *(number + 1, number + 1, letters, words, day, sent if date else None),
                 *(date and date.lower(), subject, body, len(text.encode()) + text.count("\n")),
             )
         )
@@ -107,9 +107,19 @@ def leaf() -> st.SearchStrategy[tuple[str, Predicate]]:
         day.map(lambda d: (f"BEFORE {d:%d-%b-%Y}", lambda one: one.arrived < d)),
         day.map(lambda d: (f"ON {d:%d-%b-%Y}", lambda one: one.arrived == d)),
         day.map(lambda d: (f"SINCE {d:%d-%b-%Y}", lambda one: one.arrived >= d)),
-        day.map(lambda d: (f"SENTBEFORE {d:%d-%b-%Y}", lambda one: one.sent < d)),
+        day.map(
+            lambda d: (
+                f"SENTBEFORE {d:%d-%b-%Y}",
+                lambda one: one.sent is not None and one.sent < d,
+            )
+        ),
         day.map(lambda d: (f"SENTON {d:%d-%b-%Y}", lambda one: one.sent == d)),
-        day.map(lambda d: (f"SENTSINCE {d:%d-%b-%Y}", lambda one: one.sent >= d)),
+        day.map(
+            lambda d: (
+                f"SENTSINCE {d:%d-%b-%Y}",
+                lambda one: one.sent is not None and one.sent >= d,
+            )
+        ),
         st.integers(50, 130).map(lambda n: (f"LARGER {n}", lambda one: one.size > n)),
         st.integers(50, 130).map(lambda n: (f"SMALLER {n}", lambda one: one.size < n)),
         st.sampled_from(["0", "KÄSE", "se 1", "x"]).map(

@@ -52,6 +52,8 @@ def esearch(session: Session, arguments: Parser) -> Handling:
         view = yield from _opened(session, one)
         if view is not None:
             yield from _told(session, one, view, criterion, wanted)
+            if not view.folder.is_settled:
+                yield Work(view.folder.settle)
     return Ok("ESEARCH completed.")
 
 
