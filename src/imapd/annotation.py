@@ -252,7 +252,7 @@ def _change_own(
             _check_count(settings, _scope(after, scope), _scope_of(changes, scope))
 
     AnnotationFile(found.directory).change(changes, lambda after: check(dict(after)), **how)
-    special_uses.take_from_others(tree, found.folder, uses, **how)
+    special_uses.take_from_others(settings, tree, found.folder, uses)
 
 
 def _check_count(settings: Settings, after: Collection[str], changes: Changes) -> None:

@@ -78,7 +78,7 @@ def assignable(trash: str, folder: str, words: Iterable[str]) -> Uses:
         Unassignable: RFC 6154 3 and 4: nothing is to be created or changed. The argument is the use.
     """
     wanted = list(dict.fromkeys(word.lower() for word in words))
-    if folder == trash and wanted and TRASH.lower() not in wanted:
+    if folder == trash and TRASH.lower() not in wanted:
         raise Unassignable(TRASH)  # it would stay
     uses = []
     for word in wanted:
@@ -97,7 +97,7 @@ def stored(settings: Settings, folder: str, uses: Uses) -> bytes | None:
     return " ".join(uses).encode() if uses or is_default else None
 
 
-def take_from_others(tree: Tree, folder: str, uses: Uses, *, use_locks: bool, sync: bool) -> None:
+def take_from_others(settings: Settings, tree: Tree, folder: str, uses: Uses) -> None:
     """Take uses that a folder has got away from all others to which a client had assigned them.
 
     Called when the folder has them: a crash in between leaves two folders with the same use.
@@ -110,5 +110,7 @@ def take_from_others(tree: Tree, folder: str, uses: Uses, *, use_locks: bool, sy
         left = tuple(use for use in given if use not in uses)
         if other != folder and left != given:
             AnnotationFile(tree.directory(other)).change(
-                {ENTRY: " ".join(left).encode()}, use_locks=use_locks, sync=sync
+                {ENTRY: stored(settings, other, left)},
+                use_locks=settings.use_locks,
+                sync=settings.fsync,
             )

@@ -95,10 +95,7 @@ def _files(uses: special_uses.Uses) -> dict[str, bytes]:
 
 def _take_from_others(session: Session, folder: str, uses: special_uses.Uses) -> None:
     """Make the new folder the only one of its uses. What can't be is logged: it is made."""
-    settings = session.settings
     try:
-        special_uses.take_from_others(
-            session.tree, folder, uses, use_locks=settings.use_locks, sync=settings.fsync
-        )
+        special_uses.take_from_others(session.settings, session.tree, folder, uses)
     except OSError as error:
         log.error("cannot change annotations", error.filename or session.tree.path, error)

@@ -183,6 +183,11 @@ def test_metadata(maildir: Path, driven: Driven) -> None:
     assert value(driven, "INBOX.MyDrafts") is None
     assert value(driven, "INBOX.Sent") is None
     assert uses(driven) == {"SavedDrafts": "\\Drafts", "Trash": "\\Trash"}
+    assert not (maildir / ".MyDrafts" / NAME).exists()
+    # What is given up falls to the default again, but for the folder that was told to have none.
+    make_folder(maildir, "INBOX.Drafts")
+    driven.ask("c SETMETADATA INBOX.SavedDrafts (/private/specialuse NIL)")
+    assert uses(driven) == {"Drafts": "\\Drafts", "Trash": "\\Trash"}
 
 
 @pytest.mark.parametrize(
@@ -194,7 +199,7 @@ def test_metadata(maildir: Path, driven: Driven) -> None:
             ("INBOX.a", "\\\\Trash"),
             ("INBOX", "\\\\Sent"),
         ),
-        *(("INBOX.a", "\\\\Sent x"), ("INBOX.Trash", "\\\\Sent")),
+        *(("INBOX.a", "\\\\Sent x"), ("INBOX.Trash", "\\\\Sent"), ("INBOX.Trash", "")),
     ],
 )
 def test_metadata_refused(maildir: Path, driven: Driven, name: str, wanted: str) -> None:
