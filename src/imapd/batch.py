@@ -15,9 +15,11 @@ from courier.maildir.items import Table
 from courier.maildir.numberset import NumberSet
 from courier.maildir.view import View
 from courier.message.facts import NUMBER, Flag
-from imapd import dates, section, updates
+from courier.message.objectid import THREAD_PIECES, email_id, thread_ids
+from imapd import dates, saved, section, updates
 from imapd.wire.parser import FetchItem
 from imapd.wire.section import Section, SectionText
+from imapd.wire.writer import string
 
 #: Messages in one slice: some hundred microseconds of work.
 SLICE = 500
@@ -64,6 +66,7 @@ class Batch:
     writers: tuple[Writer, ...]
     needs_table: bool
     excluded: int  # facts.Flag of messages for which it can't be
+    needs_more: bool  # of each message a digest has to be known: see `known.enriched`
     sections: tuple[int, ...]  # writers that give header lines, which are counted
     uid_only: bool = False  # RFC 9586
 
@@ -71,6 +74,9 @@ class Batch:
         """Tell how far from ``start`` on messages can be written from what is known."""
         if table is None:
             return stop
+        if self.needs_more:
+            known = [bool(digest) for digest in table.views("digest", start, stop)]
+            stop = start + known.index(False) if False in known else stop
         flags = table.numbers("flags", start, stop)
         if table.is_complete(start, stop) and not any(map(self.excluded.__and__, flags)):
             return stop
@@ -119,8 +125,9 @@ def batch(items: Sequence[FetchItem], *, utf8: bool, uid_only: bool = False) -> 
             sections.append(place)
         elif item.name in _PIECES:
             excluded |= Flag.TEXT_IN_FILE
-    needs_table = any(item.name not in ("UID", "FLAGS", "MODSEQ") for item in items)
-    return Batch(tuple(known), needs_table, excluded, tuple(sections), uid_only)
+    needs_table = any(item.name not in _OF_COLUMNS for item in items)
+    needs_more = any(item.name in OF_DIGESTS for item in items)
+    return Batch(tuple(known), needs_table, excluded, needs_more, tuple(sections), uid_only)
 
 
 def slices(table: Table | None, wanted: NumberSet) -> Iterator[tuple[int, int]]:
@@ -137,7 +144,22 @@ def slices(table: Table | None, wanted: NumberSet) -> Iterator[tuple[int, int]]:
             start = stop
 
 
+#: Items for which a digest has to be known, or what is found with it.
+OF_DIGESTS = ("EMAILID", "PREVIEW")
+#: Items for which nothing need be known of what is in a message.
+_OF_COLUMNS = ("UID", "FLAGS", "MODSEQ", "SAVEDATE")
 _PIECES = {"ENVELOPE": "envelope", "BODY": "body", "BODYSTRUCTURE": "bodystructure"}
+
+
+def _previews(rows: Rows) -> tuple[list[bytes]]:
+    pairs = zip(rows.pieces("preview"), rows.pieces("digest"), strict=True)
+    return ([string(preview) if digest else b"NIL" for preview, digest in pairs],)
+
+
+def _save_dates(rows: Rows) -> tuple[list[bytes]]:
+    found = saved.dates(rows.view, rows.start, rows.stop)
+    texts = iter(dates.date_times([date for date in found if date is not None]))
+    return ([b"NIL" if date is None else next(texts) for date in found],)
 
 
 def _writer(item: FetchItem, utf8: bool) -> Writer | None:
@@ -154,6 +176,22 @@ def _writer(item: FetchItem, utf8: bool) -> Writer | None:
         return Writer(
             b"INTERNALDATE %b", lambda rows: (dates.date_times(rows.numbers("internal_date")),)
         )
+    if name == "SAVEDATE":
+        return Writer(b"SAVEDATE %b", _save_dates)
+    if name == "EMAILID":
+        return Writer(
+            b"EMAILID (%b)",
+            lambda rows: (
+                list(map(email_id, rows.pieces("digest"), rows.numbers("internal_date"))),
+            ),
+        )
+    if name == "THREADID":
+        return Writer(
+            b"THREADID (%b)",
+            lambda rows: (thread_ids([rows.pieces(piece) for piece in THREAD_PIECES]),),
+        )
+    if name in ("PREVIEW", "PREVIEW LAZY"):
+        return Writer(b"PREVIEW %b", _previews)
     piece = _PIECES.get(name)
     if piece is not None:
         return Writer(name.encode() + b" %b", lambda rows: (_forms(rows, piece, utf8),))

@@ -1,4 +1,5 @@
-"""Search criteria: reading them (RFC 9051 6.4.4, RFC 3501 6.4.4, RFC 5032, RFC 5182, RFC 5466, RFC 7162)."""
+"""Search criteria: reading them (RFC 9051 6.4.4, RFC 3501 6.4.4, RFC 5032, RFC 5182, RFC 5466, RFC 7162,
+RFC 8474, RFC 8514)."""
 
 from __future__ import annotations
 
@@ -181,6 +182,11 @@ class _Reader:
             return self._numbers(which) if which.is_saved else leaves.uids(which)
         if word in DATES:
             return leaves.arrived(*DATES[word](self._arguments.date()))
+        if word in ("EMAILID", "THREADID"):  # RFC 8474 6
+            objectid = self._arguments.objectid()
+            return leaves.of_email(objectid) if word == "EMAILID" else leaves.of_thread(objectid)
+        if word in SAVED_DATES:
+            return leaves.saved_between(*SAVED_DATES[word](self._arguments.date()))
         if word in SENT_DATES:
             return leaves.sent(*SENT_DATES[word](self._arguments.date()))
         if word in ("OLDER", "YOUNGER"):  # RFC 5032
@@ -265,6 +271,7 @@ _SIMPLE: dict[str, Criterion] = {
     "ALL": EVERYTHING,
     "RECENT": leaves.RECENT,
     "OLD": Negated(leaves.RECENT),
+    "SAVEDATESUPPORTED": EVERYTHING,  # RFC 8514 4.3
     "NEW": All([leaves.flag(Flag.SEEN, is_set=False), leaves.RECENT]),
 }
 FIELDS = {"BCC": b"bcc", "CC": b"cc", "FROM": b"from", "SUBJECT": b"subject", "TO": b"to"}
@@ -274,6 +281,7 @@ DATES: dict[str, _Interval] = {  # in seconds since 1970
     "ON": lambda day: (_begin(day), _begin(_next(day))),
     "SINCE": lambda day: (_begin(day), _NEVER),
 }
+SAVED_DATES = {f"SAVED{word}": interval for word, interval in DATES.items()}
 SENT_DATES: dict[str, _Interval] = {  # in days since 1970
     "SENTBEFORE": lambda day: (-_NEVER, _number(day)),
     "SENTON": lambda day: (_number(day), _number(day) + 1),

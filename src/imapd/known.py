@@ -6,12 +6,16 @@ from collections.abc import Generator
 from functools import partial
 from typing import Any
 
+from courier.maildir.enriching import Enriching
 from courier.maildir.items import Damaged, Table
 from courier.maildir.numberset import NumberSet
 from courier.maildir.reading import Reading
 from courier.maildir.view import View
 from courier.process.request import Work
 from imapd.request import Progress, Step
+
+#: Rows that are looked at at once.
+_RUN = 16_384
 
 
 def ready(view: View, wanted: NumberSet | None = None) -> Generator[Step, Any, Table]:
@@ -35,6 +39,36 @@ def ready(view: View, wanted: NumberSet | None = None) -> Generator[Step, Any, T
             reading.close()
         table = yield Work(partial(current, view))
     return table
+
+
+def enriched(view: View, wanted: NumberSet) -> Generator[Step, Any, Table]:
+    """Give what is known of all messages of a view, previews and digests of the ``wanted`` among it.
+
+    What can't be read is still unknown at the end, as with `ready`.
+    """
+    lacking = yield Work(partial(_lacking, view, wanted))
+    if lacking:
+        enriching = Enriching(view.folder, lacking)
+        while (yield Work(enriching.step)):
+            yield b""
+    table: Table = yield Work(partial(current, view))
+    return table
+
+
+def _lacking(view: View, wanted: NumberSet) -> list[int]:
+    """List the UIDs of messages of which more ought to be known."""
+    uids: list[int] = []
+    table = current(view)
+    for low, high in wanted.ranges():
+        for start in range(low - 1, high, _RUN):
+            stop = min(start + _RUN, high)
+            try:
+                digests = table.views("digest", start, stop)
+                uids += [view.uids[start + at] for at, known in enumerate(digests) if not known]
+            except Damaged:
+                renew(view, table)
+                return [uid for low, high in wanted.ranges() for uid in view.uids[low - 1 : high]]
+    return uids
 
 
 def current(view: View) -> Table:

@@ -12,9 +12,9 @@ from courier.maildir.items import Damaged, Table
 from courier.maildir.memo import Memos
 from courier.maildir.numberset import NumberSet
 from courier.message import date as message_date
-from courier.message import facts, text
+from courier.message import facts, objectid, text
 from courier.message.collation import Needle
-from imapd import folded
+from imapd import folded, saved
 from imapd.criterion import (
     NOTHING,
     Bounds,
@@ -119,6 +119,53 @@ def arrived(since: int, until: int) -> Leaf:
         return rows.kept(mask, wanted=False)
 
     return Leaf(Cost.FILE_TIMES, column, lambda c: since <= c.arrival < until)
+
+
+def saved_between(since: int, until: int) -> Leaf:
+    """The save date in seconds since 1970, from ``since`` and before ``until`` (RFC 8514 4.3)."""
+
+    def column(rows: Rows) -> Bounds:
+        dates = saved.stated(rows.view, rows.first, rows.end)
+        low = rows.mask(bytes(date is not None and since <= date < until for date in dates))
+        return low, low | rows.mask(bytes(date is None for date in dates))
+
+    return Leaf(Cost.FILE_TIMES, column, lambda c: since <= c.arrival < until)
+
+
+def of_email(text: bytes) -> Leaf:
+    """EMAILID: only messages of its internal date need be looked at (RFC 8474 6)."""
+    wanted = objectid.read_email_id(text)
+    if wanted is None:
+        return NOTHING
+    content, date = wanted
+
+    def column(rows: Rows) -> Bounds:
+        if rows.table is None:
+            return rows.unknown
+        dates = rows.table.numbers("internal_date", rows.first, rows.end)
+        mask = rows.mask(bytes(one == date for one in dates))
+        return 0, mask | rows.missing
+
+    def look(candidate: Candidate) -> bool:
+        return candidate.arrival == date and objectid.digest(candidate.message.data) == content
+
+    return Leaf(Cost.BODY, column, look)
+
+
+def of_thread(wanted: bytes) -> Leaf:
+    """THREADID (RFC 8474 6)."""
+
+    def column(rows: Rows) -> Bounds:
+        if rows.table is None:
+            return rows.kept(0)
+        names = objectid.THREAD_PIECES
+        pieces = [rows.table.pieces(name, rows.first, rows.end) for name in names]
+        return rows.kept(rows.mask(bytes(one == wanted for one in objectid.thread_ids(pieces))))
+
+    def look(candidate: Candidate) -> bool:
+        return facts.thread_id(candidate.message.data) == wanted
+
+    return Leaf(Cost.HEADER, column, look)
 
 
 def sent(since: int, until: int) -> Leaf:

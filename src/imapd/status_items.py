@@ -1,17 +1,17 @@
 """STATUS responses: numbers of mailboxes, for STATUS and LIST (RFC 9051 6.3.11, RFC 3501 6.3.10,
-RFC 7162 3.1.7: HIGHESTMODSEQ, RFC 7889 3.1: APPENDLIMIT, RFC 8438: SIZE, RFC 9208 4.1.4: DELETED and
+RFC 7162 3.1.7: HIGHESTMODSEQ, RFC 7889 3.1: APPENDLIMIT, RFC 8438: SIZE, RFC 8474 4.3: MAILBOXID, RFC 9208 4.1.4: DELETED and
 DELETED-STORAGE).
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from courier import log
-from courier.maildir import status
+from courier.maildir import mailbox_id, status
 from courier.maildir.filename import Flag
 from courier.maildir.folder import Folder
 from courier.maildir.items import Damaged, Table
@@ -32,6 +32,7 @@ _STORAGE = "DELETED-STORAGE"
 _HIGHEST = "HIGHESTMODSEQ"
 _LIMIT = "APPENDLIMIT"
 _SIZE = "SIZE"
+_ID = "MAILBOXID"
 #: In the order in which they are told, whatever the order asked for.
 _ITEMS = (
     "MESSAGES",
@@ -44,6 +45,7 @@ _ITEMS = (
     _HIGHEST,
     _LIMIT,
     _SIZE,
+    _ID,
 )
 _KEPT = bytes(flags for flags in range(32) if not flags & Flag.DELETED)
 _SEEN = bytes(flags for flags in range(32) if flags & Flag.SEEN)
@@ -58,6 +60,7 @@ class _Found:
     numbers: Status
     highest: int
     size: int | None = None  # None: not all messages are known yet
+    identifier: str = ""
 
 
 def read(arguments: Parser) -> list[str]:
@@ -93,7 +96,7 @@ def told(
         numbers = yield Work(partial(_read, folder, wanted))
         if numbers.size is None and _SIZE in wanted:
             size = yield from _size(folder, folder.columns.uids)
-            numbers = _Found(numbers.numbers, numbers.highest, size)
+            numbers = replace(numbers, size=size)
     return _response(session, name, numbers, wanted)
 
 
@@ -139,7 +142,7 @@ def _read(folder: Folder, wanted: Sequence[str]) -> _Found:
     Raises: OSError.
     """
     size = None
-    if _HIGHEST in wanted or _SIZE in wanted:
+    if not {_HIGHEST, _SIZE, _ID}.isdisjoint(wanted):
         # Which are of what has been read, not of what there may be.
         folder.synchronise(take_new=False)
     numbers = status.read(folder, sizes=_STORAGE in wanted)
@@ -147,7 +150,8 @@ def _read(folder: Folder, wanted: Sequence[str]) -> _Found:
     if _SIZE in wanted:
         table = folder.items.table(folder.uidvalidity, columns.uids, columns)
         size = _sum(folder, table) if table.is_complete() else None
-    return _Found(numbers, _highest(folder, columns.highest), size)
+    identifier = mailbox_id.of(folder) if _ID in wanted else ""
+    return _Found(numbers, _highest(folder, columns.highest), size, identifier)
 
 
 def _highest(folder: Folder, highest: int) -> int:
@@ -172,7 +176,8 @@ def _of_selected(session: Session, wanted: Sequence[str]) -> Generator[Step, Any
     )
     highest = _highest(view.folder, view.highest)
     size = (yield from _size(view.folder, view.uids)) if _SIZE in wanted else None
-    return _Found(numbers, highest, size)
+    identifier = (yield Work(partial(mailbox_id.of, view.folder))) if _ID in wanted else ""
+    return _Found(numbers, highest, size, identifier)
 
 
 def _size(folder: Folder, uids: Sequence[int]) -> Generator[Step, Any, int]:
@@ -224,5 +229,7 @@ def _value(session: Session, found: _Found, item: str) -> int | str:
         return limit if 0 < limit <= MAX_NUMBER else "NIL"
     if item == _SIZE:
         return found.size or 0
+    if item == _ID:
+        return f"({found.identifier})"
     value: int = getattr(found.numbers, item.lower().replace("-", "_"))
     return value

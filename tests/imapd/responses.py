@@ -46,6 +46,7 @@ _NUMBER64 = re.compile(rb"[0-9]{1,19}(?![0-9])")
 _NZ_NUMBER = re.compile(rb"[1-9][0-9]{0,9}(?![0-9])")
 _TEXT = re.compile(rb"[^\x00\r\n]+")
 _URL = re.compile(rb"[^\x00\r\n\]\x80-\xff]+")
+_OBJECTID = re.compile(rb"[A-Za-z0-9_-]{1,255}")
 _FLAG = re.compile(rb'\\?[^\x00-\x20(){%*"\\\]\x7f-\xff]+')
 _UID_SET = re.compile(rb"[1-9][0-9]*(?::[1-9][0-9]*)?(?:,[1-9][0-9]*(?::[1-9][0-9]*)?)*")
 _UPDATES = ("ADDTO", "REMOVEFROM")
@@ -253,6 +254,9 @@ class _Reader:
             self.nz_number()
             self.sp()
             self.match(_UID_SET, "uid-set")
+        elif name == b"MAILBOXID":  # RFC 8474 7
+            self.sp()
+            self._objectid()
         elif name == b"BADURL":  # RFC 4469 5
             self.sp()
             self.match(_URL, "url-resp-text")
@@ -266,6 +270,12 @@ class _Reader:
             self._capability()
         elif name not in _PLAIN_CODES:
             raise self.fail("a response code that this server has")
+
+    def _objectid(self) -> bytes:
+        self.exact(b"(")
+        found = self.match(_OBJECTID, "objectid")
+        self.exact(b")")
+        return found
 
     def _modseq(self) -> int:
         """``mod-sequence-value`` (RFC 7162 7)."""
@@ -480,11 +490,13 @@ class _Reader:
         self.sp()
         return [name, dict(self.listed(self._status_att, empty=True))]  # type: ignore[arg-type]
 
-    def _status_att(self) -> tuple[str, int | None]:
+    def _status_att(self) -> tuple[str, int | bytes | None]:
         name = self.match(_ATOM, "status-att").decode()
         if name not in _STATUS:
             raise self.fail("status-att")
         self.sp()
+        if name == "MAILBOXID":
+            return name, self._objectid()
         if name == "APPENDLIMIT" and self.maybe(b"NIL"):
             return name, None
         if name == "HIGHESTMODSEQ" and not self.maybe(b"0"):
@@ -576,6 +588,14 @@ class _Reader:
             return name, modseq
         if name == b"RFC822.SIZE":
             return name, self.number()
+        if name == b"EMAILID":  # RFC 8474 7
+            return name, self._objectid()
+        if name == b"THREADID":
+            return name, None if self.maybe(b"NIL") else self._objectid()
+        if name == b"PREVIEW":  # RFC 8970 6
+            return name, self._preview()
+        if name == b"SAVEDATE":  # RFC 8514 5
+            return name, None if self.maybe(b"NIL") else self.match(_DATE_TIME, "date-time")
         if name == b"INTERNALDATE":
             return name, self.match(_DATE_TIME, "date-time")
         if name in (b"RFC822", b"RFC822.HEADER", b"RFC822.TEXT"):
@@ -585,6 +605,13 @@ class _Reader:
         if name in (b"BODY", b"BODYSTRUCTURE"):
             return name, self._body(0)
         raise self.fail("msg-att")
+
+    def _preview(self) -> bytes | None:
+        """UTF-8, 256 characters at most (RFC 8970 3.3)."""
+        text = self.nstring()
+        if text is not None and len(text.decode()) > 256:
+            raise self.fail("a preview that is not too long")
+        return text
 
     def _body_section(self) -> tuple[bytes, object]:
         began = self._at - len(b"BODY[")
@@ -742,6 +769,7 @@ _STATUS = frozenset(
         "DELETED-STORAGE",
         "HIGHESTMODSEQ",
         "APPENDLIMIT",
+        "MAILBOXID",
         "SIZE",
     )
 )

@@ -31,6 +31,7 @@ ALL_FLAGS = 0x1F
 #: Digits of the seconds since 1970, from 2001 to 2286.
 _TIME_DIGITS = 10
 
+_SAVED = re.compile(rb"([1-9][0-9]{8,9})(?![0-9])")
 _SIZE = re.compile(rb",S=([0-9]+)")
 _LEADING_NUMBER = re.compile(rb"[ \t\r\f\v]*([+-]?[0-9]+)")
 
@@ -72,6 +73,14 @@ def arrival(name: bytes) -> tuple[int, bytes]:
     """
     number = _LEADING_NUMBER.match(name)
     return (int(number[1]) if number else 0, name.partition(b":")[0])
+
+
+def saved_of(names: Iterable[bytes]) -> list[int | None]:
+    """Return the times at which files were made, as their names begin; None where one does not so.
+
+    That is seconds since 1970, from 1973 to 2286.
+    """
+    return [int(found[1]) if (found := _SAVED.match(name)) else None for name in names]
 
 
 def in_order_of_arrival(bases: Iterable[bytes]) -> list[bytes]:

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from courier import log
-from courier.maildir import delivery, old_names, uiddb
+from courier.maildir import delivery, mailbox_id, old_names, uiddb
 from courier.maildir.lock import FolderLock
 from courier.maildir.uiddb import UidDb
 
@@ -203,13 +203,17 @@ class Tree:
     def _renumber(self, directory: str) -> None:
         """Replace the UID database by an empty one with a new UIDVALIDITY.
 
-        Courier removes the file; a crash would then leave the choice to whoever comes next.
+        Courier removes the file; a crash would then leave the choice to whoever comes next. The
+        folder's identifier stays (RFC 8474 4); a crash in between takes it away.
         """
         with FolderLock(directory, enabled=self.use_locks):
+            before = uiddb.read(directory)
             uidvalidity = uiddb.new_uidvalidity(time.time(), above=self._watermark())
             empty = uiddb.parse(b"1 %d 1\n" % uidvalidity)
             assert isinstance(empty, UidDb)
             uiddb.write(directory, empty, sync=True)
+            if before is not None:
+                mailbox_id.carry(directory, before.uidvalidity, uidvalidity)
 
     def _watermark(self) -> int:
         try:

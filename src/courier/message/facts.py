@@ -10,11 +10,22 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from courier.message import date, encoded, header, lines, ordering, parted, structure, text
+from courier.message import (
+    date,
+    encoded,
+    header,
+    lines,
+    objectid,
+    ordering,
+    parted,
+    structure,
+    text,
+)
 from courier.message.collation import fold
 from courier.message.lines import CR, LF
 from courier.message.message import Message
 from courier.message.mime import Part
+from courier.message.preview import preview
 
 #: Fields whose lines are kept: what today's clients ask for by name. Only ever appended to, up to 64.
 FIELDS = (
@@ -53,6 +64,8 @@ PIECES = (
     "to_name",
     "ids",  # Message-ID (may be empty), then what it refers to, the oldest first, with \\n between
     "parts",  # of a large message: see `parted`
+    "preview",  # UTF-8; known if there is a digest
+    "digest",  # see `objectid`; empty until it is asked for
 )
 
 MAX_TEXT = 256 << 10  # octets of all pieces together; above it only sort keys and ids are kept
@@ -100,8 +113,12 @@ _LINES = re.compile(
 )
 
 
-def describe(data: bytes) -> Facts:
-    """Find what there is to know of a message. Any bytes have facts, in time linear in their size."""
+def describe(data: bytes, *, more: bool = False) -> Facts:
+    """Find what there is to know of a message. Any bytes have facts, in time linear in their size.
+
+    Args:
+        more: also what few clients ask for, and takes as long as all the rest.
+    """
     message = Message(data)
     root = message.root
     fields = root.fields
@@ -121,14 +138,24 @@ def describe(data: bytes) -> Facts:
     if is_reply:
         flags |= Flag.REPLY
     keys = (_utf8(base), *_address_keys(fields), _ids(fields, known))
-    parts = parted.structure(root)
-    pieces = (*wire, header_piece(known), *_texts(known), *keys, parts)
+    rest = (parted.structure(root), *(_more(message) if more else (b"", b"")))
+    pieces = (*wire, header_piece(known), *_texts(known), *keys, *rest)
     if not is_exact or sum(map(len, pieces)) > MAX_TEXT:
         flags = (flags | Flag.HEADER_IN_FILE | Flag.TEXT_IN_FILE) & ~Flag.UTF8
-        pieces = (*[b""] * 9, *keys, parts)
+        pieces = (*[b""] * 9, *keys, *rest)
     elif 0 in head and any(b"\0" in line for _, line in known):
         flags |= Flag.HEADER_IN_FILE
     return Facts(message.size, sent, sent_day, mask, flags, pieces)
+
+
+def thread_id(data: bytes) -> bytes:
+    """Find a message's THREADID."""
+    pieces = dict(zip(PIECES, describe(data).pieces, strict=True))
+    return objectid.thread_ids([[pieces[name]] for name in objectid.THREAD_PIECES])[0]
+
+
+def _more(message: Message) -> tuple[bytes, bytes]:
+    return _utf8(preview(message)), objectid.digest(message.data)
 
 
 def _sent(value: bytes | None) -> tuple[int, int, int]:

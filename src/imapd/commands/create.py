@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from courier import log
+from courier.maildir import mailbox_id
 from courier.maildir.annotations import NAME, write
 from courier.process.request import Work
 from imapd import annotation, mailbox, names, special_uses
@@ -50,7 +51,15 @@ def create(session: Session, arguments: Parser) -> Handling:
     if uses:
         yield Work(partial(_take_from_others, session, found.folder, uses))
     yield renamed(session, given, name)
-    return Ok(f"{mailbox.quoted(session, name)} created.")
+    code = (yield Work(partial(_identified, session, found))) if session.settings.extensions else ""
+    return Ok(f"{mailbox.quoted(session, name)} created.", code)
+
+
+def _identified(session: Session, found: Mailbox) -> str:
+    """Give the response code with the new mailbox's identifier (RFC 8474 4.1)."""
+    folder = mailbox.opened(session, found)
+    folder.synchronise(take_new=False)
+    return f"MAILBOXID ({mailbox_id.of(folder)})"
 
 
 def _uses(arguments: Parser) -> list[str]:

@@ -14,11 +14,12 @@ from courier import log
 from courier.maildir.folder import MessageGone
 from courier.maildir.items import Damaged, Table
 from courier.maildir.numberset import NumberSet
-from courier.message import structure
+from courier.message import facts, objectid, structure
 from courier.message.message import Message
 from courier.message.parted import PartedMessage
+from courier.message.preview import preview
 from courier.process.request import Unfinished, Work
-from imapd import batch, binary, known, large, mailbox, modseqs, section, updates
+from imapd import batch, binary, known, large, mailbox, modseqs, saved, section, updates
 from imapd.commands.store import mark_seen
 from imapd.completion import Completion, Farewell, No, Ok
 from imapd.request import Handling, Step
@@ -37,10 +38,10 @@ _UNICODE_ALERT = (
     "(see https://datatracker.ietf.org/doc/html/rfc6855)\r\n"
 )
 #: Items that need no more than what the file system says.
-_OF_FILES = frozenset(("UID", "FLAGS", "INTERNALDATE"))
+_OF_FILES = frozenset(("UID", "FLAGS", "INTERNALDATE", "SAVEDATE", "PREVIEW LAZY"))
 _NO_MESSAGE = Message(b"")
 _OF_SECTIONS = binary.ITEMS | {
-    *("UID", "FLAGS", "MODSEQ", "INTERNALDATE"),
+    *("UID", "FLAGS", "MODSEQ", "INTERNALDATE", "SAVEDATE"),
     *("BODY[]", "RFC822", "RFC822.HEADER", "RFC822.TEXT"),
 }
 _CHANGED = "[ALERT] A message file was changed while it was sent."
@@ -168,7 +169,8 @@ def _from_known(
     # A date alone is not worth reading a message.
     unread = wanted if plan.needs_message else NumberSet()
     if planned.needs_table:
-        table = yield from known.ready(view, unread)
+        ready = known.enriched if planned.needs_more else known.ready
+        table = yield from ready(view, unread)
     missed = _Missed.NOTHING
     is_renewed = False
     for start, stop in batch.slices(table, wanted):
@@ -183,7 +185,7 @@ def _from_known(
                 end = start
                 if not is_renewed:
                     is_renewed = True
-                    table = yield from known.ready(view, unread)
+                    table = yield from ready(view, unread)
                     continue
             if end > start:
                 session.counts.headers += headers
@@ -333,10 +335,28 @@ def _item(
         return b"MODSEQ (%d)" % view.modseqs[seq - 1]
     if item.name == "INTERNALDATE":
         return b"INTERNALDATE " + writer.date_time(found.st_mtime)
+    if item.name == "SAVEDATE":
+        (date,) = saved.dates(view, seq - 1, seq)
+        return b"SAVEDATE " + (b"NIL" if date is None else writer.date_time(date))
+    if item.name in ("EMAILID", "THREADID", "PREVIEW", "PREVIEW LAZY"):
+        assert isinstance(message, Message)
+        return _derived(item, message, found)
     if item.name not in _OF_SECTIONS:
         assert isinstance(message, Message)
         return _described(session, item, message)
     return _body(session, item, message)
+
+
+def _derived(item: FetchItem, message: Message, found: os.stat_result) -> bytes:
+    """Write an item that is found in a message, and usually kept."""
+    if item.name == "EMAILID":
+        content = objectid.digest(message.data)
+        return b"EMAILID (%b)" % objectid.email_id(content, int(found.st_mtime))
+    if item.name == "THREADID":
+        return b"THREADID (%b)" % facts.thread_id(message.data)
+    if message is _NO_MESSAGE:
+        return b"PREVIEW NIL"  # RFC 8970 4.1: it would have to be read for this alone
+    return b"PREVIEW " + writer.string(preview(message).encode("utf-8", "replace"))
 
 
 def _described(session: Session, item: FetchItem, message: Message) -> bytes:

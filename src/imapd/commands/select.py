@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from courier import log
+from courier.maildir import mailbox_id
 from courier.maildir.filename import Flag
 from courier.maildir.numberset import NumberSet
 from courier.maildir.view import View
@@ -73,6 +74,10 @@ def _open(session: Session, arguments: Parser, *, read_only: bool) -> Handling:
     yield b"* OK [UIDNEXT %d] Ok\r\n" % view.folder.uidnext
     if session.settings.extensions:
         yield updates.highest(view)
+        identifier = mailbox_id.known(view.folder) or (
+            yield Work(partial(mailbox_id.of, view.folder))
+        )
+        yield f"* OK [MAILBOXID ({identifier})] Ok\r\n".encode()  # RFC 8474 4.2
     unseen = _UNSEEN.search(view.flags)
     # RFC 9051 appendix E 11, RFC 9586 3.6: not for a client that does not go by such numbers
     if unseen is not None and not (session.rev2 or session.changes.enabled.uid_only):

@@ -11,6 +11,8 @@ _ATOM_SPECIAL: Final = rb'\x00-\x20(){%*"\\\x7f-\xff'
 
 #: 1*SP. Courier: tabs and runs of white space too.
 SP: Final = re.compile(rb"[ \t]+")
+#: [SP "(" preview-mod *(SP preview-mod) ")"], not to be taken for fetch-modifiers
+LAZY: Final = re.compile(rb"[ \t]+\(LAZY(?: LAZY)*\)", re.I)
 #: CRLF at the end of a command. Courier: bare LF, and white space before it.
 END: Final = re.compile(rb"[ \t]*\r?\n?\Z")
 #: 1*ATOM-CHAR
@@ -57,6 +59,8 @@ SECTION_PART: Final = re.compile(rb"[1-9][0-9]{0,8}(?:\.[1-9][0-9]{0,8}){0,127}"
 SECTION_TEXT: Final = re.compile(rb"HEADER\.FIELDS\.NOT|HEADER\.FIELDS|HEADER|TEXT|MIME", re.I)
 #: header-fld-name. Courier: nearly anything; but it is echoed, so no controls and no 8-bit
 FIELD_NAME: Final = re.compile(rb"[\x20-\x7e]{1,998}")
+#: objectid
+OBJECTID: Final = re.compile(rb"[A-Za-z0-9_-]{1,255}(?![A-Za-z0-9_-])")
 #: the beginning of a fetch-att, a search-key, a status-att: letters, digits and ".-="
 KEYWORD: Final = re.compile(rb"[A-Za-z][A-Za-z0-9.\-=]*")
 

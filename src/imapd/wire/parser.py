@@ -329,6 +329,10 @@ class Parser:
             raise self.fail("date-time")
         return seconds
 
+    def objectid(self) -> bytes:
+        """``objectid`` (RFC 8474 7)."""
+        return self._match(grammar.OBJECTID, "objectid")[0]
+
     # -- FETCH -----------------------------------------------------------------------------
 
     def fetch_items(self) -> list[FetchItem]:
@@ -349,6 +353,8 @@ class Parser:
         if name in ("BINARY", "BINARY.PEEK"):
             section = self.section_binary()
             return FetchItem("BINARY[]", section, name == "BINARY.PEEK", self._partial())
+        if name == "PREVIEW":
+            return FetchItem("PREVIEW LAZY" if self._try(grammar.LAZY) else name)
         if name == "BINARY.SIZE":
             return FetchItem(name, self.section_binary())
         if name not in _SIMPLE_ITEMS:
@@ -409,6 +415,7 @@ _SIMPLE_ITEMS = frozenset(
     (
         "BODY",
         "BODYSTRUCTURE",
+        "EMAILID",
         "ENVELOPE",
         "FLAGS",
         "INTERNALDATE",
@@ -417,6 +424,8 @@ _SIMPLE_ITEMS = frozenset(
         "RFC822.HEADER",
         "RFC822.SIZE",
         "RFC822.TEXT",
+        "SAVEDATE",
+        "THREADID",
         "UID",
     )
 )
