@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from authdaemond import log
 from authdaemond.success_cache import SuccessCache
@@ -47,12 +47,14 @@ class Answer:
     """A module's verdict. With DONE the reply, which for a list has been sent by then.
 
     ``delay_s``: how long the module wants a rejected client to wait. Other modules are asked
-    meanwhile; if none takes the request, the client waits.
+    meanwhile; if none takes the request, the client waits. ``compared``: what the password was
+    compared with, as `passwords.nobodys` has it; None: with nothing.
     """
 
     verdict: Verdict
     reply: bytes = b""
     delay_s: float = 0.0
+    compared: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,27 @@ class Reply:
     delay_s: float = 0.0
 
 
+class Usual:
+    """What a wrong password costs here, so that an unknown userid may cost the same.
+
+    That is what the last password was compared with, whoever's it was, and how long the last one who
+    failed was made to wait.
+    """
+
+    def __init__(self, compared: bytes = b"") -> None:
+        """``compared`` is for the time before there is a last one."""
+        self.compared = compared
+        self.delay_s = 0.0
+
+    def saw(self, answer: Answer) -> None:
+        if answer.compared is not None:
+            self.compared = answer.compared
+            if answer.verdict is Verdict.REJECTED:
+                self.delay_s = answer.delay_s
+
+
+#: The authtype of a comparison without a userid; in its place stands what the password is compared with.
+NOBODY = b"nobody"
 #: The authtypes of log-ins by a token, and the module that knows what one is good for.
 TOKENS = (b"oauthbearer", b"xoauth2")
 TOKEN_MODULE = "authoauth2"
@@ -71,7 +94,11 @@ Steps = Generator[Ask | Reply, Answer, None]
 
 
 def steps(
-    request: Request, modules: Sequence[str], cache: SuccessCache, challenges: Challenges
+    request: Request,
+    modules: Sequence[str],
+    cache: SuccessCache,
+    challenges: Challenges,
+    usual: Usual,
 ) -> Steps:
     """Answer a request by asking ``modules`` in order, or from what they said a moment ago."""
     match request:
@@ -84,7 +111,7 @@ def steps(
                 return _token(request, modules)
             if challenge.mechanism_of(request.authtype) is not None:
                 return _scram(request, modules, challenges)
-            return _authenticate(request, modules, cache)
+            return _authenticate(request, modules, cache, usual)
         case ChangePassword():
             return _change_password(request, modules, cache)
         case Enumerate():
@@ -97,7 +124,9 @@ def _named(name: bytes, modules: Sequence[str]) -> Sequence[str]:
     )
 
 
-def _authenticate(request: Authenticate, modules: Sequence[str], cache: SuccessCache) -> Steps:
+def _authenticate(
+    request: Authenticate, modules: Sequence[str], cache: SuccessCache, usual: Usual
+) -> Steps:
     known = cache.get(request)
     if known is not None:
         log.known()
@@ -105,8 +134,15 @@ def _authenticate(request: Authenticate, modules: Sequence[str], cache: SuccessC
         return
     stamp = cache.stamp()
     answer = yield from _ask(request, modules)
+    usual.saw(answer)
     if answer.verdict is Verdict.DONE:
         cache.keep(request, answer.reply, stamp)
+    if answer.verdict is Verdict.REJECTED and request.authtype == b"login":
+        if answer.compared is None and usual.compared and _is_askable(request):
+            module = next(one for one in (*modules, "") if one != TOKEN_MODULE)
+            if module:
+                yield Ask(module, replace(request, authtype=NOBODY, first=usual.compared))
+        answer = replace(answer, delay_s=max(answer.delay_s, usual.delay_s))
     yield from _tell(answer)
 
 
@@ -158,7 +194,7 @@ def _ask(
     request: Lookup | Authenticate, modules: Sequence[str]
 ) -> Generator[Ask | Reply, Answer, Answer]:
     """Ask the modules in order; return the answer that ends the search, or a rejection by all."""
-    delay_s = 0.0
+    delay_s, compared = 0.0, None
     for module in modules if _is_askable(request) else ():
         if module == TOKEN_MODULE:
             continue  # it knows no accounts
@@ -173,8 +209,9 @@ def _ask(
             case Verdict.REJECTED:
                 log.rejected(module)
                 delay_s = max(delay_s, answer.delay_s)
+                compared = answer.compared if answer.compared is not None else compared
     log.all_rejected()
-    return Answer(Verdict.REJECTED, delay_s=delay_s)
+    return Answer(Verdict.REJECTED, delay_s=delay_s, compared=compared)
 
 
 def _change_password(request: ChangePassword, modules: Sequence[str], cache: SuccessCache) -> Steps:

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from authdaemond import chain, log, message
-from authdaemond.chain import Answer, Ask, Reply
+from authdaemond.chain import Answer, Ask, Reply, Usual
 from authdaemond.message import Order
 from authdaemond.pool import Job, Pool
 from authdaemond.success_cache import SuccessCache
@@ -61,6 +61,7 @@ class Dispatcher:
         daemons: int,
         cache: SuccessCache,
         challenges: Challenges,
+        usual: Usual,
     ) -> None:
         self._listener = listener
         self._control = control
@@ -68,6 +69,7 @@ class Dispatcher:
         self.timers = Timers()
         self.cache = cache
         self.challenges = challenges
+        self.usual = usual
         self.modules = tuple(modules)
         self.listing = tuple(module for module, lists in modules.items() if lists)
         self._pools = [
@@ -283,6 +285,7 @@ class Client:
             self._dispatcher.listing if listing else self._dispatcher.modules,
             self._dispatcher.cache,
             self._dispatcher.challenges,
+            self._dispatcher.usual,
         )
         self._advance(None)
 
@@ -355,6 +358,7 @@ def run(
     daemons: int,
     cache: SuccessCache,
     challenges: Challenges,
+    usual: Usual,
 ) -> None:
     """Be a dispatcher until the master lets go."""
-    Dispatcher(listener, control, dict(modules), daemons, cache, challenges).run()
+    Dispatcher(listener, control, dict(modules), daemons, cache, challenges, usual).run()

@@ -25,9 +25,11 @@ from pathlib import Path
 from authdaemond import backends, dispatcher, log, message, settings, worker
 from authdaemond.backends import NotInstalled
 from authdaemond.backends.backend import Backend
+from authdaemond.chain import Usual
 from authdaemond.message import Order
 from authdaemond.settings import Settings, SettingsError
 from authdaemond.success_cache import SuccessCache
+from courier.auth import libcrypt
 from courier.auth.challenge import Challenges
 from courier.process import activation, channel, privileges, title
 from courier.process.channel import ChannelClosed
@@ -227,12 +229,13 @@ class Master:
         files = {file for backend in generation.modules.values() for file in backend.FILES}
         cache = SuccessCache(generation.settings.success_cache_s, sorted(files))
         challenges = Challenges(self._key, generation.settings.scram_iterations)
+        usual = Usual(_best_setting())
         listener = self._listener
         generation.pid = self._fork(
             [theirs, listener],
             self._become,
             "dispatcher",
-            lambda: dispatcher.run(listener, theirs, modules, daemons, cache, challenges),
+            lambda: dispatcher.run(listener, theirs, modules, daemons, cache, challenges, usual),
         )
         theirs.close()
         generation.control = ours
@@ -324,6 +327,14 @@ class Master:
             self._selector.unregister(generation.control)
             generation.control.close()
             generation.control = None
+
+
+def _best_setting() -> bytes:
+    """What new passwords are hashed with where nothing else is said."""
+    try:
+        return libcrypt.setting()
+    except libcrypt.CryptError:
+        return b""
 
 
 def _work(control: socket.socket, name: str, backend: type[Backend], found: Settings) -> None:

@@ -100,7 +100,8 @@ _PART = b"part"
 
 
 def write_answer(answer: Answer) -> list[bytes]:
-    return [answer.verdict.value, b"%d" % int(answer.delay_s * 1000), answer.reply]
+    compared = [] if answer.compared is None else [answer.compared]
+    return [answer.verdict.value, b"%d" % int(answer.delay_s * 1000), answer.reply, *compared]
 
 
 def write_part(data: bytes) -> list[bytes]:
@@ -115,10 +116,12 @@ def read_answer(fields: Sequence[bytes]) -> Answer | bytes:
         Bad: it is none.
     """
     try:
-        word, delay_ms, data = fields
+        word, delay_ms, data, *more = fields
         if word == _PART:
             return data
         delay_s = min(max(int(delay_ms) / 1000, 0.0), _LONGEST_DELAY_S)
-        return Answer(Verdict(word), data, delay_s)
+        if len(more) > 1:
+            raise Bad
+        return Answer(Verdict(word), data, delay_s, more[0] if more else None)
     except ValueError:
         raise Bad from None

@@ -13,10 +13,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from authdaemond import chain, log, message, scram_check
+from authdaemond.backends import comparison
 from authdaemond.backends.backend import Backend, Rejected, Unavailable
 from authdaemond.chain import Answer, Verdict
 from authdaemond.message import Bad
-from courier.auth import challenge, options, reply
+from courier.auth import challenge, options, passwords, reply
 from courier.auth.account import Account
 from courier.auth.request import Authenticate, ChangePassword, Enumerate, Lookup, Request
 from courier.process import channel
@@ -53,10 +54,12 @@ class _Worker:
         self._send(message.write_answer(self._answer(request)))
 
     def _answer(self, request: Request) -> Answer:
+        comparison.begin()
         try:
-            return Answer(Verdict.DONE, self._reply(request))
+            return Answer(Verdict.DONE, self._reply(request), compared=comparison.made())
         except Rejected as rejected:
-            return Answer(Verdict.REJECTED, rejected.reply, rejected.delay_s)
+            compared = comparison.made()
+            return Answer(Verdict.REJECTED, rejected.reply, rejected.delay_s, compared)
         except Unavailable as unavailable:
             log.error(f"{self._name}: {unavailable}")
         except ChannelClosed:
@@ -88,6 +91,9 @@ class _Worker:
     def _authenticated(self, request: Authenticate) -> Account:
         if request.authtype == b"login":
             return self._backend.login(request)
+        if request.authtype == chain.NOBODY:
+            passwords.fits(request.second.reveal(), request.first)
+            raise Rejected
         return self._backend.cram(request)
 
     def _let_in(self, account: Account) -> bytes:

@@ -16,6 +16,7 @@ from courier import log
 from courier.auth import sasl
 from courier.auth.domain import DefaultDomain
 from courier.auth.sasl import Credentials
+from courier.net import penalties
 from courier.process.encryption import Encryption
 from courier.process.login_request import (
     Answer,
@@ -38,8 +39,6 @@ from imapd.wire.parser import ParseError, Parser
 
 #: Seconds from the connection to the completed log-in.
 LOGIN_S = 60.0
-#: Seconds before a failed log-in is answered.
-FAILURE_S = 5.0
 _MAX_VIOLATIONS = 10
 #: Octets of a command and of a literal in it. A stranger gets no more memory than log-ins need.
 _MAX_COMMAND = 16_384
@@ -76,6 +75,8 @@ class Login:
         self._violations = 0
         self._is_smap = False  # from the first tag that asks for it on
         self._received = self._sent = 0
+        self._asked_at: float | None = None  # authdaemond, about what has failed since
+        self._steps = 1
         self._domain = DefaultDomain(settings.default_domain, settings.domain_separators)
 
     def run(self) -> LoginSteps:
@@ -269,9 +270,11 @@ class Login:
             response = yield from self._response()
 
     def _question(self, tag: bytes, question: sasl.Question) -> Generator[Any, Any, bytes | None]:
+        self._asked_at = time.monotonic()
         answer: Answer = yield Ask(
             self._service(), question.authtype, question.first, question.second.reveal()
         )
+        self._steps = answer.steps
         if answer.kind is Kind.TEMPORARY:
             yield from self._put_off(tag)
         return answer.text.encode() if answer.kind is Kind.SAID else None
@@ -290,6 +293,7 @@ class Login:
         self, tag: bytes, credentials: Credentials, typed: bytes, mechanism: str | None
     ) -> _Handling:
         """Have the credentials checked; who is let in never comes back here."""
+        self._asked_at = time.monotonic()
         answer: Answer = yield Authenticate(
             self._service(),
             credentials.authtype,
@@ -308,6 +312,7 @@ class Login:
         if answer.kind is Kind.UNREACHED:
             # Nothing is wrong with what was typed: no LOGIN FAILED, which bans.
             return (yield from self._refuse("UNAVAILABLE"))
+        self._steps = answer.steps
         if mechanism is None:
             log.login_failed(typed, self._stranger.peer)
         else:
@@ -325,7 +330,10 @@ class Login:
 
     def _refuse(self, code: str = "AUTHENTICATIONFAILED") -> _Handling:
         """Refuse as late as Courier does, with a response code (RFC 5530 3)."""
-        yield Pause(min(FAILURE_S, self._left_s()))
+        elapsed_s = time.monotonic() - self._asked_at if self._asked_at is not None else 0.0
+        pause_s = penalties.pause_s(elapsed_s, self._steps)
+        self._asked_at, self._steps = None, 1
+        yield Pause(min(pause_s, self._left_s()))
         return No("Login failed.", code if self._settings.extensions else "")
 
     # -- input -----------------------------------------------------------------------------

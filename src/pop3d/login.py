@@ -15,6 +15,7 @@ from courier import log
 from courier.auth import sasl
 from courier.auth.domain import DefaultDomain
 from courier.auth.sasl import Credentials
+from courier.net import penalties
 from courier.process.encryption import Encryption
 from courier.process.login_request import (
     Answer,
@@ -34,8 +35,6 @@ from pop3d.wire import Line, Reader
 
 #: Seconds from the connection to the completed log-in.
 LOGIN_S = 60.0
-#: Seconds before a failed log-in is answered.
-FAILURE_S = 5.0
 #: How master is told what the session needs to know: whether the client said UTF8.
 PROTOCOL, PROTOCOL_UTF8 = b"POP3", b"POP3UTF8"
 
@@ -68,6 +67,8 @@ class Login:
         self._reader = Reader()
         self._began = time.monotonic()
         self._userid = b""
+        self._asked_at: float | None = None  # authdaemond, about what has failed since
+        self._steps = 1
         self._utf8 = False
         self._domain = DefaultDomain(settings.default_domain, settings.domain_separators)
 
@@ -189,9 +190,11 @@ class Login:
             response = (yield from self._text()).strip(b" \t\r")
 
     def _question(self, question: sasl.Question) -> Generator[Any, Any, bytes | None]:
+        self._asked_at = time.monotonic()
         answer: Answer = yield Ask(
             self._service(), question.authtype, question.first, question.second.reveal()
         )
+        self._steps = answer.steps
         if answer.kind is Kind.TEMPORARY:
             yield self._refusal(_TEMPORARY, wire.SYS_TEMP)
             raise _Over
@@ -202,6 +205,7 @@ class Login:
 
     def _ask(self, credentials: Credentials, mechanism: str | None) -> _Handling:
         """Have the credentials checked; who is let in never comes back here."""
+        self._asked_at = time.monotonic()
         answer: Answer = yield Authenticate(
             self._service(),
             credentials.authtype,
@@ -221,6 +225,7 @@ class Login:
             # Nothing is wrong with what was typed: no LOGIN FAILED, by which filters ban.
             yield from self._refuse(mechanism, wire.SYS_TEMP)
             return
+        self._steps = answer.steps
         if mechanism is None:
             log.login_failed(self._userid, self._stranger.peer)
         else:
@@ -229,7 +234,10 @@ class Login:
 
     def _refuse(self, mechanism: str | None, code: str = wire.AUTH) -> _Handling:
         """Let some time pass, and say that USER and PASS, or AUTH, did not do."""
-        yield Pause(min(FAILURE_S, self._left_s()))
+        elapsed_s = time.monotonic() - self._asked_at if self._asked_at is not None else 0.0
+        pause_s = penalties.pause_s(elapsed_s, self._steps)
+        self._asked_at, self._steps = None, 1
+        yield Pause(min(pause_s, self._left_s()))
         yield self._refusal(
             "Login failed." if mechanism is None else "Authentication failed.", code
         )

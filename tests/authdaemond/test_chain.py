@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from authdaemond import chain
-from authdaemond.chain import Answer, Ask, Reply, Verdict
+from authdaemond.chain import Answer, Ask, Reply, Usual, Verdict
 from authdaemond.success_cache import SuccessCache
 from courier.auth.account import Secret
 from courier.auth.challenge import Challenges
@@ -29,7 +29,9 @@ def play(
     """Answer for the modules; return whom the chain asked and what it replied."""
     asked: list[str] = []
     replies: list[Reply] = []
-    steps = chain.steps(request, list(answers), cache or SuccessCache(0), Challenges(b"key"))
+    steps = chain.steps(
+        request, list(answers), cache or SuccessCache(0), Challenges(b"key"), Usual()
+    )
     answer: Answer | None = None
     while True:
         try:

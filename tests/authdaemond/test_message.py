@@ -31,6 +31,8 @@ def test_request(request_: Request) -> None:
     [
         Answer(Verdict.DONE, b"x\n"),
         Answer(Verdict.REJECTED, delay_s=1.5),
+        Answer(Verdict.REJECTED, b"refusal", compared=b"$1$x$"),
+        Answer(Verdict.DONE, b"x\n", compared=b""),
         Answer(Verdict.TEMPORARY),
     ],
 )

@@ -96,6 +96,30 @@ def test_wrong_password_at_the_last_moment(clock: Clock) -> None:
     assert next(steps) == b"a NO [AUTHENTICATIONFAILED] Login failed.\r\n"
 
 
+@pytest.mark.parametrize(
+    ("took_s", "told", "pause_s"),
+    [(0.5, "1", 4.5), (0.25, "", 4.75), (6.0, "1", 4.0), (1.0, "3", 14.0)],
+)
+def test_time_of_the_answer(clock: Clock, took_s: float, told: str, pause_s: float) -> None:
+    """At five seconds or a multiple, whatever the check has taken, or at as many as master says."""
+    steps = login().run()
+    next(steps)
+    next(steps)
+    for _ in range(2):  # each attempt is its own
+        assert isinstance(steps.send(b"a LOGIN u wrong\r\n"), Authenticate)
+        clock.now += took_s
+        assert steps.send(Answer(Kind.REJECTED, told)) == Pause(pause_s)
+        assert next(steps) == b"a NO [AUTHENTICATIONFAILED] Login failed.\r\n"
+        next(steps)
+
+
+def test_attempt_that_nobody_was_asked_about(clock: Clock) -> None:
+    steps = login().run()
+    next(steps)
+    next(steps)
+    assert steps.send(b"a AUTHENTICATE FOO\r\n") == Pause(5.0)
+
+
 def test_handshake_has_what_time_is_left(clock: Clock) -> None:
     """STARTTLS gives no second minute."""
     steps = login(has_tls=True).run()

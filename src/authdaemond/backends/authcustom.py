@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from authdaemond import log
+from authdaemond.backends import comparison
 from authdaemond.backends.backend import (
     Backend,
     Rejected,
@@ -73,9 +74,11 @@ class AuthCustom(Backend):
             account = self._account("lookup", *names)
             if account.clear is None:
                 check_password(account.passwd, request.second)
-            elif account.clear != request.second:
-                log.password_differs(request.second, account.clear)
-                raise Rejected
+            else:
+                comparison.with_clear_text()
+                if account.clear != request.second:
+                    log.password_differs(request.second, account.clear)
+                    raise Rejected
         return account if account.clear else replace(account, clear=request.second)
 
     def cram(self, request: Authenticate) -> Account:

@@ -6,12 +6,14 @@ password is what the directory lets it bind with; otherwise an attribute is comp
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from authdaemond import log
+from authdaemond.backends import comparison
 from authdaemond.backends.authldap_settings import FILE, Settings, settings
 from authdaemond.backends.backend import (
     Backend,
@@ -44,7 +46,11 @@ class AuthLdap(Backend):
         return self._found(request.service, request.userid)[1]
 
     def login(self, request: Authenticate) -> Account:
-        entry, account = self._found(request.service, request.first)
+        try:
+            entry, account = self._found(request.service, request.first)
+        except Rejected:
+            self._bind_as_nobody(request.second)
+            raise
         self._check(entry, account, request.second)
         return account if account.clear else replace(account, clear=request.second)
 
@@ -158,14 +164,26 @@ class AuthLdap(Backend):
         chosen = self._settings()
         if chosen.authbind:
             with Directory.connected(chosen) as own:
+                comparison.with_clear_text()
                 _bind(own, entry.dn, given)
             log.password_fits()
         elif account.clear:
+            comparison.with_clear_text()
             if account.clear != given:
                 log.password_differs(given, account.clear)
                 raise Rejected
         else:
             check_password(account.passwd or None, given)
+
+    def _bind_as_nobody(self, given: Secret) -> None:
+        """Ask the directory as often for a userid that it does not have as for another."""
+        chosen = self._settings()
+        if chosen.authbind:
+            with (
+                contextlib.suppress(Unavailable, ServerLost),
+                Directory.connected(chosen) as own,
+            ):
+                own.binds(f"cn=pycourier-nobody,{chosen.basedn}", given.reveal())
 
     def _run(self, call: Callable[[Directory], T]) -> T:
         """Call with the connection, and with another one if that turns out to be lost."""

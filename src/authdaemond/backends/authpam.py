@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from authdaemond import log
-from authdaemond.backends import shadow, system
+from authdaemond.backends import comparison, shadow, system
 from authdaemond.backends.backend import Rejected
 from courier.auth.account import Account, Secret
 from courier.auth.request import Authenticate
@@ -42,6 +42,7 @@ class AuthPam(system.SystemBackend):
     def login(self, request: Authenticate) -> Account:
         account = self.found(request.first)
         check = _Check(self._prototype, request)
+        comparison.with_stored(account.passwd)
         if not check.passes():
             raise Rejected(check.delay_s)
         return replace(account, clear=request.second)

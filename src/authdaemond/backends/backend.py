@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from authdaemond import log
+from authdaemond.backends import comparison
 from courier.auth import base64, hmac_state, passwords
 from courier.auth.account import Account, Secret
 from courier.auth.base64 import NoBase64
@@ -143,6 +144,7 @@ def check_password(stored: Secret | None, given: Secret) -> None:
     if stored is None:
         log.debug("no password available to compare.")
         raise Rejected
+    comparison.with_stored(stored)
     if not passwords.fits(given.reveal(), stored.reveal()):
         log.password_differs(given, stored)
         raise Rejected

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
 from authdaemond import log
+from authdaemond.backends import comparison
 from authdaemond.backends.backend import (
     Backend,
     Rejected,
@@ -310,7 +311,9 @@ def _check(account: Account, given: Secret) -> None:
     """Compare with the hash if the table has one, else with the password itself."""
     if account.passwd or not account.clear:
         check_password(account.passwd or None, given)
-    elif account.clear != given:
+        return
+    comparison.with_clear_text()
+    if account.clear != given:
         log.password_differs(given, account.clear)
         raise Rejected
 

@@ -15,6 +15,7 @@ import importlib
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from courier.auth import libcrypt, scram
@@ -95,6 +96,37 @@ def _salt_of(value: bytes) -> bytes | None:
         return base64.b64decode(value, validate=True)[_SHA1_SIZE:]
     except binascii.Error:
         return None
+
+
+def nobodys(stored: bytes) -> bytes:
+    """Return what takes as long to compare a password with as ``stored``, and that none fits.
+
+    Empty for what is no stored password, such as that of a locked account. A salt may stay in it.
+    """
+    if (keys := scram.read(stored)) is not None:
+        empty = bytes(len(keys.stored))
+        return scram.write(replace(keys, stored=empty, server=empty))
+    prefix = _PREFIX.match(stored)
+    kind = prefix[1].upper() if prefix else b""
+    value = stored[prefix.end() :] if prefix else stored
+    if kind == b"SSHA":
+        return b"{SSHA}" + base64.b64encode(bytes(_SHA1_SIZE + _SALT_SIZE))
+    if kind in _DIGESTS:
+        return b"{" + kind + b"}-"
+    if prefix and kind != b"CRYPT":
+        return b""
+    if value.startswith(b"$argon2"):
+        start, _, digest = value.rpartition(b"$")
+        return start + b"$" + b"A" * len(digest)
+    return next((found[0] for form in _SETTINGS if (found := form.match(value))), b"")
+
+
+#: Settings of crypt(3), without the hash behind them: bcrypt's, those with dollars, DES.
+_SETTINGS = (
+    re.compile(rb"\$2[abxy]\$[0-9]{2}\$[./A-Za-z0-9]{22}"),
+    re.compile(rb"\$(?!2)[0-9a-z]+\$.*\$"),
+    re.compile(rb"[./0-9A-Za-z]{2}(?=[./0-9A-Za-z]{11})|_[./0-9A-Za-z]{8}"),
+)
 
 
 # --- Making ---------------------------------------------------------------------------------------

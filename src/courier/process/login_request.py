@@ -63,10 +63,18 @@ class StartTls:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Master's word on an `Authenticate` or `Ask`; ``text`` goes with DISABLED and SAID."""
+    """Master's word on an `Authenticate` or `Ask`.
+
+    ``text`` goes with DISABLED and SAID, and with REJECTED as the number of `steps`.
+    """
 
     kind: Kind
     text: str = ""
+
+    @property
+    def steps(self) -> int:
+        """How long who was rejected has to wait (`penalties.pause_s`)."""
+        return int(self.text) if self.kind is Kind.REJECTED and self.text.isdecimal() else 1
 
 
 @dataclass(slots=True)

@@ -36,6 +36,7 @@ from courier.auth.request import Authenticate, Lookup, Refused, Request
 from courier.log import Peer
 from courier.net.access import AccessFile, Allowed, Denied
 from courier.net.limits import Admitted, Limits
+from courier.net.penalties import Penalties
 from courier.process import activation, channel, home, login, privileges, proxy, title, worker
 from courier.process.channel import ChannelClosed
 from courier.process.home import Homes
@@ -160,6 +161,7 @@ class Master:
         self._listeners = list(listeners)
         self._limits = Limits(plan.max_daemons, plan.max_per_ip)
         self._set_limits()
+        self._penalties = Penalties()
         self._access = _access(plan)
         self._selector = selectors.DefaultSelector()
         self._logins: dict[int, _Login] = {}
@@ -703,7 +705,7 @@ class Master:
         elif isinstance(outcome, Said) and isinstance(request, Question):
             self._answer(child, Kind.SAID, number, outcome.text.encode())
         elif not isinstance(outcome, Account):
-            self._answer(child, Kind.REJECTED, number)
+            self._answer(child, Kind.REJECTED, number, b"%d" % self._count_failure(child, request))
         elif isinstance(request, Question):
             child.proven[number] = outcome
             self._answer(child, Kind.SAID, number, (outcome.sasl or "").encode())
@@ -711,6 +713,14 @@ class Master:
             self._answer(child, Kind.DISABLED, number, refusal.encode())
         elif pending.client is not None:
             self._let_in(child, request, pending.client, outcome)
+
+    def _count_failure(self, child: _Login, request: LoginRequest | Question) -> int:
+        """Give the steps that its answer has to wait."""
+        userid = (
+            b"" if request.authtype.startswith(b"cram-") else request.first
+        )  # a challenge there
+        ip = child.connections[request.number].peer.ip
+        return self._penalties.failed(ip, userid, time.monotonic())
 
     def _let_in(self, child: _Login, asked: LoginRequest, client: int, account: Account) -> None:
         try:

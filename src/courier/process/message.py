@@ -35,7 +35,7 @@ class Kind(enum.Enum):
     ADMITTED = b"admitted"  # number, environment
     REFUSED = b"refused"  # number, text
     TAKEN = b"taken"  # number: a worker serves the client
-    REJECTED = b"rejected"  # number: wrong credentials
+    REJECTED = b"rejected"  # number, steps to wait: wrong credentials
     SAID = b"said"  # number, text: what authdaemond says to a question
     TEMPORARY = b"temporary"  # number: nobody can tell now
     DISABLED = b"disabled"  # number, text

@@ -321,6 +321,85 @@ def test_login_that_is_not_let_in(start: Start, userid: str, kind: Kind) -> None
     stage.worker()
 
 
+def test_failures_of_late_are_told(start: Start) -> None:
+    """By address and by userid, each a step more; who knows the password is let in at once."""
+    stage = start()
+    puppet = stage.login()
+    puppet.admit(1)
+    puppet.admit(2, "198.51.100.2")
+
+    def failed(number: int, userid: str = "u@example.com") -> list[bytes]:
+        puppet.log_in(number, userid, "wrong").close()
+        return puppet.hear()
+
+    rejected = [Kind.REJECTED.value, b"1"]
+    first, *_, seventh = [failed(1) for _ in range(7)]
+    assert (first, seventh) == ([*rejected, b"1"], [*rejected, b"2"])
+    assert failed(1, "other@example.com") == [*rejected, b"2"]
+    assert failed(2)[2] == b"2"
+    assert failed(2, "third@example.com")[2] == b"1"
+    puppet.log_in(1).close()
+    assert puppet.hear() == [Kind.TAKEN.value, b"1"]
+
+
+def ask(puppet: Puppet, number: int, password: bytes = b"pw") -> list[bytes]:
+    puppet.say(Kind.ASK, b"%d" % number, b"imap", b"login", b"u@example.com", password)
+    return puppet.hear()
+
+
+def test_question(start: Start) -> None:
+    """It lets nobody in; whom its answer has proved, the next request of that connection does."""
+    stage = start()
+    puppet = stage.login()
+    for number in (1, 2):
+        puppet.admit(number)
+
+    assert ask(puppet, 1, b"wrong") == [Kind.REJECTED.value, b"1", b"1"]
+    assert ask(puppet, 1) == [Kind.SAID.value, b"1", b""]
+    assert stage.starts_nothing(0.0)
+    puppet.log_in(2, "", "", authtype=b"PROVEN").close()
+    assert puppet.hear()[:2] == [Kind.REJECTED.value, b"2"]
+
+    puppet.log_in(1, "root", "", authtype=b"PROVEN").close()
+    assert SessionRequest.of(stage.worker().hear()).address == "u@example.com"
+    assert puppet.hear() == [Kind.TAKEN.value, b"1"]
+
+
+@pytest.mark.parametrize(
+    "between", ["a wrong password", "another question", "a new connection", "itself"]
+)
+def test_proof_is_good_for_what_comes_next_alone(start: Start, between: str) -> None:
+    stage = start()
+    puppet = stage.login()
+    puppet.admit(1)
+    ask(puppet, 1)
+    match between:
+        case "a wrong password":
+            puppet.log_in(1, "u@example.com", "wrong").close()
+            puppet.hear()
+        case "another question":
+            ask(puppet, 1, b"wrong")
+        case "a new connection":
+            puppet.say(Kind.RELEASE, b"1")
+            puppet.admit(1)
+        case "itself":
+            puppet.log_in(1, "", "", authtype=b"PROVEN").close()
+            stage.worker()
+            puppet.hear()
+            puppet.admit(1)
+
+    puppet.log_in(1, "", "", authtype=b"PROVEN").close()
+
+    assert puppet.hear()[:2] == [Kind.REJECTED.value, b"1"]
+
+
+def test_question_out_of_turn(start: Start) -> None:
+    """Of no connection of this process's: it is ended."""
+    puppet = start().login()
+    puppet.say(Kind.ASK, b"9", b"imap", b"login", b"u@example.com", b"pw")
+    wait_until(lambda: not puppet.is_alive())
+
+
 def test_authdaemond_that_is_away(start: Start) -> None:
     """A temporary failure with Courier's log lines; when it is back, log-ins work."""
     stage = start()
