@@ -35,18 +35,20 @@ def copy(
     *,
     move: bool,
     sends: bool = True,
+    view: View | None = None,
 ) -> Generator[Step, Any, dict[int, int]]:
-    """Copy messages of the selected mailbox; give the UIDs there by those here, of those that were left.
+    """Copy messages of the selected mailbox, or of another; give the UIDs there by those here, of those that were left.
 
     Args:
         target: the folder of ``to``, on which the right to insert is held.
         move: they will be removed here: they need room only where that is another account's.
         sends: what is copied to the outbox is sent.
+        view: of another mailbox than the selected one.
 
     Raises:
         OverQuota, NotSent, OSError: nothing has been copied.
     """
-    view = session.selected
+    view = view or session.selected
     source, payer = session.charged(view.folder), session.charged(target)
     with ExitStack() as files:  # whatever does not land is removed
         prepared: dict[int, Prepared] = {}

@@ -88,6 +88,7 @@ def killed(operation: Callable[[], object], at: int) -> bool:
         ("STORE 1:3 FLAGS (\\Flagged kw)", 0, 2),
         ("STORE 1:2 +FLAGS (\\Deleted)", 0, 0),
         ("RENAME INBOX.a INBOX.b", 0, 4),
+        ("RENAME INBOX INBOX.new", 3, 0),
         ("DELETE INBOX.a", 0, 3),
         (f"REPLACE 1 INBOX {{{len(BODIES[0])}+}}\r\n{BODIES[0].decode()}", 2, 1),
         (f"REPLACE 2 INBOX.a {{{len(BODIES[1])}+}}\r\n{BODIES[1].decode()}", 2, 3),
