@@ -149,6 +149,15 @@ class Mailboxes:
 
     def has_below(self, mailbox: Mailbox) -> bool:
         """Tell whether there are mailboxes below a name that this account may know of."""
+        if mailbox.space is Space.PERSONAL:
+            known: dict[str, Acl] = {}
+            found = (
+                self._in(
+                    mailbox.space, names.mailbox(folder), self._own, folder, known, exists=True
+                )
+                for folder in self._own.below(mailbox.folder)
+            )
+            return any(one.is_visible for one in found)
         top = mailbox.name + SEPARATOR
         return any(one.name.startswith(top) for one in self.listed(Patterns([top + "*"])))
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imapd.pattern import matches
+from imapd.pattern import Patterns, levels_above, matches, may_match_below
 
 PATTERNS = st.text("abI.*%é", max_size=12)
 NAMES = st.text("abI.é", max_size=12)
@@ -69,6 +69,28 @@ def test_matches_below_inbox(pattern: str, name: str) -> None:
     full = f"INBOX.{name}"
 
     assert matches(f"inboX.{pattern}", full) == model(f"INBOX.{pattern}", full)
+
+
+_SEVERAL = st.lists(
+    st.sampled_from(["", "inbox.", "#"]).flatmap(lambda top: PATTERNS.map(top.__add__))
+)
+
+
+@example(["inbox"], "INBOX")
+@example(["iNbOx.a"], "INBOX.a")
+@example(["*"], "#a")
+@given(_SEVERAL, st.sampled_from(["", "INBOX.", "#"]).flatmap(lambda top: NAMES.map(top.__add__)))
+def test_several_patterns(several: list[str], name: str) -> None:
+    """A name fits if it fits one of them; what begins with # is fitted by what does, too."""
+    wanted = Patterns(several)
+    rightful = [one for one in several if one.startswith("#") == name.startswith("#")]
+
+    assert wanted.matches(name) == any(matches(one, name) for one in rightful)
+    if wanted.matches(name):
+        assert wanted.may_match(elsewhere=name.startswith("#"))
+        assert all(wanted.may_match_below(level) for level in levels_above(name))
+    if any(may_match_below(one, name) for one in rightful if {*one} & {"*", "%"}):
+        assert wanted.may_match_below(name)
 
 
 def test_cost_of_a_hostile_pattern() -> None:

@@ -177,7 +177,7 @@ class AclFiles:
                 self._write(name, self.read(name))
 
     def _has_below(self, level: str) -> bool:
-        return any(name.startswith(level + ".") for name in self._tree.folders())
+        return any(True for _ in self._tree.below(level))
 
     def _levels(self) -> list[str]:
         try:

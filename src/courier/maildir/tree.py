@@ -14,7 +14,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from courier import log
@@ -73,9 +73,7 @@ class Tree:
 
         Files and directories with a leading dot that are no folders are left out.
         """
-        dotted = (name[1:] for name in os.listdir(self.path) if name.startswith("."))
-        names = {self._meant(name) for name in dotted if is_name(name) and self.exists(name)}
-        return ["", *sorted(names)]
+        return ["", *sorted(set(self._found("")))]
 
     def _meant(self, name: str) -> str:
         """Give the folder's name that a directory's name stands for."""
@@ -97,9 +95,17 @@ class Tree:
             raise OSError(errno.EINVAL, "convert the old names first (maildirmake)", name)
         old_names.note_converted(self.path)
 
-    def below(self, name: str) -> list[str]:
-        """List the folders below ``name``, sorted."""
-        return [other for other in self.folders() if other.startswith(name + ".")]
+    def below(self, name: str) -> Iterator[str]:
+        """Give the folders below ``name`` (all but INBOX, if it is INBOX); looks at no others."""
+        return self._found(f"{name}." if name else "")
+
+    def _found(self, beginning: str) -> Iterator[str]:
+        for entry in os.listdir(self.path):
+            name = entry[1:]
+            if entry.startswith(".") and is_name(name):
+                meant = self._meant(name)
+                if meant.startswith(beginning) and self.exists(name):
+                    yield meant
 
     def create(self, name: str, *, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
         """Make a folder with its UIDVALIDITY, which is above any that this maildir has lost.

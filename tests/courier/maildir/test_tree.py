@@ -89,8 +89,8 @@ def test_folders(top: Tree, maildir: Path) -> None:
     (maildir / "nofolder" / "cur").mkdir()
 
     assert top.folders() == ["", "Z", "a", "a.b.c", "b", "\udcff"]
-    assert top.below("a") == ["a.b.c"]
-    assert top.below("a.b") == ["a.b.c"]
+    assert list(top.below("a")) == ["a.b.c"]
+    assert list(top.below("a.b")) == ["a.b.c"]
     assert top.exists("") and not top.exists("a.b") and not top.exists("DS_Store")
 
 
