@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, TypedDict
 
 from courier import log
-from courier.maildir.annotations import OF_ACCOUNT, AnnotationFile, Annotations
+from courier.maildir.annotations import NAME, OF_ACCOUNT, AnnotationFile, Annotations, write
 from imapd import mailbox, special_uses
 from imapd.completion import CommandFailed, No
 from imapd.mailboxes import Mailbox, Space
@@ -200,6 +200,15 @@ def change(session: Session, found: Mailbox | None, changes: Changes) -> None:
     except BaseException:
         file.change(before, **how)
         raise
+
+
+def copied(found: Mailbox) -> dict[str, bytes]:
+    """Give the file with which a new folder has the annotations of another one, if that has any.
+
+    Raises: OSError.
+    """
+    values = AnnotationFile(found.directory).read()
+    return {NAME: write(values)} if values else {}
 
 
 def forget(session: AccountSession, found: Mailbox) -> None:

@@ -12,7 +12,7 @@ from courier.maildir.acl_files import is_within
 from courier.maildir.quota import OverQuota
 from courier.maildir.view import View
 from courier.process.request import Work
-from imapd import hierarchy, mailbox, names, transfer
+from imapd import annotation, hierarchy, mailbox, names, transfer
 from imapd.commands.list import renamed
 from imapd.completion import CommandFailed, No, Ok, code_of
 from imapd.mailboxes import Mailbox
@@ -68,6 +68,8 @@ def rename(session: Session, arguments: Parser) -> Handling:
 def _move_all(session: Session, inbox: Mailbox, new: Mailbox) -> Generator[Step, Any, None]:
     """Move all messages of INBOX to a new mailbox; those below it stay (RFC 9051 6.3.6).
 
+    The new one has INBOX's annotations, and INBOX keeps them (RFC 5464 4.1).
+
     A crash leaves the new mailbox without them, or the messages in both; none is ever in neither.
     What comes meanwhile stays in INBOX.
 
@@ -79,7 +81,8 @@ def _move_all(session: Session, inbox: Mailbox, new: Mailbox) -> Generator[Step,
     view = View(mailbox.opened(session, inbox), read_only=False)
     owner = session.mailboxes.lists(new) or new.tree
     try:
-        yield Work(partial(owner.create, new.folder))
+        files = yield Work(partial(annotation.copied, inbox))
+        yield Work(partial(owner.create, new.folder, files=files))
     except OSError as error:
         text = f"RENAME failed: {error.strerror}"
         raise CommandFailed(No(text, code_of(error))) from error

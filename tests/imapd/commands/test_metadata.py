@@ -267,6 +267,19 @@ def test_rename_and_delete(maildir: Path, driven: Driven) -> None:
     assert values(driven.ask("g GETMETADATA INBOX.z /shared/x")) == {"/shared/x": None}
 
 
+def test_rename_of_inbox(maildir: Path, driven: Driven) -> None:
+    """RFC 5464 4.1: the new mailbox has a copy of INBOX's, which stay."""
+    driven.ask('s SETMETADATA INBOX (/shared/x "1" /private/y "2")')
+
+    assert ended(driven.ask("a RENAME INBOX INBOX.old"))[0] == "OK"
+
+    for name in ("INBOX", "INBOX.old"):
+        assert values(driven.ask(f"b GETMETADATA {name} (/shared/x /private/y)")) == {
+            "/shared/x": b"1",
+            "/private/y": b"2",
+        }
+
+
 def test_read_only(maildir: Path, driven: Driven) -> None:
     """A mailbox that is selected, and by EXAMINE, has annotations like others."""
     driven.ask("s EXAMINE INBOX")
