@@ -52,6 +52,7 @@ tools:
 	@tools/venv
 	@tools/unpack courier
 	@tools/unpack sysconftool
+	@tools/unpack dovecot
 
 bench:
 	@tools/install bench

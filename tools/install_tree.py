@@ -38,6 +38,8 @@ BIN: Mapping[str, tuple[str, ...]] = {
     "deliverquota": ("tools.deliverquota",),
     "maildirkw": ("tools.maildirkw",),
     "maildirmake": ("tools.maildirmake",),
+    "maildir-from-dovecot": ("tools.maildir_from_dovecot",),
+    "maildir-to-dovecot": ("tools.maildir_to_dovecot",),
     "maildiracl": ("tools.maildiracl",),
 }
 SBIN: Mapping[str, tuple[str, ...]] = {

@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from functools import partial
 
 from courier import paths, setting_reader, shell
 from courier.auth import client
@@ -20,19 +20,11 @@ from courier.maildir.index import Index
 from courier.maildir.reading import Reading
 from courier.maildir.snapshot import Unusable
 from courier.maildir.tree import Tree
-from courier.process import privileges
 from courier.process.privileges import Ids
+from tools import owner
+from tools.owner import Place
 
 _BAR = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A maildir, and as whom and where to look at it."""
-
-    path: str
-    ids: Ids
-    home: str | None = None  # what a relative path is below of
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -43,8 +35,8 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     failed = False
     try:
-        for place in _accounts() if asked.all else map(_named, asked.maildir):
-            failed |= not _at(place, asked)
+        for place in _accounts() if asked.all else map(owner.named, asked.maildir):
+            failed |= not owner.at(place, partial(_maildir, asked=asked))
     except OSError as error:
         sys.stderr.write(f"ERR: {error.filename or 'authdaemond'}: {error.strerror or error}\n")
         return 1
@@ -81,12 +73,6 @@ def _is_on(name: str) -> bool:
         return False
 
 
-def _named(path: str) -> Place:
-    """A maildir is looked at as its owner: nobody else keeps its index."""
-    found = os.stat(os.path.join(path, "cur"))
-    return Place(os.path.abspath(path), Ids(found.st_uid, found.st_gid))
-
-
 def _accounts() -> Iterator[Place]:
     """List the maildirs of all accounts that authdaemond knows."""
     standard = _setting("MAILDIRPATH") or "Maildir"
@@ -100,27 +86,7 @@ def _accounts() -> Iterator[Place]:
         yield Place(who.maildir or standard, ids, who.home)
 
 
-def _at(place: Place, asked: argparse.Namespace) -> bool:
-    """Do what is asked, in a process that has the rights of the maildir's owner and no more."""
-    if (os.geteuid(), os.getegid()) == (place.ids.uid, place.ids.gid) and place.home is None:
-        return _maildir(place.path, asked)
-    sys.stdout.flush()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            privileges.become(place.ids)
-            os.chdir(place.home or "/")
-            status = int(not _maildir(place.path, asked))
-            sys.stdout.flush()
-        except OSError as error:
-            sys.stderr.write(f"ERR: {error.filename or place.path}: {error.strerror or error}\n")
-        finally:
-            os._exit(status)
-    return os.waitpid(child, 0)[1] == 0
-
-
-def _maildir(path: str, asked: argparse.Namespace) -> bool:
+def _maildir(path: str, *, asked: argparse.Namespace) -> bool:
     tree = Tree(path)
     names = tree.folders()
     if asked.folder is not None:

@@ -33,6 +33,8 @@ PROGRAMS = {
     "bin/maildirkw",
     "bin/maildirmake",
     "bin/maildiracl",
+    "bin/maildir-from-dovecot",
+    "bin/maildir-to-dovecot",
     "sbin/authdaemond",
     "sbin/authenumerate",
     "sbin/authinfo",
