@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,3 +121,44 @@ def test_changes_both_ways(
     assert len(copies(maildir)) == len(MESSAGES) - 2
     assert [copy.flags for copy in copies(near)] == [copy.flags for copy in copies(maildir)]
     assert sum("F" in copy.flags for copy in copies(near)) == 1
+
+
+#: Messages that both sides begin with, together; `make check-long` takes 10,000.
+TWO_WAYS = int(os.environ.get("SYNC_MESSAGES", "1000"))
+
+
+def test_two_ways_at_once(tmp_path: Path, maildir: Path, tunnel: str, run: Run) -> None:
+    """Both sides have mail of their own, flag, remove and add; each ends with the same as the other."""
+    near = make_maildir(tmp_path / "near" / "INBOX")
+    for number, message in enumerate(generate(TWO_WAYS, mean_size=1500)):
+        side = near if number % 2 else maildir
+        deliver(side, message, number=number, flags="", date=1_500_000_000 + number)
+    settings = configuration(tmp_path, tunnel, tmp_path / "near")
+    run("mbsync", "-c", settings, "-a", timeout_s=900)
+    assert len(copies(near)) == len(copies(maildir)) == TWO_WAYS
+
+    for side, flag in ((near, "F"), (maildir, "R")):
+        files = [*(side / "cur").iterdir(), *(side / "new").iterdir()]
+        files.sort(key=lambda path: path.stat().st_mtime)
+        offset = 0 if side == near else 1
+        for path in files[offset::20]:
+            name = path.name.partition(":2,")[0]
+            path.rename(side / "cur" / f"{name}:2,{flag}")
+        for path in files[10 + offset :: 20]:
+            name = path.name.partition(":2,")[0]
+            path.rename(side / "cur" / f"{name}:2,ST") if side == near else path.unlink()
+        for extra in range(50):
+            number = TWO_WAYS + 100 * offset + extra
+            text = b"Subject: added %d\n\nx\n" % number
+            deliver(side, text, number=number, flags="S", date=1_600_000_000 + number)
+    run("mbsync", "-c", settings, "-a", timeout_s=900)
+
+    both = copies(maildir)
+    assert copies(near) == both
+    assert len(both) == TWO_WAYS - 2 * (TWO_WAYS // 20) + 100
+    assert Counter(copy.flags for copy in both) == {
+        "": TWO_WAYS - 4 * (TWO_WAYS // 20),
+        "F": TWO_WAYS // 20,
+        "R": TWO_WAYS // 20,
+        "S": 100,
+    }

@@ -106,7 +106,7 @@ verbose = 0
         )
         # The state is kept by server, port and user: a new port would be another mailbox.
         for state in directory.glob("oldmail-*"):
-            state.rename(directory / re.sub(r"-\d+-", f"-{port}-", state.name))
+            state.rename(directory / re.sub(r"-\d{4,5}-", f"-{port}-", state.name))
         command = ["getmail", "-g", str(directory), "-r", "getmailrc"]
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")

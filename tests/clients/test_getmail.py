@@ -1,0 +1,98 @@
+"""getmail over IMAP: the mail stays on a server that is real Courier first and then ours, or the reverse."""
+
+from __future__ import annotations
+
+import imaplib
+import os
+import pwd
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.clients.conftest import Run
+from tests.support.courier_server import CourierServer
+from tests.support.daemon import Site, give
+from tests.support.fake_authdaemond import own_ids
+from tests.support.maildirs import deliver, make_folder
+
+pytestmark = [pytest.mark.slow, pytest.mark.client, pytest.mark.courier, pytest.mark.root]
+
+USERID, PASSWORD = "u@example.com", "pw"
+COUNT = 30
+
+
+def fetch(run: Run, home: Path, port: int) -> list[str]:
+    """Fetch what is new in two mailboxes; give the subjects.
+
+    getmail reads by EXAMINE, in which Courier gives UIDs that it forgets to what no mail program has selected yet.
+    So one does.
+    """
+    with imaplib.IMAP4("127.0.0.1", port, 30) as program:
+        program.login(USERID, PASSWORD)
+        for name in ("INBOX", "INBOX.Lists"):
+            program.select(name)
+    target = home / "fetched"
+    for part in ("cur", "new", "tmp"):
+        (target / part).mkdir(parents=True, exist_ok=True)
+    for old in (target / "new").iterdir():
+        old.unlink()
+    (home / "getmailrc").write_text(
+        f"""[retriever]
+type = SimpleIMAPRetriever
+server = 127.0.0.1
+port = {port}
+username = {USERID}
+password = {PASSWORD}
+mailboxes = ("INBOX", "INBOX.Lists")
+[destination]
+type = Maildir
+path = {target}/
+[options]
+delete = false
+read_all = false
+delivered_to = false
+received = false
+verbose = 0
+"""
+    )
+    # The state is kept by server, port and user: a new port would be another account.
+    for state in home.glob("oldmail-*"):
+        state.rename(home / re.sub(r"-\d{4,5}-", f"-{port}-", state.name))
+    nobody = pwd.getpwnam("nobody")
+    give(home, nobody.pw_uid, nobody.pw_gid)
+    as_nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+    run(*as_nobody, "getmail", "-g", str(home), "-r", "getmailrc")
+    texts = [path.read_text() for path in (target / "new").iterdir()]
+    return sorted(re.findall(r"^Subject: (.*)$", "\n".join(texts), re.MULTILINE))
+
+
+@pytest.mark.parametrize("first", ["courier", "ours"])
+def test_mail_that_is_left_on_a_server_that_becomes_another(
+    site: Site, run: Run, first: str
+) -> None:
+    """UIDVALIDITY and UIDs stay: nothing is fetched again."""
+    courier = CourierServer(site)
+    try:
+        maildir = courier.add_account(USERID, PASSWORD)
+        lists = make_folder(maildir, "INBOX.Lists")
+        give(lists, *own_ids())
+
+        def add(folder: Path, number: int) -> None:
+            base = deliver(folder, b"Subject: %d\n\nbody\n" % number, number=number)
+            os.chown(folder / "new" / base, *own_ids())
+
+        for number in range(COUNT):
+            add(lists if number % 3 else maildir, 100 + number)
+        home = site.path / "client"
+        home.mkdir(mode=0o755)
+        ports = {"ours": site.start().port, "courier": courier.start("imapd")}
+        second = "ours" if first == "courier" else "courier"
+
+        assert len(fetch(run, home, ports[first])) == COUNT
+        for number, name in enumerate((second, first, second)):
+            add(maildir, 200 + number)
+            add(lists, 300 + number)
+            assert fetch(run, home, ports[name]) == [str(200 + number), str(300 + number)]
+    finally:
+        courier.close()
