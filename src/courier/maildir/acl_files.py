@@ -82,7 +82,7 @@ class AclFiles:
 
         That list is written first: as long as the folder is there it means nothing.
         """
-        if self._has_below(folder):
+        if folder and self._has_below(folder):
             self._write_level(folder, self.read(folder))
         self._tree.delete(folder)
         self._forget(folder)

@@ -84,7 +84,7 @@ def _open(session: Session, arguments: Parser, *, read_only: bool) -> Handling:
         yield b"* OK [UNSEEN %d] Ok\r\n" % (unseen.start() + 1)
     yield updates.rights(found.rights)
     if session.rev2:  # RFC 9051 6.3.2
-        yield announced(session, found, given if given != name else None)
+        yield (yield Work(partial(announced, session, found, given if given != name else None)))
     if parameters.known is not None:
         yield from _resynchronise(session, parameters.known)
     return Ok("Ok", "READ-ONLY" if view.read_only else "READ-WRITE")

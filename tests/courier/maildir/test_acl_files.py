@@ -278,3 +278,14 @@ def test_with_each_call_failing_or_killed(tmp_path: Path, operation: str, error:
             expected = {"", "lr"} if name in widened else {"lr"} if name in ("", "open") else {""}
             assert now in expected, (at, calls[at], name)
         files.change("open", lambda found: found)  # and it can go on
+
+
+def test_top_cannot_be_deleted(files: AclFiles, maildir: Path) -> None:
+    """Whatever is below it; no list is written for it."""
+    make_folder(maildir, "INBOX.a")
+    before = sorted(maildir.rglob("*"))
+
+    with pytest.raises(PermissionError):
+        files.delete("")
+
+    assert sorted(maildir.rglob("*")) == before
