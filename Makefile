@@ -40,7 +40,8 @@ check-fast: tools/venv
 check-long: tools
 	EVERY_STEP=1 SOAK_S=$(SOAK_S) FUZZ_ROUNDS=100 MODEL_EXAMPLES=2000 MODEL_ROUNDS=300 $(PYTEST) \
 		tests/imapd/commands/test_killed.py tests/sessions/test_side_by_side.py \
-		tests/imapd/test_fuzz.py tests/sessions/test_model.py tests/sessions/test_model_processes.py
+		tests/imapd/test_fuzz.py tests/imapd/smap/test_fuzz.py tests/sessions/test_protocols.py \
+		tests/sessions/test_model.py tests/sessions/test_model_processes.py
 	SYNC_MESSAGES=10000 $(PYTEST) tests/clients/test_mbsync.py tests/clients/test_offlineimap.py -k two_ways
 
 lint:

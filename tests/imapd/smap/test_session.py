@@ -318,6 +318,20 @@ def test_sets_that_kill_courier(drive: Drive, fill: Fill, line: str) -> None:
     assert session.ask("NOOP") == [UPDATED]
 
 
+def test_folders_that_kill_courier(drive: Drive, fill: Fill) -> None:
+    """What is not there is said not to be."""
+    fill(1)
+    session = drive()
+    session.do("OPEN INBOX")
+    missing = "No such file or directory"
+
+    assert session.ask('COPY 1 "" INBOX No') == [f"-ERR Cannot copy messages: {missing}"]
+    assert session.ask("STATUS FULL INBOX No") == [f"-ERR Cannot read folder status: {missing}"]
+    assert session.ask("OPEN INBOX No") == [f"-ERR Cannot open the folder: {missing}"]
+    assert session.ask('SOPEN "" INBOX No') == [f"-ERR Cannot open the folder: {missing}"]
+    session.do("OPEN INBOX")
+
+
 @pytest.mark.parametrize(
     "word",
     ["..", "/etc", "a/../../b", "\udcff", "a\0b", "", " ", ".", "~", "\\056", "x" * 300, "\u202e"],
