@@ -717,7 +717,7 @@ class _Reader:
         self.sp()
         self.number()
         whole = (kind.lower(), subtype.lower())
-        if whole == (b"message", b"rfc822") and self._data.startswith(b" (", self._at):
+        if whole in ((b"message", b"rfc822"), (b"message", b"global")):
             self.sp()
             self._envelope()
             self.sp()

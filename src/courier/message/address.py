@@ -1,7 +1,7 @@
 """Address lists: the values of From, To and their like (RFC 5322 3.4, RFC 5322 4.4).
 
 Any bytes give some list: comments may stay open, quotes too, and an address without ``@`` is a mailbox
-without a host. Comments name an address that has no display name; routes are dropped.
+without a host. Comments name an address that has no display name.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class Address(NamedTuple):
     name: bytes | None
     mailbox: bytes | None
     host: bytes | None
+    route: bytes | None = None  # ``@a,@b`` of ``<@a,@b:mailbox@host>`` (RFC 5322 4.4)
 
 
 def unquoted(mailbox: bytes) -> bytes:
@@ -194,12 +195,12 @@ class _List:
         """End the address that has been collected, if there is one."""
         words, comment = self._words, b" ".join(self._comments).strip()
         if self._has_brackets:
-            mailbox, host = _split(self._bracketed)
-            self.addresses.append(Address(_phrase(words) or comment or None, mailbox, host))
+            where = _split(self._bracketed)
+            self.addresses.append(Address(_phrase(words) or comment or None, *where))
         elif words:
             first = _first_of_address(words)
-            mailbox, host = _split(words[first:])
-            self.addresses.append(Address(_phrase(words[:first]) or comment or None, mailbox, host))
+            where = _split(words[first:])
+            self.addresses.append(Address(_phrase(words[:first]) or comment or None, *where))
         self._reset()
 
 
@@ -230,16 +231,18 @@ def _first_of_address(words: list[_Word]) -> int:
     return first
 
 
-def _split(words: list[_Word]) -> tuple[bytes, bytes]:
-    """Return mailbox and host of an address, without a route (RFC 5322 4.4 obs-route)."""
+def _split(words: list[_Word]) -> tuple[bytes, bytes, bytes | None]:
+    """Return mailbox, host and route (RFC 5322 4.4 obs-route) of an address."""
     raw = [word.raw for word in words]
+    route = None
     if raw[:1] == [b"@"] and b":" in raw:
-        words = words[len(raw) - raw[::-1].index(b":") :]
-        raw = [word.raw for word in words]
+        end = len(raw) - raw[::-1].index(b":")
+        route = b"".join(raw[: end - 1])
+        words, raw = words[end:], raw[end:]
     if b"@" not in raw:
-        return _joined(words), b""
+        return _joined(words), b"", route
     at = len(raw) - 1 - raw[::-1].index(b"@")
-    return _joined(words[:at]), b"".join(raw[at + 1 :])
+    return _joined(words[:at]), b"".join(raw[at + 1 :]), route
 
 
 def _joined(words: list[_Word]) -> bytes:

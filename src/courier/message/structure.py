@@ -53,6 +53,10 @@ def body(message: Message | Part, utf8: bool, extended: bool) -> bytes:
     return both(message, utf8)[extended]
 
 
+#: Envelope and the beginning of the body of a message of which nothing is known.
+_HIDDEN = b'(%b) ("text" "plain" NIL NIL NIL "7bit" 0 0' % b" ".join([b"NIL"] * 10)
+
+
 def both(message: Message | Part, utf8: bool) -> tuple[bytes, bytes]:
     """Return the values of BODY and BODYSTRUCTURE."""
     short: list[bytes] = []
@@ -89,6 +93,11 @@ def _body(part: Part, utf8: bool, short: list[bytes], full: list[bytes]) -> None
         full.append(inner)
         _body(part.message, utf8, short, full)
         basic = b""
+    elif part.type == b"message" and part.subtype in (b"rfc822", b"global"):
+        # body-type-msg (RFC 9051 9) has an envelope and a body, though an encoding hides them.
+        short.append(b"%b %b)" % (basic, _HIDDEN))
+        full.append(b"%b %b NIL NIL NIL NIL)" % (basic, _HIDDEN))
+        basic = b" %d" % part.lines
     if part.message is not None or part.type == b"text":
         basic += b" %d" % part.lines
     md5 = _nstring(part.md5, utf8) if b"content-md5" in fields else b"NIL"
@@ -162,8 +171,8 @@ def _address_list(value: bytes, utf8: bool) -> bytes:
     # Written as if every string were plain, then checked at once: nearly always they are.
     written: list[bytes] = []
     quotes = 0
-    for phrase, mailbox, host in addresses:
-        if mailbox is None or host is None:  # begins or ends a group
+    for phrase, mailbox, host, route in addresses:
+        if mailbox is None or host is None or route:  # the first two: it begins or ends a group
             return b"(" + b"".join([_address(each, utf8) for each in addresses]) + b")"
         if phrase is None:
             written.append(b'(NIL NIL "%b" "%b")' % (mailbox, host))
@@ -186,8 +195,9 @@ def _address(each: Address, utf8: bool) -> bytes:
     mailbox = each.mailbox  # of what begins a group, its name
     if mailbox is not None and each.host is not None:
         mailbox = address.unquoted(mailbox)
-    return b"(%b NIL %b %b)" % (
+    return b"(%b %b %b %b)" % (
         _nstring(each.name, utf8),
+        _nstring(each.route, utf8),
         _nstring(mailbox, utf8),
         _nstring(each.host, utf8),
     )

@@ -84,7 +84,7 @@ _BETWEEN = "\x1f"
 def addresses(value: bytes) -> str:
     """Return an unfolded address field as people write it: ``John Doe <john@example.com>, …``."""
     shown: list[str] = []
-    for name, mailbox, host in address.parse(value):
+    for name, mailbox, host, _ in address.parse(value):
         if mailbox is None:  # a group's end
             continue
         if host is None:

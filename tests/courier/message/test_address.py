@@ -29,7 +29,8 @@ from tests.courier.message.strategies import linear, rubbish
         (b'"a b"."c"@h', [(None, b'"a b"."c"', b"h")]),
         (b"a . b @ c . d", [(None, b"a.b", b"c.d")]),
         (b"x@[1.2.3.4]", [(None, b"x", b"[1.2.3.4]")]),
-        (b"<@route,@r2:u@h>", [(None, b"u", b"h")]),
+        (b"<@route,@r2:u@h>", [(None, b"u", b"h", b"@route,@r2")]),
+        (b"J <@r:u>, <@:u@h>", [(b"J", b"u", b"", b"@r"), (None, b"u", b"h", b"@")]),
         (b"a@b,,c@d,", [(None, b"a", b"b"), (None, b"c", b"d")]),
         (b"a@b c@d", [(None, b"a", b"b"), (None, b"c", b"d")]),
         (b"John Doe foo@bar", [(b"John Doe", b"foo", b"bar")]),
@@ -55,7 +56,7 @@ from tests.courier.message.strategies import linear, rubbish
     ],
 )
 def test_parse(value: bytes, addresses: list[tuple[bytes | None, ...]]) -> None:
-    """Names, mailboxes and hosts of each list; () stands for the end of a group."""
+    """Names, mailboxes, hosts and routes of each list; () stands for the end of a group."""
     assert address.parse(value) == [
         Address(*each) if each else address.GROUP_END for each in addresses
     ]
@@ -77,7 +78,7 @@ def test_parse_any_bytes(value: bytes) -> None:
 _atoms = st.text("abcdefgXYZ0189-_+=?*", min_size=1, max_size=8).map(str.encode)
 _names = st.one_of(st.none(), st.lists(_atoms, min_size=1, max_size=3).map(b" ".join))
 _addresses = st.builds(
-    Address, _names, _atoms, st.lists(_atoms, min_size=1, max_size=3).map(b".".join)
+    Address, _names, _atoms, st.lists(_atoms, min_size=1, max_size=3).map(b".".join), st.none()
 )
 
 

@@ -106,7 +106,7 @@ def bodystructure(data: bytes, utf8: bool = False) -> bytes:
         ),
         (
             b"From: a@b\nSender: c@d\nReply-To: <@r,@s:e@f>\n",
-            b'(NIL NIL ((NIL NIL "a" "b")) ((NIL NIL "c" "d")) ((NIL NIL "e" "f")) NIL NIL NIL NIL NIL)',
+            b'(NIL NIL ((NIL NIL "a" "b")) ((NIL NIL "c" "d")) ((NIL "@r,@s" "e" "f")) NIL NIL NIL NIL NIL)',
         ),
     ],
 )
@@ -180,7 +180,8 @@ LEAF = b"Content-Type: %b\nContent-Transfer-Encoding: 8bit\n"
         ),
         (
             b"Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nQQ==\n",
-            b'("message" "rfc822" NIL NIL NIL "base64" 6)',
+            b'("message" "rfc822" NIL NIL NIL "base64" 6 (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL) '
+            b'("text" "plain" NIL NIL NIL "7bit" 0 0) 1)',
         ),
         (
             b"Content-Type: multipart/digest; boundary=x\n\n--x\n\nSubject: a\n\nb\n--x\n\n\n--x--\n",
@@ -238,7 +239,7 @@ def _check_envelope(value: Value) -> None:
         for address in addresses:
             assert isinstance(address, list) and len(address) == 4
             name, route, mailbox, host = address
-            assert route is None
+            assert route is None or (route.startswith(b"@") and host is not None)
             assert (mailbox is not None) or (name is None and host is None)
 
 
@@ -260,7 +261,7 @@ def _check_body(value: Value, extended: bool) -> None:
         assert identifier != b"" and description != b""
         assert isinstance(encoding, bytes) and isinstance(octets, int)
         at = 7
-        if kind == b"message" and isinstance(value[at] if len(value) > at else None, list):
+        if kind == b"message" and subtype in (b"rfc822", b"global"):
             _check_envelope(value[at])
             _check_body(value[at + 1], extended)
             at += 2
