@@ -53,6 +53,7 @@ tools:
 	@tools/install check
 	@tools/venv
 	@tools/unpack courier
+	@tools/unpack delivery
 	@tools/unpack sysconftool
 	@tools/unpack dovecot
 

@@ -8,9 +8,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 from tests.support.courier_root import CourierRoot
 from tests.support.servers import ROOT
@@ -134,3 +136,39 @@ def start_inside(root: CourierRoot, settings: Mapping[str, str], *, ours: bool) 
 
 def is_root() -> bool:
     return os.geteuid() == 0
+
+
+class Load:
+    """Clients that ask the same again and again, from entering on until leaving.
+
+    ``said`` is what they were answered, in the order of the answers.
+    """
+
+    def __init__(self, daemon: Daemon, request: bytes, clients: int = 4) -> None:
+        self.said: list[bytes] = []
+        self._is_over = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._ask, args=(daemon, request)) for _ in range(clients)
+        ]
+
+    def _ask(self, daemon: Daemon, request: bytes) -> None:
+        while not self._is_over.is_set():
+            self.said.append(daemon.ask(request))
+
+    def wait_for(self, what: Callable[[bytes], bool], count: int = 20) -> None:
+        """Until so many of the answers from now on are like that."""
+        before = len(self.said)
+        give_up = time.monotonic() + LIMIT_S
+        while sum(map(what, self.said[before:])) < count:
+            assert time.monotonic() < give_up, set(self.said[before:])
+            time.sleep(0.01)
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        for thread in self._threads:
+            thread.join(LIMIT_S)

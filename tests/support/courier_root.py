@@ -71,7 +71,7 @@ class CourierRoot:
     def variables(self, environment: Mapping[str, str] | None = None) -> dict[str, str]:
         return {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-            "LD_LIBRARY_PATH": f"/opt/usr/lib:/opt/usr/lib/{MULTIARCH}",
+            "LD_LIBRARY_PATH": f"/opt/usr/lib:/opt/usr/lib/{MULTIARCH}:/opt/lib/{MULTIARCH}",
             "PYTHONPATH": "/src",
             "PYTHONDONTWRITEBYTECODE": "1",
             **(environment or {}),

@@ -20,6 +20,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
+from tests.support.servers import ROOT
+
 LIMIT_S = 60.0
 PASSWORD = "secret"
 
@@ -209,13 +211,7 @@ class Slapd(Server):
             + f"pidfile {self.directory}/pid\n"
             + f"TLSCertificateFile {self.directory}/cert\n"
             + f"TLSCertificateKeyFile {self.directory}/key\n"
-            + "attributetype (1.3.6.1.4.1.10018.1.1.3 NAME 'clearPassword' "
-            + "EQUALITY octetStringMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.40)\n"
-            + "attributetype (1.3.6.1.4.1.10018.1.1.2 NAME 'quota' "
-            + "EQUALITY caseIgnoreIA5Match SYNTAX 1.3.6.1.4.1.1466.115.121.1.26 SINGLE-VALUE)\n"
-            + "objectclass (1.3.6.1.4.1.10018.1.2.1 NAME 'CourierMailAccount' SUP top AUXILIARY "
-            + "MUST (mail $ homeDirectory) MAY (uidNumber $ gidNumber $ cn $ clearPassword $ quota "
-            + "$ userPassword $ description $ title))\n"
+            + f"include {ROOT}/doc/authldap.schema\n"
             + f'database mdb\nsuffix "{self.BASE}"\nrootdn "{self.ADMIN}"\nrootpw {PASSWORD}\n'
             + f"directory {self.directory}/data\nmaxsize 10485760\n"
             + "access to attrs=userPassword,clearPassword by self write by anonymous auth by * none\n"

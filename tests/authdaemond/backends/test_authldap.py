@@ -12,7 +12,7 @@ from tests.authdaemond.test_daemon import auth
 from tests.authdaemond.test_scram import outcome
 from tests.conftest import missing
 from tests.support import authdaemon
-from tests.support.authdaemon import Daemon
+from tests.support.authdaemon import Daemon, Load
 from tests.support.courier_root import CourierRoot
 from tests.support.databases import PASSWORD, Slapd, open_directory, rc_file
 from tests.support.scram import secret
@@ -43,7 +43,7 @@ def _entry(name: str, number: int, **attributes: str) -> str:
 LDIF = (
     f"dn: {BASE}\nobjectClass: organization\no: example\n\n"
     + _entry("l1", 5001, userPassword="{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", quota="1000S")
-    + _entry("l2", 5002, clearPassword="secret", description="x/Maildir", title="yes")
+    + _entry("l2", 5002, clearPassword="secret", mailbox="x/Maildir", disableimap="yes")
     + _entry("l3", 5003, userPassword=f"{{CRYPT}}{MD5CRYPT}", clearPassword="other")
     + _entry("zero", 0, clearPassword="secret")
     + _entry("twice", 5005, clearPassword="secret")
@@ -57,7 +57,7 @@ LDIF = (
             for name in ("sha1", "sha256")
         ),
     )
-    + _entry("two", 5008, clearPassword="secret", title="t").replace(
+    + _entry("two", 5008, clearPassword="secret", disableimap="t").replace(
         "mail: two@example.com\n", "mail: two@example.com\nmail: too@example.com\n"
     )
     + f"dn: ou=map,{BASE}\nobjectClass: organizationalUnit\nou: map\n\n"
@@ -76,14 +76,14 @@ SETTINGS = {
     "LDAP_FILTER": "(objectClass=CourierMailAccount)",
     "LDAP_DOMAIN": "example.com",
     "LDAP_HOMEDIR": "homeDirectory",
-    "LDAP_MAILDIR": "description",
+    "LDAP_MAILDIR": "mailbox",
     "LDAP_MAILDIRQUOTA": "quota",
     "LDAP_FULLNAME": "cn",
     "LDAP_CLEARPW": "clearPassword",
     "LDAP_CRYPTPW": "userPassword",
     "LDAP_UID": "uidNumber",
     "LDAP_GID": "gidNumber",
-    "LDAP_AUXOPTIONS": "title=disableimap",
+    "LDAP_AUXOPTIONS": "disableimap=disableimap",
 }
 
 INJECTIONS = (
@@ -242,6 +242,28 @@ def test_server_that_goes_and_comes_back(slapd: Slapd, start: Start) -> None:
         slapd.start()
 
     assert daemon.ask(login("l2")).startswith(b"UID=5002\n"), daemon.log
+
+
+@pytest.mark.parametrize("authbind", ["0", "1"])
+def test_server_that_goes_and_comes_back_under_load(
+    slapd: Slapd, start: Start, authbind: str
+) -> None:
+    """Nobody who knows a password is told that it is wrong; all get in once the server is back."""
+    daemon = start({"daemons": "3"}, LDAP_AUTHBIND=authbind)
+
+    def is_account(said: bytes) -> bool:
+        return said.startswith(b"UID=5001\n")
+
+    with Load(daemon, login("l1")) as load:
+        load.wait_for(is_account)
+        slapd.stop()
+        try:
+            load.wait_for(lambda said: said == b"")
+        finally:
+            slapd.start()
+        load.wait_for(is_account, 40)
+
+    assert all(said == b"" or is_account(said) for said in load.said), set(load.said)
 
 
 @pytest.mark.parametrize(

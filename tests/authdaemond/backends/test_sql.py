@@ -12,7 +12,7 @@ import pytest
 from tests.authdaemond.test_daemon import auth
 from tests.conftest import missing
 from tests.support import authdaemon
-from tests.support.authdaemon import Daemon
+from tests.support.authdaemon import Daemon, Load
 from tests.support.courier_root import CourierRoot
 from tests.support.databases import (
     COLUMNS,
@@ -320,6 +320,26 @@ def test_server_that_goes_and_comes_back(site: Site, start: Start) -> None:
 
     assert daemon.ask(login("s1@example.com")).startswith(b"UID=5001\n"), daemon.log
     assert daemon.ask(login("s1@example.com", "bad")) == b"FAIL\n"
+
+
+@pytest.mark.root
+def test_server_that_goes_and_comes_back_under_load(site: Site, start: Start) -> None:
+    """Nobody who knows a password is told that it is wrong; all get in once the server is back."""
+    if site.server is None:
+        pytest.skip("SQLite has no server")
+    daemon = start()
+
+    def is_account(said: bytes) -> bool:
+        return said.startswith(b"UID=5001\n")
+
+    with Load(daemon, login("s1@example.com")) as load:
+        load.wait_for(is_account)
+        site.server.stop()
+        load.wait_for(lambda said: said == b"")
+        site.server.start()
+        load.wait_for(is_account, 40)
+
+    assert all(said == b"" or is_account(said) for said in load.said), set(load.said)
 
 
 # --- Beside Courier's -----------------------------------------------------------------------------
