@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import tracemalloc
 import zlib
 from pathlib import Path
@@ -281,3 +283,24 @@ def test_forgetting() -> None:
 def test_damaged_data() -> None:
     with pytest.raises(Damaged):
         Compression().inflate(b"\xff" * 10)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_damaged_anywhere(seed: int) -> None:
+    """A stream that is changed, cut or made up is damaged or means something else, and nothing worse."""
+    chance = random.Random(seed)
+    deflating = zlib.compressobj(chance.randrange(10), wbits=-15)
+    data = bytearray(deflating.compress(b"a NOOP\r\nb FETCH 1:* BODY[]\r\n" * 500))
+    data += deflating.flush(chance.choice([zlib.Z_SYNC_FLUSH, zlib.Z_FULL_FLUSH, zlib.Z_FINISH]))
+    for _ in range(chance.randint(1, 5)):
+        data[chance.randrange(len(data))] = chance.randrange(256)
+    data = data[: chance.randint(1, len(data))]
+    there = Compression()
+
+    with contextlib.suppress(Damaged):
+        for at in range(0, len(data), 7):
+            assert len(there.inflate(bytes(data[at : at + 7]))) <= MAX_INFLATED
+            while there.is_waiting:
+                assert len(there.inflate()) <= MAX_INFLATED
+            if there.at_end:
+                break

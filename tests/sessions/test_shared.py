@@ -399,3 +399,43 @@ def test_virtual_folder_that_others_may_write(homes: Path) -> None:
         session_of_bob.close()
 
     run_as(BOB, read)
+
+
+@root
+def test_search_over_virtual_folders(homes: Path) -> None:
+    """RFC 7377 2.2: those that may be read, and if they are not named known; nothing changes in them."""
+    bob = homes / "bob" / "Maildir"
+    for name, rights in (("", "lr"), (".named", "r"), (".listed", "l"), (".open", "lr")):
+        folder = make_maildir(bob / name) if name else bob
+        if name:
+            (folder / "maildirfolder").touch()
+        deliver(folder, b"Subject: one\n\nbody\n", number=1, flags="")
+        (folder / "courierimapacl").write_text(f"owner aceilrstwx\nanyone {rights}\n")
+    give(BOB, bob)
+    for name in ("INBOX", "INBOX.named", "INBOX.listed", "INBOX.open"):
+        select = f"a SELECT {name}\r\n".encode()
+        run_as(BOB, lambda select=select: session(homes, "bob").send(select) and None)  # type: ignore[misc]
+    open_up(bob)
+    before = contents(bob)
+
+    def look() -> None:
+        alice = session(homes)
+
+        def found(sources: str) -> list[object]:
+            responses = alice.ask(f"a ESEARCH IN ({sources}) SUBJECT one")
+            assert responses[-1].name == "OK"
+            return sorted(one.values[1] for one in responses if one.name == "ESEARCH")  # type: ignore[type-var]
+
+        known = [b"#shared.bob", b"#shared.bob.open"]
+        assert found("subtree #shared.bob") == known
+        assert found("subtree #shared") == known
+        assert found("subtree-one #shared.bob") == known
+        assert found("mailboxes (#shared.bob.named #shared.bob.listed)") == [b"#shared.bob.named"]
+        assert found("personal") == []
+        alice.ask("s SUBSCRIBE #shared.bob.open")
+        assert found("subscribed") == [b"#shared.bob.open"]
+        alice.close()
+
+    run_as(ALICE, look)
+
+    assert contents(bob) == before
