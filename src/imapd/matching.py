@@ -7,7 +7,7 @@ cheap tests first, and its file is read at most once. A message that is gone mat
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -45,23 +45,54 @@ class _Run:
         return ((first + begin + 1, first + end) for begin, end in set_ranges(octets))
 
 
-def find(criterion: Criterion, view: View) -> Generator[Step, Any, bytes]:
+def find(criterion: Criterion, view: View, enough: int = 0) -> Generator[Step, Any, bytes]:
     """Find the messages of a view that match.
+
+    Args:
+        enough: so many of those that match have to be found, the first ones; if negative, the last ones
+            (RFC 9394 3.1). 0: all. Of the others some may be missing.
 
     Returns: an octet for each message, 1 for those that do.
     """
-    found = []
-    done = 0
     runs = yield from _bounds(criterion, view)
     total = sum((run.low ^ run.high).bit_count() for run in runs)
-    for run in runs:
-        octets = bytearray(run.rows.octets(run.low))
-        waiting = set_rows(run.rows.octets(run.low ^ run.high))
-        while looked := (yield Work(partial(_look, criterion, run.rows, waiting, octets))):
+    done = found = 0
+    octets = [bytearray(run.rows.octets(run.low)) for run in runs]
+    places = range(len(runs)) if enough >= 0 else range(len(runs) - 1, -1, -1)
+    for place in places:
+        run, matches = runs[place], octets[place]
+        waiting = _Waiting(run.rows.octets(run.low ^ run.high), backwards=enough < 0)
+        while looked := (yield Work(partial(_look, criterion, run.rows, waiting, matches))):
             done += looked
+            if enough and found + waiting.passed(matches) >= abs(enough):
+                break
             yield Progress(done, total)
-        found.append(bytes(octets))
-    return b"".join(found)
+        found += matches.count(1)
+        if enough and found >= abs(enough):
+            break
+    return b"".join(octets)
+
+
+class _Waiting:
+    """The rows of a run that have to be looked at, one after the other."""
+
+    def __init__(self, octets: bytes, *, backwards: bool) -> None:
+        self._rows = set_rows(octets) if not backwards else _set_rows_backwards(octets)
+        self._backwards = backwards
+        self._at = len(octets) if backwards else -1
+
+    def __iter__(self) -> Iterator[int]:
+        return self
+
+    def __next__(self) -> int:
+        self._at = next(self._rows)
+        return self._at
+
+    def passed(self, matches: bytearray) -> int:
+        """Count the matches up to the row that was looked at last."""
+        if self._backwards:
+            return matches.count(1, self._at)
+        return matches.count(1, 0, self._at + 1)
 
 
 def _bounds(criterion: Criterion, view: View) -> Generator[Step, Any, list[_Run]]:
@@ -114,6 +145,13 @@ def set_rows(octets: bytes) -> Iterator[int]:
         at = octets.find(1, at + 1)
 
 
+def _set_rows_backwards(octets: bytes) -> Iterator[int]:
+    at = octets.rfind(1)
+    while at >= 0:
+        yield at
+        at = octets.rfind(1, 0, at)
+
+
 def set_ranges(octets: bytes) -> Iterator[tuple[int, int]]:
     """Give the half-open ranges of the octets that are 1."""
     begin = octets.find(1)
@@ -125,7 +163,7 @@ def set_ranges(octets: bytes) -> Iterator[tuple[int, int]]:
         begin = octets.find(1, end)
 
 
-def _look(criterion: Criterion, rows: Rows, waiting: Iterator[int], octets: bytearray) -> int:
+def _look(criterion: Criterion, rows: Rows, waiting: Iterable[int], octets: bytearray) -> int:
     """Look at messages for a while; tell at how many, if some may be left."""
     until = time.monotonic() + _TURN_S
     for looked, at in enumerate(waiting, 1):

@@ -40,6 +40,13 @@ class Wanted:
         """Tell whether the client is to hear of changes to the results (RFC 5267 4.3)."""
         return "UPDATE" in self.options
 
+    @property
+    def enough(self) -> int:
+        """Tell how many results matter, the first ones, or if negative the last ones; 0: all."""
+        if self.partial is None or self.options - {"PARTIAL", "SAVE"}:
+            return 0
+        return max(self.partial.first, self.partial.last, key=abs)
+
     def told(self, results: Sequence[int]) -> Sequence[int] | None:
         """Give the results that are told one by one; None if all are, or their number is.
 

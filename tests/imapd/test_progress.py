@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from courier.process.request import Receive, Unfinished, Wake, Work
-from imapd import progress
-from imapd.commands import copy
+from imapd import progress, transfer
 from imapd.progress import Notices
 from imapd.request import Progress
 from tests.imapd.conftest import Drive
@@ -82,7 +81,7 @@ def test_copy(
     maildir: Path, selected: Driven, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_folder(maildir, "INBOX.other")
-    monkeypatch.setattr(copy, "_SLICE", 5)
+    monkeypatch.setattr(transfer, "_SLICE", 5)
     slow(selected, clock, 11.0)
 
     told = codes(selected, "COPY 1:30 INBOX.other")

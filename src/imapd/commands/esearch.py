@@ -95,7 +95,7 @@ def _told(
     """Search one mailbox, and tell what is found, if there is something; give its UIDs."""
     if criterion.asks_modseq and not view.folder.keeps_modseqs:
         return []
-    octets = yield from matching.find(criterion, view)
+    octets = yield from matching.find(criterion, view, wanted.enough)
     uids = list(result.numbers(view, octets, by_uid=True))
     if uids:  # RFC 7377 2.1: else the mailbox is passed over
         modseq = result.highest(view, wanted, octets, uids) if criterion.asks_modseq else 0

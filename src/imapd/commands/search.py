@@ -33,7 +33,8 @@ def _search(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     criterion = yield from search_program.read(session, arguments, wanted)
 
     view = session.selected
-    found = yield from matching.find(criterion, view)
+    enough = wanted.enough if wanted is not None else 0
+    found = yield from matching.find(criterion, view, enough)
     numbers = result.numbers(view, found, by_uid=by_uid)
     uids = numbers if by_uid else result.numbers(view, found, by_uid=True)
     modseq = 0

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from courier.maildir.folder import Folder
+from imapd import matching
 from tests.imapd.driver import Driven
 from tests.support.maildirs import deliver
 
@@ -192,3 +195,79 @@ def test_page_sets_seen_of_itself_alone(selected: Driven) -> None:
     fetched(selected, "UID FETCH 1:* (BODY[]) (PARTIAL 1:1)")
 
     assert esearch(selected, "SEARCH RETURN (ALL) SEEN")["ALL"] == b"1:2,4,6,8,10"
+
+
+# -- no more work than is needed -----------------------------------------------------------------
+
+
+def looked_at(driven: Driven, monkeypatch: pytest.MonkeyPatch, command: str) -> list[int]:
+    """Run a command that succeeds; give the UIDs of the messages whose files it read."""
+    folder = driven.session.selected.folder
+    read: list[int] = []
+    of_folder = Folder.read
+
+    def counted(self: Folder, uid: int) -> tuple[bytes, os.stat_result]:
+        assert self is folder
+        read.append(uid)
+        return of_folder(self, uid)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Folder, "read", counted)
+        patched.setattr(matching, "_TURN_S", -1.0)  # a message at a time
+        assert status(driven, command) == "OK"
+    return read
+
+
+@pytest.mark.parametrize(
+    ("options", "read"),
+    [
+        ("PARTIAL -1:-2", [10, 9]),
+        ("PARTIAL -2:-1", [10, 9]),
+        ("PARTIAL 1:2", [1, 2]),
+        ("PARTIAL 3:3", [1, 2, 3]),
+        ("SAVE PARTIAL -1:-1", [10]),
+        ("PARTIAL -1:-1 COUNT", [*range(1, 11)]),
+        ("PARTIAL -1:-1 MIN", [*range(1, 11)]),
+        ("PARTIAL -1:-1 UPDATE", [*range(1, 11)]),
+        ("PARTIAL -1:-50", [*range(10, 0, -1)]),
+        ("ALL", [*range(1, 11)]),
+    ],
+)
+def test_reads_what_it_needs(
+    selected: Driven, monkeypatch: pytest.MonkeyPatch, options: str, read: list[int]
+) -> None:
+    """RFC 9394 3.1: a search from the end looks at the newest messages first, and stops there."""
+    esearch(selected, "SEARCH RETURN (COUNT) SUBJECT x")  # what is kept of messages is known
+
+    assert looked_at(selected, monkeypatch, f"SEARCH RETURN ({options}) BODY y") == read
+
+
+@pytest.mark.parametrize("run", [1, 3, 4, 100])
+@pytest.mark.parametrize("turn", [-1.0, 1.0])
+@pytest.mark.parametrize("keys", ["BODY yy", "BODY yyy SEEN", "NOT BODY nosuch", "OR SEEN BODY yy"])
+def test_pages_are_those_of_the_whole(
+    selected: Driven, monkeypatch: pytest.MonkeyPatch, run: int, turn: float, keys: str
+) -> None:
+    """However the mailbox is cut, and however far a turn comes."""
+    monkeypatch.setattr(matching, "_RUN", run)
+    monkeypatch.setattr(matching, "_TURN_S", turn)
+    whole = selected.ask(f"a SEARCH {keys}")[0].values
+
+    for first in range(1, 12):
+        for last in (first, first + 2, 50):
+            ahead = b",".join(b"%d" % one for one in whole[first - 1 : last])  # type: ignore[str-format]
+            begin = max(len(whole) - last, 0)
+            back = whole[begin : max(len(whole) - first + 1, 0)]
+            behind = b",".join(b"%d" % one for one in back)  # type: ignore[str-format]
+            for sign, expected in (("", ahead), ("-", behind)):
+                asked = f"{sign}{first}:{sign}{last}"
+                found = esearch(selected, f"SEARCH RETURN (PARTIAL {asked}) {keys}")["PARTIAL"]
+                assert expanded(found) == (asked.encode(), expected or b"NIL")
+
+
+def expanded(found: object) -> tuple[bytes, bytes]:
+    assert isinstance(found, tuple)
+    asked, numbers = found
+    parts = [part.split(b":") for part in numbers.split(b",")] if numbers != b"NIL" else []
+    told = [n for part in parts for n in range(int(part[0]), int(part[-1]) + 1)]
+    return asked, b",".join(b"%d" % one for one in told) or b"NIL"
