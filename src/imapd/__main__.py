@@ -69,8 +69,9 @@ def serve(
         client = _client(environ, from_shell=tag is None)
         entered = enter(settings, client.user, client.peer, os.curdir, maildir)
     except Farewell as farewell:
-        status = "-ERR" if protocol == smap.NAME and farewell.is_orderly else "* BYE"
-        os.write(sink, f"{status} {farewell.text}\r\n".encode())
+        is_smap = protocol == smap.NAME
+        said = smap.bye(farewell) if is_smap else f"* BYE {farewell.text}\r\n".encode()
+        os.write(sink, said)
         return 0 if farewell.is_orderly else 1
     store = Store(folder_options(settings))
     log.login(client.user, client.peer, protocol, client.tls)

@@ -146,6 +146,10 @@ class AccountSession(ABC):
     def is_over(self) -> bool:
         """Whether the client has logged out."""
 
+    def bye(self, farewell: Farewell) -> bytes:
+        """Say why the session ends."""
+        return f"* BYE {farewell.text}\r\n".encode()
+
     @abstractmethod
     def _command(self) -> Steps:
         """Read one command, run it, say how it ended.
@@ -172,7 +176,7 @@ class AccountSession(ABC):
                 yield from self._settle_in_thread()
             except Farewell as farewell:
                 end = End.TIMEOUT if farewell.is_timeout else End.DISCONNECTED
-                yield from self.connection.send(f"* BYE {farewell.text}\r\n".encode())
+                yield from self.connection.send(self.bye(farewell))
             except ShuttingDown:
                 end = End.SIGNAL
                 if not self.is_over:  # which has said BYE

@@ -66,9 +66,7 @@ def _session(settings: Settings, store: Store, request: SessionRequest) -> Steps
         account.reach_home(client.user, request.home)
         entered = account.enter(settings, client.user, client.peer, request.home, request.maildir)
     except Farewell as farewell:
-        # Courier: an SMAP client is told of what is nobody's fault as an error.
-        status = "-ERR" if is_smap and farewell.is_orderly else "* BYE"
-        yield f"{status} {farewell.text}\r\n".encode()
+        yield smap.bye(farewell) if is_smap else f"* BYE {farewell.text}\r\n".encode()
         return
     log.login(client.user, client.peer, request.protocol, client.tls)
     if is_smap:

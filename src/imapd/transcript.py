@@ -54,6 +54,10 @@ class Transcript:
             self._seen, self._literal = text, event.size
         self._put(b"".join(b"READ: %b\n" % token for token in _tokens(text, at)))
 
+    def line(self, line: bytes) -> None:
+        """Note a line of SMAP's. Courier leaves these out."""
+        self._put(b"READ: " + line + b"\n")
+
     def wrote(self, data: bytes) -> None:
         """Note what the server says."""
         if data:

@@ -24,8 +24,14 @@ class Connection(Stream):
         Raises:
             EndOfInput, Farewell: there is no more of them.
         """
-        while (line := self.reader.line()) is None:
+        while (line := self._next()) is None:
             yield from self.receive(INACTIVITY_S)
+        return line
+
+    def _next(self) -> bytes | None:
+        line = self.reader.line()
+        if line is not None and self.transcript is not None:
+            self.transcript.line(line)
         return line
 
     def chunk(self, upload: Upload) -> Generator[Request, Any, bytes]:
@@ -41,10 +47,10 @@ class Connection(Stream):
 
     def idle(self, idle: Idle) -> Generator[Request, Any, bytes | Wake]:
         """Wait for a line, or for what else ends the wait; nothing stands for a part of a line."""
-        line = self.reader.line()
+        line = self._next()
         if line is None:
             woken = yield from self.await_input(Receive(idle.timeout_s, idle.watch))
             if woken is not None:
                 return woken
-            line = self.reader.line()
+            line = self._next()
         return b"" if line is None else line + b"\n"

@@ -106,7 +106,8 @@ def write(message: Message, wanted: Item, seq: int, sent: Sent) -> Iterator[byte
         return
     part = found.part
     start = part.header_start if wanted.kind == "ALL" else part.body_start
-    data, estimate = message.data[start : part.end], part.end - start
+    data = memoryview(message.data)[start : part.end]  # which may be most of a large message
+    estimate = len(data)
     if wanted.kind == "BODY.DECODED":
         data, estimate = _decoded(data, part.encoding)
     sent.body += len(data)
@@ -159,21 +160,21 @@ def _field(name: bytes, lines: bytes, *, is_raw: bool) -> bytes:
     return b"%b: %b\n" % (name, value)
 
 
-def _decoded(data: bytes, encoding: bytes) -> tuple[bytes, int]:
+def _decoded(data: memoryview, encoding: bytes) -> tuple[memoryview, int]:
     """Undo a transfer encoding; give what that is expected to come to, too."""
     if encoding == b"base64":
-        return encoded.base64(data), len(data) // 4 * 3
+        return memoryview(encoded.base64(bytes(data))), len(data) // 4 * 3
     if encoding == b"quoted-printable":
-        return a2b_qp(data), len(data)
+        return memoryview(a2b_qp(data)), len(data)
     return data, len(data)
 
 
-def _chunks(data: bytes, estimate: int, seq: int) -> Iterator[bytes]:
+def _chunks(data: memoryview, estimate: int, seq: int) -> Iterator[bytes]:
     """Write octets as they are: each chunk behind its size, a line end behind the last."""
     if not data:
         yield b"{.0} FETCH %d CONTENTS\n.\n" % seq
         return
-    piece = [
+    piece: list[bytes | memoryview] = [
         b"{%d/%d} FETCH %d CONTENTS\n" % (min(len(data), _CHUNK), estimate, seq),
         data[:_CHUNK],
     ]

@@ -11,6 +11,7 @@ from courier.maildir.store import Store
 from courier.maildir.tree import Tree
 from courier.maildir.view import FolderReset, View
 from courier.process.request import ClientGone, Request, ShuttingDown, Steps, Work
+from imapd import smap, transcript
 from imapd.account_session import AccountSession, Client
 from imapd.completion import Farewell
 from imapd.connection import EndOfInput
@@ -35,6 +36,7 @@ class Session(AccountSession):
     def __init__(self, settings: Settings, tree: Tree, store: Store, client: Client) -> None:
         super().__init__(settings, tree, store, client)
         self.connection: Connection = Connection()
+        self.connection.transcript = transcript.opened(settings.debug_file, tree.path)
         self.addition = Addition()  # what ADD has been told so far
         self.snapshots: Snapshots | None = None  # of the open folder, if they are wanted
         self._is_over = False
@@ -42,6 +44,9 @@ class Session(AccountSession):
     @property
     def is_over(self) -> bool:
         return self._is_over
+
+    def bye(self, farewell: Farewell) -> bytes:
+        return smap.bye(farewell)
 
     # -- what handlers use -----------------------------------------------------------------
 

@@ -542,3 +542,41 @@ def test_date_of_any_file(drive: Drive, fill: Fill, maildir: Path, moment: int) 
     session.do("OPEN INBOX")
 
     assert session.ask("FETCH 1 INTERNALDATE")[-1] == "+OK Message retrieved."
+
+
+def test_transcript(drive: Drive, maildir: Path) -> None:
+    """IMAPDEBUGFILE, which has to be there: what is said, and unlike Courier's what is asked."""
+    (maildir / "debug").touch()
+    session = drive(IMAPDEBUGFILE="debug")
+    session.do("STATUS FULL INBOX")
+
+    assert (maildir / "debug").read_bytes() == (
+        b"WRITE: +OK SMAP1 LOGIN Ok.\n"
+        b"READ: STATUS FULL INBOX\n"
+        b"WRITE: * STATUS EXISTS=0 UNSEEN=0\n+OK Folder status retrieved\n"
+    )
+
+
+@pytest.mark.parametrize("size", [0, 1, 8191, 8192, 8193, 16_384, 300_000, 1_000_000])
+def test_body_of_any_size(drive: Drive, fill: Fill, size: int) -> None:
+    """In chunks of 8 KiB; what has them joined is the body."""
+    body = bytes(range(256)) * (size // 256 + 1)
+    body = body[:size]
+    fill(1, content=b"Subject: x\n\n" + body)
+    session = drive()
+    session.do("OPEN INBOX")
+
+    said = session.send(b"FETCH 1 CONTENTS.PEEK=BODY\n")
+
+    if not size:
+        assert said == b"{.0} FETCH 1 CONTENTS\n.\n+OK Message retrieved.\n"
+        return
+    first, _, rest = said.partition(b"\n")
+    assert first == b"{%d/%d} FETCH 1 CONTENTS" % (min(size, 8192), size)
+    chunk, found = min(size, 8192), b""
+    while chunk:
+        found, rest = found + rest[:chunk], rest[chunk:]
+        number, _, rest = rest.partition(b"\n")
+        chunk = int(number or 0)
+    assert found == body
+    assert rest == b"+OK Message retrieved.\n"
