@@ -271,7 +271,7 @@ class Words:
                     + self.mailbox()
                 ),
                 lambda: b"ID " + self.pick([b"NIL", b'("a" "b\\"")', b"(x)"]),
-                lambda: b"ENABLE " + self.pick([b"UTF8=ACCEPT", b"X", b"CONDSTORE"]),
+                lambda: b"ENABLE " + self.pick([b"UTF8=ACCEPT", b"X", b"CONDSTORE", b"IMAP4rev2"]),
             ]
         )()
 
@@ -373,6 +373,9 @@ class Fuzzed:
         word = text.split(b" ")[0].upper()
         if word in (b"FETCH", b"STORE", b"SEARCH", b"SORT", b"THREAD"):  # RFC 9051 7.5.1
             assert "EXPUNGE" not in [response.name for response in responses], text
+        if self.driven.session.rev2:  # RFC 9051 appendix E 4, 12
+            told = [response.name for response in responses]
+            assert "RECENT" not in told and "SEARCH" not in told, (text, responses)
         for response in responses:
             self.picture.take(response, selects=word in (b"SELECT", b"EXAMINE"))
         if b".SILENT" in text.upper():
