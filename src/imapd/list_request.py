@@ -7,6 +7,7 @@ for what is told of each mailbox; those of RFC 5258 say which mailboxes are told
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -76,8 +77,7 @@ def read(session: Session, arguments: Parser) -> ListRequest:
         is_extended = True
         arguments.end()
     return ListRequest(
-        names.decode(reference, utf8=session.utf8),
-        tuple(names.decode(one, utf8=session.utf8) for one in patterns),
+        *_decoded(session, reference, patterns),
         union,
         selection,
         # RFC 5258 3.1, RFC 6154 2: who selects by something is told of it.
@@ -98,15 +98,29 @@ def read_plain(session: Session, arguments: Parser) -> ListRequest:
     except ParseError as error:
         raise InvalidArgument from error
     arguments.end()
-    decoded = [names.decode(one, utf8=session.utf8) for one in (reference, wanted)]
-    return ListRequest(decoded[0], (decoded[1],))
+    return ListRequest(*_decoded(session, reference, [wanted]))
+
+
+def _decoded(
+    session: Session, reference: bytes, patterns: Sequence[bytes]
+) -> tuple[str, tuple[str, ...]]:
+    """Decode names; what can be none matches nothing, and is no error (RFC 9051 6.3.9)."""
+    decoded: list[str | None] = []
+    for one in (reference, *patterns):
+        try:
+            decoded.append(names.decode(one, utf8=session.utf8))
+        except names.InvalidName:
+            decoded.append(None)
+    if decoded[0] is None:
+        return "", ()
+    return decoded[0], tuple(one for one in decoded[1:] if one is not None)
 
 
 def patterns(session: Session, request: ListRequest) -> Patterns:
     """Put reference and patterns together as Courier does. Where that can be nothing, nothing fits.
 
     Raises:
-        CommandFailed: there are more wildcards than Courier takes, or more patterns than we do.
+        CommandFailed: there are more patterns than we take.
     """
     base = request.reference.removesuffix(".")
     if base and session.mailboxes.find(base) is None:
@@ -117,9 +131,7 @@ def patterns(session: Session, request: ListRequest) -> Patterns:
             continue  # RFC 5258 3: to be ignored
         whole = (f"{base}.{one}" if base else one).removesuffix(".")
         if whole.count("*") + whole.count("%") > _MAX_WILDCARDS:
-            if request.is_extended:
-                continue  # RFC 5258 3: a pattern that is not accepted is silently ignored
-            raise CommandFailed(No("Invalid argument", "LIMIT"))
+            continue  # RFC 9051 6.3.9: a pattern that is not accepted is silently ignored
         full.append(whole)
     if sum(1 for one in full if "*" in one or "%" in one) > _MAX_PATTERNS:
         raise CommandFailed(No("Invalid argument", "LIMIT"))
