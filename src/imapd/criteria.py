@@ -158,8 +158,10 @@ class _Reader:
             return leaves.numbers(which)
         if which.is_saved:
             return leaves.among(view.saved)
-        found = leaves.rows(which, len(view.uids))
-        uids = NumberSet.of(uid for a, b in found for uid in view.uids[a:b])
+        count = len(view.uids)
+        found = ((a, min(b, count)) for a, b in leaves.rows(which, count))
+        # No message ever gets a UID between those of two that there are.
+        uids = NumberSet((view.uids[a], view.uids[b - 1]) for a, b in found if a < b)
         return replace(leaves.among(uids), names_numbers=True)
 
     def _leaf(self, word: str) -> Criterion:

@@ -213,14 +213,14 @@ def pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield b"".join(waiting)
 
 
-def save(view: View, options: Wanted, uids: Sequence[int]) -> None:
-    """Make ``$`` what was found (RFC 5182 2.1, 2.4).
+def saved(options: Wanted, uids: Sequence[int]) -> NumberSet:
+    """Give what ``$`` becomes by what was found (RFC 5182 2.1, 2.4). Of many messages: in a thread.
 
     Args:
         uids: in the order that was asked for.
     """
     told = options.told(uids)
-    view.saved = NumberSet.of(uids if told is None else told)
+    return NumberSet.of(uids if told is None else told)
 
 
 def highest(view: View, options: Wanted | None, found: bytes, uids: Sequence[int]) -> int:

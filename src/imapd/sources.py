@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imapd import listing, mailbox, names
+from imapd.completion import CommandFailed, No
 from imapd.mailboxes import Mailbox
 from imapd.pattern import SEPARATOR, Patterns
 from imapd.wire.parser import Parser
@@ -26,6 +27,8 @@ class Kind(enum.Enum):
     MAILBOXES = "MAILBOXES"
 
 
+#: Mailboxes of which those below are searched, too, in one command: each costs a look at all there are.
+_MAX_TREES = 100
 _NAMED = (Kind.SUBTREE, Kind.SUBTREE_ONE, Kind.MAILBOXES)
 
 
@@ -47,13 +50,17 @@ def read(session: Session, arguments: Parser) -> tuple[Source, ...] | None:
     Raises:
         ParseError: not one of these, or a scope option, of which none are defined.
         InvalidName: a name can't be decoded.
+        CommandFailed: too many names.
     """
     if arguments.peek_word() != "IN":
         return None
     arguments.word()
     arguments.sp()
-    found = arguments.parenthesised(lambda: _source(session, arguments))
+    found = dict.fromkeys(arguments.parenthesised(lambda: _source(session, arguments)))
     arguments.sp()
+    trees = [name for one in found if one.kind is not Kind.MAILBOXES for name in one.names]
+    if len(trees) > _MAX_TREES:
+        raise CommandFailed(No("Too many mailboxes.", "LIMIT"))
     return tuple(found)
 
 

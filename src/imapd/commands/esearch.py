@@ -66,12 +66,11 @@ def _of_selected(
     view = session.selected
     uids = yield from _told(session, session.mailbox, view, criterion, wanted)
     if wanted.saves:
-        result.save(view, wanted, uids)
+        view.saved = yield Work(partial(result.saved, wanted, uids))
     if wanted.updates:
         correlator = _correlator(session, session.mailbox, view)
-        yield session.changes.begin_context(
-            Context(session.tag, criterion, uids, by_uid=True, correlator=correlator)
-        )
+        kept = partial(Context, session.tag, criterion, uids, by_uid=True, correlator=correlator)
+        yield session.changes.begin_context((yield Work(kept)))
 
 
 def _opened(session: Session, found: Mailbox) -> Generator[Step, Any, View | None]:

@@ -42,14 +42,14 @@ def _search(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
         yield session.changes.need_modseqs()
         modseq = result.highest(view, wanted, found, uids)
     if wanted is not None and wanted.saves:
-        result.save(view, wanted, uids)
+        view.saved = yield Work(partial(result.saved, wanted, uids))
     if wanted is None:
         yield from result.listed(b"SEARCH", numbers, modseq)
     else:
         correlator = result.correlator(session.tag)
         yield from result.extended(correlator, wanted, numbers, modseq, by_uid=by_uid)
     if wanted is not None and wanted.updates:
-        context = Context(session.tag, criterion, uids, by_uid=by_uid)
+        context = yield Work(partial(Context, session.tag, criterion, uids, by_uid=by_uid))
         yield session.changes.begin_context(context)
     if criterion.cost is Cost.BODY and view.folder.options.fulltext:
         from courier.maildir import fulltext_builder  # which loads SQLite: few want it

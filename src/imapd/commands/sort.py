@@ -49,12 +49,14 @@ def _sort(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
         yield from result.listed(b"SORT", map(numbers.__getitem__, places), modseq)
         return Ok("SORT done.")
     if wanted.saves:
-        result.save(view, wanted, [uids[place] for place in places])
+        in_order = [uids[place] for place in places]
+        view.saved = yield Work(partial(result.saved, wanted, in_order))
     results = [numbers[place] for place in places]
     correlator = result.correlator(session.tag)
     yield from result.extended(correlator, wanted, results, modseq, by_uid=by_uid)
     if wanted.updates:
         in_order = [uids[place] for place in places]
-        context = Context(session.tag, criterion, in_order, program, by_uid=by_uid)
+        kept = partial(Context, session.tag, criterion, in_order, program, by_uid=by_uid)
+        context = yield Work(kept)
         yield session.changes.begin_context(context)
     return Ok("SORT done.")

@@ -174,7 +174,13 @@ def find(maildir: Path, number: int) -> Path:
 def test_sequence_numbers_mean_what_they_meant(maildir: Path, selected: Driven) -> None:
     """RFC 5267 4.3: those of the moment, and so does ``$``; UIDs may name what is to come."""
     selected.ask("x SEARCH RETURN (SAVE) 5:6")
-    for tag, key in (("a", "3:*"), ("b", "$"), ("c", "UID 3:100"), ("d", "NOT 1:4")):
+    for tag, key in (
+        ("a", "3:*"),
+        ("b", "$"),
+        ("c", "UID 3:100"),
+        ("d", "NOT 1:4"),
+        ("f", "6:900"),
+    ):
         selected.ask(f"{tag} UID SEARCH RETURN (UPDATE) {key}")
     put(maildir, 7)
 

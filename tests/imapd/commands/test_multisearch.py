@@ -164,6 +164,16 @@ def test_too_many(mailboxes: Driven, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (completion.name, completion.code) == ("NO", "LIMIT")
 
 
+def test_too_many_trees(mailboxes: Driven) -> None:
+    """Each costs a look at all mailboxes; what is said twice counts once."""
+    for kind in ("subtree", "subtree-one"):
+        names = " ".join(f"INBOX.x{number}" for number in range(101))
+        (completion,) = mailboxes.ask(f"a ESEARCH IN ({kind} ({names})) ALL")
+        assert (completion.name, completion.code) == ("NO", "LIMIT")
+    assert where(mailboxes, " ".join(["subtree INBOX.ab"] * 500)) == ["INBOX.ab"]
+    assert where(mailboxes, f"mailboxes (INBOX.ab {names})") == ["INBOX.ab"]
+
+
 def test_save(mailboxes: Driven) -> None:
     """RFC 7377 2.2: of the selected mailbox alone; $ means nothing in others."""
     mailboxes.ask("s SELECT INBOX.z")
