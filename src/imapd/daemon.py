@@ -36,8 +36,11 @@ _MOST = 10
 
 def _doubtful(settings: Settings) -> Iterator[Finding]:
     is_path = settings.sendmail.startswith("/")
-    if settings.outbox and is_path and not os.access(settings.sendmail, os.X_OK):
+    sends = settings.outbox or settings.smap_capability
+    if sends and is_path and not os.access(settings.sendmail, os.X_OK):
         yield "SENDMAIL", f"{settings.sendmail} can't be run"
+    if settings.smap_capability and smap.NAME not in settings.smap_capability:
+        yield "SMAP_CAPABILITY", f"clients know nothing but {smap.NAME}"
     index = settings.shared_index_file
     if index and os.path.lexists(index):  # nobody need have one
         for line in islice(shared_index.problems(index), _MOST):

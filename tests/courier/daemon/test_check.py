@@ -303,6 +303,16 @@ def test_programs_and_directories(etc: Path) -> None:
     ]
 
 
+def test_smap_by_another_name(etc: Path) -> None:
+    """It is switched on, and nobody will use it."""
+    add(etc / "imapd", "SMAP_CAPABILITY=SMAP SENDMAIL=/nonexistent/sendmail")
+
+    assert found(etc)[1] == [
+        f"{etc}/imapd:2: SENDMAIL: /nonexistent/sendmail can't be run",
+        f"{etc}/imapd:2: SMAP_CAPABILITY: clients know nothing but SMAP1",
+    ]
+
+
 # --- The command ----------------------------------------------------------------------------------
 
 

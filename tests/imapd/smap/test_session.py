@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -488,6 +489,53 @@ def test_date_that_was_set(drive: Drive, fill: Fill, maildir: Path) -> None:
     later = Driven(maildir, {})
     later.ask("a SELECT INBOX")
     assert b'"20-Jan-2025 23:43:09 +0000"' in later.send(b"b FETCH 1 (INTERNALDATE ENVELOPE)\r\n")
+
+
+def test_synchronising_clients_learn_of_it(drive: Drive, fill: Fill, maildir: Path) -> None:
+    """What SMAP changes and removes has its MODSEQ, for QRESYNC (RFC 7162)."""
+    fill(3)
+    reader = Driven(maildir, {})
+    reader.ask("a ENABLE QRESYNC")
+    selected = reader.send(b"b SELECT INBOX\r\n")
+    highest = int(re.search(rb"HIGHESTMODSEQ (\d+)", selected)[1])  # type: ignore[index]
+    session = drive()
+    session.do("OPEN INBOX")
+    session.do("STORE 2 FLAGS=MARKED KEYWORDS=work")
+    session.do("EXPUNGE 1")
+    session.do('ADD FOLDER INBOX "" FLAGS=SEEN')
+    session.send(b"ADD {1/1}\nx\n")
+
+    told = reader.send(b"c NOOP\r\n")
+    assert b"* VANISHED 1\r\n" in told
+    assert b"* 3 EXISTS\r\n" in told
+    assert re.search(
+        rb"\* 1 FETCH \(UID 2 FLAGS \(\\Flagged \\Recent work\) MODSEQ \(\d+\)\)", told
+    )
+    again = Driven(maildir, {})
+    again.ask("a ENABLE QRESYNC")
+    uidvalidity = int(re.search(rb"UIDVALIDITY (\d+)", selected)[1])  # type: ignore[index]
+    told = again.send(b"b SELECT INBOX (QRESYNC (%d %d))\r\n" % (uidvalidity, highest))
+    assert b"* VANISHED (EARLIER) 1\r\n" in told
+    assert b"UID 2 FLAGS (\\Flagged work)" in told
+    assert b"UID 4 FLAGS (\\Seen" in told
+
+
+def test_in_one_worker(drive: Drive, fill: Fill, maildir: Path) -> None:
+    """Sessions of both protocols on one folder object tell the same."""
+    fill(2)
+    reader, session = Driven(maildir, {}), drive()
+    session.session.store = reader.session.store
+    reader.ask("a SELECT INBOX")
+    session.do("OPEN INBOX")
+
+    reader.ask("b STORE 1 +FLAGS.SILENT (\\Deleted)")
+    reader.ask("c EXPUNGE")
+    assert session.ask("NOOP") == ["* EXPUNGE 1", UPDATED]
+    session.do("STORE 1 FLAGS=MARKED")
+    assert b"* 1 FETCH (FLAGS (\\Flagged" in reader.send(b"d NOOP\r\n")
+    session.do("EXPUNGE 1")
+    assert reader.send(b"e FETCH 1 FLAGS\r\n").startswith(b"* 1 FETCH (FLAGS (\\Flagged")
+    assert b"* 1 EXPUNGE\r\n" in reader.send(b"f NOOP\r\n")
 
 
 def test_keyword_of_both_protocols(drive: Drive, fill: Fill, maildir: Path) -> None:
