@@ -74,7 +74,9 @@ def lsub(session: Session, arguments: Parser) -> Handling:
     for elsewhere in (False, True):
         if wanted.may_match(elsewhere=elsewhere):
             for entry in (yield Work(partial(_subscribed, session, wanted, elsewhere))):
-                yield line(session, entry, command="LSUB")
+                # RFC 3501 6.3.9: a level above what is subscribed to is told for a "%" alone.
+                if entry.mailbox is not None or request.patterns[-1].endswith("%"):
+                    yield line(session, entry, command="LSUB")
     return Ok("LSUB completed")
 
 

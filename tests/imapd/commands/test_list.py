@@ -113,3 +113,26 @@ def test_pattern_that_is_no_name(driven: Driven, arguments: str) -> None:
     """It fits nothing, and is no error (RFC 9051 6.3.9)."""
     assert [response.name for response in driven.ask(f"a LIST {arguments}")] == ["OK"]
     assert [response.name for response in driven.ask(f"b LSUB {arguments}")] == ["OK"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [
+        ("*", ["INBOX.a.b.c"]),
+        ("%", ["INBOX"]),
+        ("INBOX.%", ["INBOX.a"]),
+        ("INBOX.%.%", ["INBOX.a.b"]),
+        ("INBOX.a", []),
+        ("INBOX.a*", ["INBOX.a.b.c"]),
+    ],
+)
+def test_levels_above_subscriptions(driven: Driven, pattern: str, told: list[str]) -> None:
+    """They are told for a "%" at the end alone, as \\Noselect (RFC 3501 6.3.9)."""
+    driven.ask("a SUBSCRIBE INBOX.a.b.c")
+
+    responses = driven.ask(f'b LSUB "" "{pattern}"')[:-1]
+
+    assert [response.values[2] for response in responses] == [name.encode() for name in told]
+    for response in responses:
+        is_level = response.values[2] != b"INBOX.a.b.c"
+        assert (b"\\Noselect" in response.values[0]) == is_level  # type: ignore[operator]
