@@ -87,6 +87,12 @@ mandir = $(prefix)/share/man
 sysconfdir = /etc/courier
 localstatedir = /var/lib/courier
 rundir = /run/courier
+# Courier's configure: --with-piddir, --with-userdb, --with-syslog; for its other options see
+# doc/installation.md.
+piddir = $(rundir)
+userdb = $(sysconfdir)/userdb
+facility = mail
+libexecdir = $(prefix)/lib/courier
 unitdir = /usr/lib/systemd/system
 generatordir = /usr/lib/systemd/system-generators
 initdir = /etc/init.d
@@ -96,8 +102,8 @@ pamdir = /etc/pam.d
 pamvariant = $(if $(wildcard /etc/pam.d/password-auth),redhat)
 sysusersdir = /usr/lib/sysusers.d
 tmpfilesdir = /usr/lib/tmpfiles.d
-PLACES = bindir sbindir libdir mandir prefix sysconfdir localstatedir rundir unitdir generatordir initdir \
-    crondir pamdir pamvariant sysusersdir tmpfilesdir
+PLACES = bindir sbindir libdir mandir prefix sysconfdir localstatedir rundir piddir userdb facility \
+    libexecdir unitdir generatordir initdir crondir pamdir pamvariant sysusersdir tmpfilesdir
 INSTALL_TREE = $(PYTHON) tools/install_tree.py
 PLACED = --destdir='$(DESTDIR)' --python='$(PYTHON)' $(foreach place,$(PLACES),--$(place)='$($(place))')
 

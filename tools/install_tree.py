@@ -102,7 +102,7 @@ STATE = {
     "rundir": "/run/courier",
 }
 # The variables that tell courier.paths of them.
-VARIABLES = {name: f"PYCOURIER_{name.upper()}" for name in ("prefix", *STATE)}
+VARIABLES = {name: f"PYCOURIER_{name.upper()}" for name in ("prefix", *STATE, "userdb")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +119,10 @@ class Places:
     sysconfdir: str
     localstatedir: str
     rundir: str
+    piddir: str
+    userdb: str
+    facility: str  # of syslog
+    libexecdir: str
     unitdir: str
     generatordir: str
     initdir: str
@@ -133,6 +137,13 @@ class Places:
 
     def rewritten(self, text: str) -> str:
         """Put these places into a text that has Debian's."""
+        text = re.sub(r"(?<==)/run/courier/(?=\S+\.pid$)", f"{self.piddir}/", text, flags=re.M)
+        if self.facility != "mail":
+            option = f" -facility={self.facility}"
+            text = re.sub(
+                r'(?<=LOGGEROPTS=")(.*)(?=")', lambda match: (match[1] + option).strip(), text
+            )
+            text = text.replace("SyslogFacility=mail", f"SyslogFacility={self.facility}")
         ours = {
             **{debian: getattr(self, name) for name, debian in STATE.items()},
             **{f"/usr/bin/{name}": f"{self.bindir}/{name}" for name in BIN},
@@ -154,7 +165,16 @@ def main() -> int:
 
 
 def configure(places: Places) -> int:
-    """Merge every *.dist into the file in use, as sysconftool does it and says it."""
+    """Merge every *.dist into the file in use, as sysconftool does it and says it.
+
+    Files of Courier before 1.3 have another name and no sections: they are kept, and count no more.
+    """
+    for name in MANAGED:
+        old = places.real(places.sysconfdir) / f"{name}.config"
+        if old.is_file():
+            kept = old.with_name(old.name + ".bak")
+            os.replace(old, kept)
+            print(f"{old}: kept as {kept}; put its settings into {name} by hand")
     templates = sorted(places.real(places.sysconfdir).glob("*.dist"))
     return sysconftool.main([str(template) for template in templates])
 
@@ -245,7 +265,11 @@ def services(places: Places) -> Iterator[tuple[Path, str, int]]:
     for kind, directory in (("sysusers", places.sysusersdir), ("tmpfiles", places.tmpfilesdir)):
         for source in sorted((ROOT / f"systemd/{kind}.d").iterdir()):
             yield source, directory, 0o644
-    for kind, directory in (("sysvinit", places.initdir), ("cron", places.crondir)):
+    for kind, directory in (
+        ("sysvinit", places.initdir),
+        ("cron", places.crondir),
+        ("libexec", places.libexecdir),
+    ):
         for source in sorted((ROOT / kind).iterdir()):
             yield source, directory, 0o755
 

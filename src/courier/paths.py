@@ -16,6 +16,8 @@ PREFIX = _place("PYCOURIER_PREFIX", "/usr")
 SYSCONFDIR = _place("PYCOURIER_SYSCONFDIR", "/etc/courier")
 LOCALSTATEDIR = _place("PYCOURIER_LOCALSTATEDIR", "/var/lib/courier")
 RUNDIR = _place("PYCOURIER_RUNDIR", "/run/courier")
+#: userdb's text, a file or a directory; its compiled files are beside it.
+USERDB = _place("PYCOURIER_USERDB", str(SYSCONFDIR / "userdb"))
 
 # Courier: its start scripts set these before they read a settings file, so a file may use them.
 SHELL_VARIABLES = {

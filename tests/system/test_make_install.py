@@ -94,6 +94,10 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "localstatedir": directory / "var/courier",
         "rundir": directory / "run/courier",
         "unitdir": directory / "units",
+        "piddir": directory / "run",
+        "userdb": directory / "etc/users",
+        "facility": "local3",
+        "libexecdir": directory / "libexec",
         "generatordir": directory / "generators",
         "initdir": directory / "init.d",
         "crondir": directory / "cron.monthly",
@@ -199,7 +203,8 @@ def test_settings_name_the_places(local: Path) -> None:
         name: one.value for name, one in shell.read([etc / "imapd", etc / "imapd-ssl"]).items()
     }
 
-    assert values["PIDFILE"] == f"{local}/run/courier/imapd.pid"
+    assert values["PIDFILE"] == f"{local}/run/imapd.pid"
+    assert values["LOGGEROPTS"] == "-name=imapd -facility=local3"
     assert values["IMAPACCESSFILE"] == f"{etc}/imapaccess"
     assert values["TLS_CERTFILE"] == f"{etc}/imapd.pem"
     assert values["TLS_CACHEFILE"] == f"{local}/var/courier/couriersslimapcache"
@@ -217,9 +222,53 @@ def test_units_name_the_places(local: Path) -> None:
 
     assert f"{local}/usr/sbin/imapd" in unit
     assert f"PROGRAM={local}/usr/sbin/imapd\n" in script
-    assert f"PIDFILE={local}/run/courier/imapd.pid\n" in script
+    assert f"PIDFILE={local}/run/imapd.pid\n" in script
+    assert "SyslogFacility=local3\n" in unit
     assert f"\nd {local}/run/courier/empty 0755 root root\n" in directories
     assert f" {local}/run/courier/empty " in users
+
+
+@pytest.mark.slow
+def test_accounts_are_where_configure_put_them(local: Path) -> None:
+    """As with Courier's --with-userdb."""
+    made = run(local / "usr/sbin/userdb", "vera", "set", "uid=5000", "gid=5000", "home=/srv/vera")
+
+    assert (made.returncode, made.stderr) == (0, "")
+    assert (local / "etc/users").read_text().startswith("vera\t")
+    assert run(local / "usr/sbin/makeuserdb").returncode == 0
+    assert (local / "etc/users.dat").exists() and (local / "etc/usersshadow.dat").exists()
+
+
+@pytest.mark.slow
+def test_start_scripts(local: Path) -> None:
+    """Courier's names and verbs; whatever is no verb does nothing, and ends well."""
+    for name in ("imapd", "imapd-ssl", "pop3d", "pop3d-ssl"):
+        script = local / f"libexec/{name}.rc"
+        assert f"exec {local}/usr/sbin/{name} " in script.read_text()
+        for verb in ("status", ""):
+            done = run(script, verb)
+            assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        assert run(script, "stop").returncode == 0
+    sample = (local / "libexec/courier-imap.sysvinit").read_text()
+    assert f"etc={local}/etc/courier\n" in sample and f"{local}/usr/sbin/mkpop3dcert\n" in sample
+    assert run(local / "libexec/courier-imap.sysvinit", "nonsense").returncode == 0
+
+
+@pytest.mark.slow
+def test_files_of_courier_before_1_3(tmp_path: Path) -> None:
+    """They have other names and no sections: kept beside the new ones, and named."""
+    make("install", DESTDIR=tmp_path)
+    etc = tmp_path / "etc/courier"
+    (etc / "imapd.config").write_text("MAXDAEMONS=7\n")
+
+    said = make("install-configure", DESTDIR=tmp_path)
+
+    assert (etc / "imapd.config.bak").read_text() == "MAXDAEMONS=7\n"
+    assert not (etc / "imapd.config").exists()
+    assert (
+        f"{etc}/imapd.config: kept as {etc}/imapd.config.bak; put its settings into imapd" in said
+    )
+    assert "MAXDAEMONS=40\n" in (etc / "imapd").read_text()
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from courier import paths
 if TYPE_CHECKING:
     from _gdbm import _gdbm as GnuDatabase
 
-SOURCE = paths.SYSCONFDIR / "userdb"
+SOURCE = paths.USERDB
 
 #: The field that says in which file of a userdb directory the account stands: `default/`.
 LOCATION = b"_"

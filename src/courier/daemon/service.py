@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _SSL = "-ssl"
 
-_ALL_ADDRESSES = {IPv4Address(0), IPv6Address(0)}
+#: Courier: 0.0.0.0 is IPv4 alone, `::` takes IPv4 as well.
+_ALL_ADDRESSES = {IPv6Address(0)}
 
 
 def daemons(program: str) -> tuple[str, str]:

@@ -71,7 +71,8 @@ def test_nothing_set(directory: Path) -> None:
     ("text", "expected"),
     [
         ("PORT=143", [(None, 143)]),
-        ("PORT=143,0.143,::.143,0.0.0.0.143", [(None, 143)]),
+        ("PORT=143,0.143,::.143", [(None, 143)]),
+        ("ADDRESS=0.0.0.0", [("0.0.0.0", 143)]),  # Courier: without IPv6
         ("PORT=143,1143\nADDRESS=127.0.0.1", [("127.0.0.1", 143), ("127.0.0.1", 1143)]),
         ("PORT=192.0.2.1.143,1143\nADDRESS=::1", [("192.0.2.1", 143), ("::1", 1143)]),
         ("ADDRESS=192.0.2.1\nTCPDOPTS=-address=::1", [("::1", 143)]),
