@@ -63,6 +63,7 @@ bench:
 	@tools/unpack dovecot
 	$(PYTHON) -m bench.imap
 	$(PYTHON) -m bench.daemons
+	$(PYTHON) -m bench.passwords
 
 clean:
 	rm -rf .run build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -54,7 +54,7 @@ FIRST_OWN_UID = 20_000
 FEW = 200  # connections to a server that has a process for each
 NOOPS = 200
 NOOP_PAUSE_S = 0.01
-WRONG = 20
+WRONG = 100
 LOGINS = 400
 LOGIN_PAUSE_S = 0.02
 LIMIT_S = 1500  # all of it takes no longer
@@ -78,11 +78,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp") as directory:
         work = Path(directory)
         work.chmod(0o755)
-        pool = _messages(work / "messages")
+        pool = messages(work / "messages")
         text = ""
         if "sessions" in parts or "login" in parts:
-            with _running(names, work, pool) as servers:
-                text += f"{_header(servers)}\n"
+            with running(names, work, pool) as servers:
+                text += f"{header(servers)}\n"
                 if "sessions" in parts:
                     text += measure_sessions(servers, chosen.rounds, chosen.seconds)
                 if "login" in parts:
@@ -90,10 +90,10 @@ def main() -> int:
         if "idle" in parts:
             text += measure_idle(names, work, pool, chosen.connections)
         if "accounts" in parts:
-            with _running(["ours"], work, pool) as (ours,):
+            with running(["ours"], work, pool) as (ours,):
                 text += measure_accounts(ours)
         if "search" in parts:
-            with _running(["ours"], work, pool, chosen.messages) as (ours,):
+            with running(["ours"], work, pool, chosen.messages) as (ours,):
                 text += measure_search(ours, chosen.messages)
     print(text)
     if set(parts) == set(PARTS):
@@ -119,14 +119,14 @@ def _too_long(*_: object) -> None:
     raise TimeoutError(f"not done in {LIMIT_S} s")
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
 # -- what is measured ----------------------------------------------------------------------------
 
 
-def _messages(directory: Path) -> list[Path]:
+def messages(directory: Path) -> list[Path]:
     directory.mkdir()
     made = []
     for number, message in enumerate(generate(DISTINCT)):
@@ -147,10 +147,17 @@ def _fill(home: Path, account: Account, pool: Sequence[Path], count: int) -> Non
 
 
 @contextlib.contextmanager
-def _running(
-    names: Sequence[str], work: Path, pool: Sequence[Path], large: int = 0
+def running(
+    names: Sequence[str],
+    work: Path,
+    pool: Sequence[Path],
+    large: int = 0,
+    stored: str = installation.MD5CRYPT,
 ) -> Iterator[list[Installation]]:
-    """Have servers with fresh maildirs; stop them in the end, whatever happens."""
+    """Have servers with fresh maildirs; stop them in the end, whatever happens.
+
+    ``stored`` is how all passwords are.
+    """
     accounts = [*SHARED, *OWN, LARGE]
     servers: list[Installation] = []
     with tempfile.TemporaryDirectory(dir=work) as directory:
@@ -162,7 +169,7 @@ def _running(
                 home.mkdir(parents=True)
                 for account in accounts:
                     _fill(home, account, pool, large if account is LARGE else MESSAGES)
-                servers.append(installation.start(name, place, accounts))
+                servers.append(installation.start(name, place, accounts, stored))
             for server in servers:
                 server.wait_until_it_serves()
             yield servers
@@ -184,8 +191,8 @@ def measure_sessions(servers: Sequence[Installation], rounds: int, seconds: floa
         for turn in range(rounds + 1):
             shift = turn % len(servers)
             for server in (*servers[shift:], *servers[:shift]):
-                rate, cost = _round(clients, server, seconds)
-                _say(f"sessions, round {turn}, {server.name}: {rate:.0f}/s")
+                rate, cost = one_round(clients, server, seconds)
+                say(f"sessions, round {turn}, {server.name}: {rate:.0f}/s")
                 if turn:
                     rates[server.name].append(rate)
                     costs[server.name].append(cost)
@@ -198,7 +205,7 @@ def measure_sessions(servers: Sequence[Installation], rounds: int, seconds: floa
         rows.append(
             [server.name, f"{rate:.0f}", spread, f"{first / rate:.2f}", f"{cost * 1000:.2f}"]
         )
-    return _table(
+    return table(
         f"Sessions (connect, LOGIN, SELECT, LOGOUT), {CLIENTS} clients, {ACCOUNTS} accounts of one "
         f"uid, {rounds} rounds of {seconds:g} s",
         [
@@ -212,7 +219,7 @@ def measure_sessions(servers: Sequence[Installation], rounds: int, seconds: floa
     )
 
 
-def _round(
+def one_round(
     clients: ProcessPoolExecutor, server: Installation, seconds: float
 ) -> tuple[float, float]:
     """Sessions per second, and processor seconds of the server for each."""
@@ -271,7 +278,7 @@ def _idle_row(
         raise Refused(f"{server.name} ended connections that idle")
     total = sum(sizes.values())
     kind = f"{server.name}, {'TLS' if tls else 'plain'}"
-    _say(f"idle, {kind}: {total / count / 1000:.1f} kB each of {count}, made in {took:.0f} s")
+    say(f"idle, {kind}: {total / count / 1000:.1f} kB each of {count}, made in {took:.0f} s")
     largest = ", ".join(f"{size / 1e6:.0f}" for size in sorted(sizes.values(), reverse=True)[:6])
     return [
         kind,
@@ -304,13 +311,13 @@ def measure_idle(names: Sequence[str], work: Path, pool: Sequence[Path], count: 
     rows = []
     for name in names:
         for tls in (False, True) if name == "ours" else (False,):
-            with _running([name], work, pool) as (server,):
+            with running([name], work, pool) as (server,):
                 rows.append(_idle_row(server, SHARED, count if name == "ours" else FEW, tls=tls))
-    return _table(f"Idle connections to {ACCOUNTS} accounts of one uid", _IDLE_COLUMNS, rows)
+    return table(f"Idle connections to {ACCOUNTS} accounts of one uid", _IDLE_COLUMNS, rows)
 
 
 def measure_accounts(server: Installation) -> str:
-    return _table(
+    return table(
         f"Idle connections, one to each of {len(OWN)} accounts with a uid each",
         _IDLE_COLUMNS,
         [_idle_row(server, OWN, len(OWN))],
@@ -331,7 +338,7 @@ def measure_search(server: Installation, messages: int) -> str:
         other.command("SELECT INBOX")
         search = 'SEARCH BODY "these words are in no message"'
         rows.append(_beside("SEARCH BODY", other, _command(busy, search)))
-    return _table(
+    return table(
         f"NOOP beside another command of the same worker, {messages} messages",
         ["beside", "that took, s", "NOOPs", "p50, ms", "p99, ms", "longest, ms"],
         rows,
@@ -377,7 +384,7 @@ def _beside(what: str, client: Client, start: Start, least: int = NOOPS) -> list
                 break
             time.sleep(NOOP_PAUSE_S)
         took = took or time.monotonic() - began
-    _say(f"NOOP beside {what}: {max(times) * 1000:.1f} ms at most")
+    say(f"NOOP beside {what}: {max(times) * 1000:.1f} ms at most")
     return [what, f"{took:.1f}", str(len(times)), *_quantiles(times)]
 
 
@@ -387,8 +394,8 @@ def measure_logins(servers: Sequence[Installation]) -> str:
         for wrong in (0, WRONG):
             times = _logins(server, wrong)
             rows.append([server.name, str(wrong), *_quantiles(times)])
-            _say(f"log-in, {server.name}, {wrong} wrong: {max(times) * 1000:.1f} ms at most")
-    return _table(
+            say(f"log-in, {server.name}, {wrong} wrong: {max(times) * 1000:.1f} ms at most")
+    return table(
         f"From connect to the OK of LOGIN, {LOGINS} times, while wrong passwords are held back",
         ["", "wrong passwords", "p50, ms", "p99, ms", "longest, ms"],
         rows,
@@ -398,7 +405,7 @@ def measure_logins(servers: Sequence[Installation]) -> str:
 def _logins(server: Installation, wrong: int) -> list[float]:
     times = []
     with contextlib.ExitStack() as opened:
-        waiting = [opened.enter_context(_Wrong(server.port)) for _ in range(wrong)]
+        waiting = [opened.enter_context(_Wrong(server.port, number)) for number in range(wrong)]
         for number in range(LOGINS):
             for one in waiting:
                 one.go_on()
@@ -411,15 +418,17 @@ def _logins(server: Installation, wrong: int) -> list[float]:
 
 
 class _Wrong(contextlib.AbstractContextManager["_Wrong"]):
-    """A client that tries wrong passwords, one after the other."""
+    """A client that tries wrong passwords, one after the other, from an address of its own."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, number: int) -> None:
         self._port = port
+        self._source = f"127.0.4.{number + 1}"
+        self._wrong = f"LOGIN {SHARED[number % len(SHARED)].userid} wrong"
         self._client = self._try()
 
     def _try(self) -> Client:
-        client = Client(self._port, "127.0.3.2")
-        client.send(f"LOGIN {SHARED[0].userid} wrong")
+        client = Client(self._port, self._source)
+        client.send(self._wrong)
         return client
 
     def go_on(self) -> None:
@@ -427,7 +436,7 @@ class _Wrong(contextlib.AbstractContextManager["_Wrong"]):
         if not self._client.has_input():
             return
         if self._client.socket.recv(65536).startswith(b"t NO"):
-            self._client.send(f"LOGIN {SHARED[0].userid} wrong")
+            self._client.send(self._wrong)
             return
         self._client.socket.close()
         self._client = self._try()
@@ -445,13 +454,13 @@ def _quantiles(times: Sequence[float]) -> list[str]:
     return [f"{one * 1000:.2f}" for one in picked]
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [f"| {' | '.join(row)} |" for row in rows]
     head = f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}"
     return f"\n## {title}\n\n{head}\n" + "\n".join(lines) + "\n"
 
 
-def _header(servers: Sequence[Installation]) -> str:
+def header(servers: Sequence[Installation]) -> str:
     names = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()

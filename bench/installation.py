@@ -1,6 +1,6 @@
 """Our daemons, Courier's and Dovecot's, each with the same accounts on ports of loopback.
 
-All keep passwords as md5crypt, in the kind of file that their documentation names first: userdb.dat,
+All keep passwords alike, in the kind of file that their documentation names first: userdb.dat,
 passwd-file. Courier and Dovecot run in a root directory of their own (`CourierRoot`), because their
 paths are compiled in; its mounts are in a mount namespace that goes with their processes.
 """
@@ -30,6 +30,7 @@ DOVECOT = ROOT / ".tools" / "dovecot"
 START_S = 30.0
 STOP_S = 10.0
 MD5CRYPT = "$1$bench123$hSHiimdB64uUvNsQBKq6G/"  # of client.PASSWORD
+OURS = ("ours", "ours-cached")
 MAIL_UID = 65534  # of the accounts that share one
 CONNECTIONS = 6000  # the limit of each server, and of each address
 _COURIERS_MASTER = "/opt/usr/sbin/couriertcpd"
@@ -91,28 +92,31 @@ class Installation:
                     os.kill(pid, signal.SIGKILL)
 
 
-def start(name: str, work: Path, accounts: Sequence[Account]) -> Installation:
-    """Start a server: ``ours``, ``courier``, ``dovecot``, or ``dovecot-fast``, whose log-in
-    processes serve many clients each (Dovecot's high-performance mode).
+def start(
+    name: str, work: Path, accounts: Sequence[Account], stored: str = MD5CRYPT
+) -> Installation:
+    """Start a server: ``ours``, ``ours-cached``, which keeps passwords that were accepted,
+    ``courier``, ``dovecot``, or ``dovecot-fast``, whose log-in processes serve many clients each
+    (Dovecot's high-performance mode).
 
-    ``work``/homes has the accounts' maildirs already.
+    ``work``/homes has the accounts' maildirs already; ``stored`` is the hash of `client.PASSWORD`.
     """
-    if name == "ours":
-        return _ours(work, accounts)
+    if name in OURS:
+        return _ours(name, work, accounts, stored)
     if name == "courier":
-        return _courier(work, accounts)
-    return _dovecot(name, work, accounts, high_performance=name == "dovecot-fast")
+        return _courier(work, accounts, stored)
+    return _dovecot(name, work, accounts, stored, high_performance=name == "dovecot-fast")
 
 
 def homes(name: str, work: Path) -> Path:
     """Where a server looks for home directories."""
-    return work / "homes" if name == "ours" else work / "root" / "homes"
+    return work / "homes" if name in OURS else work / "root" / "homes"
 
 
 # -- ours ----------------------------------------------------------------------------------------
 
 
-def _ours(work: Path, accounts: Sequence[Account]) -> Installation:
+def _ours(name: str, work: Path, accounts: Sequence[Account], stored: str) -> Installation:
     etc, run = work / "etc", work / "run"
     for directory in (etc, run):
         directory.mkdir(exist_ok=True)
@@ -138,10 +142,13 @@ def _ours(work: Path, accounts: Sequence[Account]) -> Installation:
         SSLPIDFILE=run / "imapd-ssl.pid",
         TLS_CERTFILE=certificate,
     )
-    _make_userdb(etc, accounts, str(work / "homes"))
+    _make_userdb(etc, accounts, str(work / "homes"), stored)
     version = _said([sys.executable, "-m", "imapd", "--version"], environment)
-    made = Installation("ours", version, work / "homes", port, tls_port)
-    started = authdaemon.start_ours(work, {"authmodulelist": "authuserdb", "daemons": "5"})
+    made = Installation(name, version, work / "homes", port, tls_port)
+    settings = {"authmodulelist": "authuserdb", "daemons": "5"}
+    if name == "ours-cached":
+        settings["SUCCESS_CACHE"] = "3600"
+    started = authdaemon.start_ours(work, settings)
     made.processes.append(started.process)
     with (work / "log").open("ab") as log:
         for daemon in ("imapd", "imapd-ssl"):
@@ -161,10 +168,10 @@ def _write(target: Path, **values: object) -> None:
     target.write_text("".join(f'{name}="{value}"\n' for name, value in values.items()))
 
 
-def _make_userdb(etc: Path, accounts: Iterable[Account], home: str) -> None:
+def _make_userdb(etc: Path, accounts: Iterable[Account], home: str, stored: str) -> None:
     lines = [
         f"{one.userid}\tuid={one.uid}|gid={one.uid}|home={home}/{one.userid}"
-        f"|mail={home}/{one.userid}/Maildir|systempw={MD5CRYPT}\n"
+        f"|mail={home}/{one.userid}/Maildir|systempw={stored}\n"
         for one in accounts
     ]
     text = etc / "userdb"
@@ -181,9 +188,9 @@ def _said(command: Sequence[str], environment: dict[str, str]) -> str:
 # -- Courier -------------------------------------------------------------------------------------
 
 
-def _courier(work: Path, accounts: Sequence[Account]) -> Installation:
+def _courier(work: Path, accounts: Sequence[Account], stored: str) -> Installation:
     root = courier_root.make(work / "root")
-    _make_userdb(root.configuration, accounts, "/homes")
+    _make_userdb(root.configuration, accounts, "/homes", stored)
     done = root.run(["/opt/usr/bin/imapd", "--version"])
     version = (done.stdout + done.stderr).decode().strip().split("/")[0]
     made = Installation("courier", version, root.path / "homes", free_port())
@@ -228,7 +235,7 @@ mail_max_userip_connections = {connections}
 import_environment = TZ LD_LIBRARY_PATH
 passdb {{
   driver = passwd-file
-  args = scheme=MD5-CRYPT /etc/dovecot-users
+  args = scheme=CRYPT /etc/dovecot-users
 }}
 userdb {{
   driver = passwd-file
@@ -254,7 +261,7 @@ _HIGH_PERFORMANCE = "service_count = 0\nprocess_min_avail = 2\nclient_limit = 10
 
 
 def _dovecot(
-    name: str, work: Path, accounts: Sequence[Account], *, high_performance: bool
+    name: str, work: Path, accounts: Sequence[Account], stored: str, *, high_performance: bool
 ) -> Installation:
     root = courier_root.make(work / "root")
     libraries = "usr/lib/dovecot"
@@ -270,7 +277,7 @@ def _dovecot(
     )
     (root.path / "etc/dovecot-users").write_text(
         "".join(
-            f"{one.userid}:{MD5CRYPT}:{one.uid}:{one.uid}::/homes/{one.userid}::\n"
+            f"{one.userid}:{stored}:{one.uid}:{one.uid}::/homes/{one.userid}::\n"
             for one in accounts
         )
     )
