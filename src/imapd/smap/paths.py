@@ -14,7 +14,7 @@ from courier.maildir.making import smap_name
 from courier.maildir.shared_index import Account
 from imapd.account_session import AccountSession
 from imapd.mailboxes import Mailbox, Space
-from imapd.smap.refusal import INVALID, AccessDenied
+from imapd.smap.refusal import AccessDenied, invalid
 
 Path = tuple[str, ...]
 
@@ -37,9 +37,9 @@ def find(session: AccountSession, path: Path) -> Mailbox:
     elif first == PUBLIC:
         found = _public(session, words)
     else:
-        raise INVALID
+        raise invalid()
     if found is None:
-        raise INVALID
+        raise invalid()
     return found if found.exists or found.tree is None else _otherwise_named(session, found)
 
 

@@ -37,10 +37,16 @@ def because(error: OSError) -> str:
     return os.strerror(error.errno) if error.errno else "system error"
 
 
-INVALID = OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-MISSING = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+def invalid() -> OSError:
+    """Give the system's error for what can't be meant."""
+    return OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
 
-def failed(what: str, error: OSError = INVALID) -> Refused:
-    """Say what failed, and why."""
-    return Refused(f"{what}: {because(error)}")
+def missing() -> OSError:
+    """Give the system's error for what is not there."""
+    return OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+
+def failed(what: str, error: OSError | None = None) -> Refused:
+    """Say what failed, and why: what was asked for, unless it is said."""
+    return Refused(f"{what}: {because(error or invalid())}")

@@ -13,7 +13,7 @@ from courier.process.request import Work
 from imapd.commands import acl as imap_acl
 from imapd.mailboxes import Mailbox
 from imapd.smap import paths
-from imapd.smap.refusal import INVALID, MISSING, AccessDenied, Refused, failed
+from imapd.smap.refusal import AccessDenied, Refused, failed, missing
 from imapd.smap.words import Words, quoted
 
 if TYPE_CHECKING:
@@ -76,10 +76,10 @@ def _change(
     session: Session, found: Mailbox, change: lists.Change, named: list[str]
 ) -> Generator[Any, Any, str]:
     if not all(map(lists.is_identifier, named)):
-        raise failed("Error", INVALID)
+        raise failed("Error")
     if not found.exists and not session.mailboxes.has_below(found):
         # Courier takes a list for what is not there; here it would be in force for nothing.
-        raise failed("Invalid folder", MISSING)
+        raise failed("Invalid folder", missing())
     try:
         yield Work(partial(imap_acl.change, session, found, change))
     except InvalidAcl as error:

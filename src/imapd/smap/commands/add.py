@@ -21,7 +21,7 @@ from imapd.smap import reader as uploads
 from imapd.smap.addition import Addition
 from imapd.smap.commands import store
 from imapd.smap.reader import MalformedUpload, Upload
-from imapd.smap.refusal import INVALID, Refused, because, failed
+from imapd.smap.refusal import Refused, because, failed, invalid, missing
 from imapd.smap.words import Words, quoted
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _add_recipient(session: Session, value: str) -> str:
 
 def _set_notify(session: Session, value: str) -> str:
     if not _NOTIFY.fullmatch(value):
-        raise Refused(because(INVALID))
+        raise Refused(because(invalid()))
     session.addition.notify = value
     return "NOTIFY set"
 
@@ -117,7 +117,7 @@ def _address(text: str) -> str:
         Refused: it is. Courier hands on what it gets.
     """
     if text.startswith("-") or _CONTROL.search(text):
-        raise Refused(because(INVALID))
+        raise Refused(because(invalid()))
     return text
 
 
@@ -155,11 +155,18 @@ def _upload(session: Session, word: str) -> Generator[Any, Any, str]:
 
 
 def _opened(session: Session) -> Folder:
+    """Open the folder that was named, which may be another one by now, or have other rights.
+
+    Raises:
+        OSError, AccessDenied: nothing can be added to it.
+    """
     target = session.addition.target
     assert target is not None
-    if target.is_level or not target.exists:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), target.name)
-    return mailbox.opened(session, target)
+    found = session.mailboxes.find(target.name)
+    if found is None or found.is_level:
+        raise missing()
+    session.addition.target = paths.require(found, "i")
+    return mailbox.opened(session, found)
 
 
 def _receive(file: TemporaryFile, upload: Upload, limit: int) -> Generator[Any, Any, None]:

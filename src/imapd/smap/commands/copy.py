@@ -12,7 +12,7 @@ from imapd import mailbox, transfer
 from imapd.mailbox import sequence_numbers
 from imapd.mailboxes import Mailbox
 from imapd.smap import paths
-from imapd.smap.refusal import MISSING, AccessDenied, SyntaxRefused, failed
+from imapd.smap.refusal import AccessDenied, SyntaxRefused, failed, missing
 from imapd.smap.words import InvalidSet, Words, quoted, within
 
 if TYPE_CHECKING:
@@ -68,12 +68,12 @@ def _target(session: Session, words: Words) -> Mailbox:
     try:
         found = paths.find(session, words.list())
         if found.is_level:
-            raise MISSING
+            raise missing()
     except OSError as error:
         raise failed(_FAILED, error) from error
     paths.require(found, "i")
     if not found.exists:
-        raise failed(_FAILED, MISSING)
+        raise failed(_FAILED, missing())
     return found
 
 

@@ -28,7 +28,7 @@ _ATTRIBUTES = frozenset(("FLAGS", "KEYWORDS", "UID", "SIZE", "INTERNALDATE"))
 #: Messages whose lines are written together.
 _SLICE = 200
 #: Octets of a message from which on its contents are put together in a thread.
-_LARGE = 262_144
+_LARGE = 65_536
 #: What stands for a message that is gone and has kept its number.
 _GONE = Message(
     b"From: System Administrator <root@localhost>\n"

@@ -12,7 +12,7 @@ from imapd import hierarchy, names
 from imapd.mailboxes import Mailbox
 from imapd.smap import paths
 from imapd.smap.paths import Path
-from imapd.smap.refusal import INVALID, AccessDenied, Refused, failed
+from imapd.smap.refusal import AccessDenied, Refused, failed, invalid
 from imapd.smap.words import Words
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def create(session: Session, words: Words) -> Generator[Any, Any, str]:
     found = _new(session, words.list(), "c")
     try:
         if found.tree is None or not names.is_creatable(found.name):
-            raise INVALID
+            raise invalid()
         owner = session.mailboxes.lists(found) or found.tree
         yield Work(partial(owner.create, found.folder))
     except OSError as error:
@@ -50,7 +50,7 @@ def _new(session: Session, path: Path, right: str) -> Mailbox:
     """
     try:
         if len(path) < 2:
-            raise INVALID
+            raise invalid()
         paths.require(paths.find(session, path[:-1]), right)
         return paths.find(session, path)
     except OSError as error:

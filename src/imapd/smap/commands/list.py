@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from imapd import mailbox
 from imapd.mailboxes import Mailbox, Space
 from imapd.smap import paths
 from imapd.smap.paths import Path
-from imapd.smap.refusal import MISSING, failed
+from imapd.smap.refusal import failed, missing
 from imapd.smap.words import Words, quoted
 
 if TYPE_CHECKING:
@@ -51,29 +52,38 @@ def _found(session: Session, path: Path) -> Mailbox | None:
         return None
 
 
+@dataclass(slots=True)
+class _Child:
+    """What is one word below a path."""
+
+    name: str  # of the mailbox
+    is_folder: bool = False
+    is_directory: bool = False
+
+
 def _below(session: Session, path: Path, found: Mailbox) -> Iterator[bytes]:
     """Give the lines of a maildir's folders that are one word longer than a path."""
     above = paths.words(found.folder) if found.folder else ()
     depth = len(above)
-    children: dict[str, list[bool]] = {}  # is a folder, has folders below it
+    children: dict[str, _Child] = {}
     try:
         for count, one in enumerate(session.mailboxes.beside(found)):
             words = paths.words(one.folder) if one.folder else ()
             if len(words) > depth and words[:depth] == above:
-                what = children.setdefault(words[depth], [False, False])
-                what[len(words) > depth + 1] = True
+                name = one.name
+                if len(words) > depth + 1:
+                    name = name.rsplit(".", len(words) - depth - 1)[0]
+                child = children.setdefault(words[depth], _Child(name))
+                child.is_folder |= len(words) == depth + 1
+                child.is_directory |= len(words) > depth + 1
             if not count % _SLICE:
                 yield b""
     except OSError:
         return  # a maildir that can't be read has no folders for this account
-    for word, (is_folder, is_directory) in children.items():
-        if is_folder or _may_know(session, (*path, word)):
-            yield _line(word, is_folder, is_directory)
-
-
-def _may_know(session: Session, path: Path) -> bool:
-    found = _found(session, path)
-    return found is not None and found.is_visible
+    for word, child in children.items():
+        level = None if child.is_folder else session.mailboxes.find(child.name)
+        if child.is_folder or (level is not None and level.is_visible):
+            yield _line(word, child.is_folder, child.is_directory)
 
 
 def _accounts(session: Session, path: Path, level: Mailbox) -> Iterator[bytes]:
@@ -123,7 +133,7 @@ def status(session: Session, words: Words) -> Generator[Any, Any, str]:
         found = paths.find(session, words.list())
         paths.require(found, "l")
         if not found.exists:
-            raise MISSING
+            raise missing()
         if session.is_selected(found):
             flags = session.selected.flags
             exists, unseen = len(flags), len(flags.translate(None, _SEEN))

@@ -13,7 +13,7 @@ from imapd import mailbox
 from imapd.mailboxes import Mailbox
 from imapd.smap import paths, reports, snapshots
 from imapd.smap.paths import Path
-from imapd.smap.refusal import MISSING, failed
+from imapd.smap.refusal import failed, missing
 from imapd.smap.snapshots import Snapshots
 from imapd.smap.words import Words, quoted
 
@@ -61,7 +61,7 @@ def _found(session: Session, path: Path) -> Mailbox:
         raise failed("Invalid folder", error) from error
     paths.require(found, "r")
     if not found.exists:
-        raise failed(_FAILED, MISSING)
+        raise failed(_FAILED, missing())
     return found
 
 
