@@ -373,9 +373,9 @@ class Login:
 
 def _two_strings(arguments: Parser) -> tuple[bytes, bytes]:
     """``userid SP password``"""
-    userid = arguments.astring()
+    userid = arguments.login_word()
     arguments.sp()
-    password = arguments.astring()
+    password = arguments.login_word()
     arguments.end()
     return userid, password
 

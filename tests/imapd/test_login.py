@@ -200,3 +200,16 @@ def test_id() -> None:
 )
 def test_command_of_later(command: str) -> None:
     assert answers(f"a {command}".encode())[0].startswith(b"a BAD ")
+
+
+@pytest.mark.parametrize("password", [b"se(cr)et", b"[secret]", b"(", b"a]b"])
+def test_password_without_its_quotes(clock: Clock, password: bytes) -> None:
+    """Courier, as Debian builds it, takes brackets and parentheses for letters in a log-in."""
+    steps = login().run()
+    next(steps)
+    next(steps)
+
+    asked = steps.send(b"a LOGIN paula " + password + b"\r\n")
+
+    assert isinstance(asked, Authenticate)
+    assert (asked.first, asked.second) == (b"paula", password)

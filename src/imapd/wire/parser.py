@@ -204,6 +204,12 @@ class Parser:
             return self.string()
         return self._match(grammar.ASTRING, "astring")[0]
 
+    def login_word(self) -> bytes:
+        """An astring of LOGIN, where clients leave passwords without the quotes they need."""
+        if self.at(b'"') or self.at(b"{"):
+            return self.string()
+        return self._match(grammar.LOGIN_WORD, "astring")[0]
+
     def nstring(self) -> bytes | None:
         if self.peek_word() == "NIL" and not self.at(b'"'):
             self.word()
