@@ -149,9 +149,15 @@ def _authenticate(
 def _scram(request: Authenticate, modules: Sequence[str], challenges: Challenges) -> Steps:
     """Give a challenge, to nobody too, or check what came of one that was given."""
     if not challenge.is_proof(request):
-        answer = yield from _ask(request, modules)
-        if answer.verdict is not Verdict.TEMPORARY:
-            yield Reply(reply.encode_said(challenges.first(request, answer.reply)))
+        known: bytes | None = None
+        for number in range(len(modules)):
+            # All of them, also when one has answered: the time would tell who is unknown.
+            answer = yield from _ask(request, modules[number : number + 1])
+            if answer.verdict is Verdict.TEMPORARY and known is None:
+                return
+            if answer.verdict is Verdict.DONE and known is None:
+                known = answer.reply
+        yield Reply(reply.encode_said(challenges.first(request, known or b"")))
     elif challenges.is_ours(request):
         yield from _search(request, modules)
     else:
@@ -187,6 +193,7 @@ def _tell(answer: Answer) -> Steps:
     if answer.verdict is Verdict.DONE:
         yield Reply(answer.reply)
     elif answer.verdict is Verdict.REJECTED:
+        log.all_rejected()
         yield Reply(reply.FAIL, answer.delay_s)
 
 
@@ -210,7 +217,6 @@ def _ask(
                 log.rejected(module)
                 delay_s = max(delay_s, answer.delay_s)
                 compared = answer.compared if answer.compared is not None else compared
-    log.all_rejected()
     return Answer(Verdict.REJECTED, delay_s=delay_s, compared=compared)
 
 

@@ -65,6 +65,54 @@ def test_only_the_reply_is_delayed() -> None:
     assert play(LOGIN, {"a": SLOW_NO, "b": DONE})[1] == [Reply(DONE.reply)]
 
 
+CHALLENGE = Authenticate(b"imap", b"scram-sha-256", b"alice", Secret(b"nonce"))
+
+
+@pytest.mark.parametrize(
+    ("answers", "asked", "told"),
+    [
+        ({"a": NO, "b": NO}, ["a", "b"], b",i=4096\n.\n"),
+        ({"a": NO, "b": Answer(Verdict.DONE, b"")}, ["a", "b"], b",i=4096\n.\n"),
+        ({"a": Answer(Verdict.DONE, b"5000,AAAA"), "b": NO}, ["a", "b"], b",s=AAAA,i=5000\n.\n"),
+        (
+            {"a": Answer(Verdict.DONE, b"5000,AAAA"), "b": Answer(Verdict.DONE, b"6000,BBBB")},
+            ["a", "b"],
+            b",s=AAAA,i=5000\n.\n",
+        ),
+        ({"a": Answer(Verdict.DONE, b"5000,AAAA"), "b": TEMPORARY}, ["a", "b"], b",i=5000\n.\n"),
+        ({"a": TEMPORARY, "b": Answer(Verdict.DONE, b"5000,AAAA")}, ["a"], None),
+        ({"a": NO, "b": TEMPORARY}, ["a", "b"], None),
+        ({}, [], b",i=4096\n.\n"),
+    ],
+)
+def test_challenge(answers: Mapping[str, Answer], asked: list[str], told: bytes | None) -> None:
+    """Everybody gets one, after as many modules were asked; the first that knows the account counts."""
+    found, replies = play(CHALLENGE, answers)
+
+    assert found == asked
+    assert [
+        one.data.startswith(b"SASL=r=nonce") and one.data.endswith(told or b"") for one in replies
+    ] == ([] if told is None else [True])
+
+
+def test_token() -> None:
+    """Its module says whose it is, the others who that is; it is asked about nothing else."""
+    request = Authenticate(b"imap", b"xoauth2", b"a=", Secret(b"token"))
+    whose = Answer(Verdict.DONE, b"alice\n{refusal}")
+
+    assert play(request, {"a": NO, "authoauth2": whose, "b": DONE}) == (
+        ["authoauth2", "a", "b"],
+        [Reply(DONE.reply)],
+    )
+    refused = ["authoauth2", "a"], [Reply(b"SASL={refusal}\n.\n")]
+    assert play(request, {"a": NO, "authoauth2": whose}) == refused
+    no = Answer(Verdict.REJECTED, b"\n{refusal}")
+    assert play(request, {"a": DONE, "authoauth2": no}) == (["authoauth2"], refused[1])
+    assert play(request, {"a": DONE}) == ([], [FAIL])
+    assert play(request, {"a": TEMPORARY, "authoauth2": whose})[1] == []
+    assert play(LOGIN, {"authoauth2": DONE, "a": NO})[0] == ["a"]
+
+
 @pytest.mark.parametrize(("module", "asked"), [(b".", ["a", "b"]), (b"b", ["b"]), (b"x", [])])
 def test_lookup_of_one_module(module: bytes, asked: list[str]) -> None:
     assert play(Lookup(b"imap", b"alice", module), {"a": NO, "b": NO}) == (asked, [FAIL])
