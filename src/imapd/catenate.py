@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Octets that are copied at once.
 _BLOCK = 262_144
+#: Octets of a message up to which it is kept for the next URL, while the client sends what is between.
+_KEPT = 16 << 20
 _UNTELLABLE = re.compile(r"[^\x20-\x5b\x5e-\x7e]")
 
 
@@ -103,7 +105,8 @@ class Sources:
             return self._last[2]
         self._last = None
         message = Message(folder.read(uid)[0])
-        self._last = (folder, uid, message)
+        if len(message.data) <= _KEPT:
+            self._last = (folder, uid, message)
         return message
 
 

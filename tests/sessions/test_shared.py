@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -203,6 +204,39 @@ def test_folder_shared_for_writing(homes: Path) -> None:
 
     assert len(os.listdir(folder / "cur")) == 2
     assert not (folder / "courierimapuiddb").exists()
+
+
+@root
+def test_several_messages_and_their_replacement(homes: Path) -> None:
+    """One's own message is replaced, another's stays and nothing is added; all have lasting identifiers."""
+    folder = sharable(homes, "write")
+    before = len(os.listdir(folder / "cur"))
+
+    def look() -> None:
+        alice = session(homes)
+        told = [r.code for r in alice.ask("a SELECT shared.pub.news")]
+        (identifier,) = [code for code in told if code.startswith("MAILBOXID")]
+        status = alice.ask("b STATUS shared.pub.news (MAILBOXID)")[0].line
+        assert identifier in status
+        sent = last(alice, "c APPEND shared.pub.news {1+}\r\nx {1+}\r\ny")
+        assert re.search(r"\[APPENDUID \d+ 3:4\]", sent), sent
+        told = [r.line for r in alice.ask("d UID REPLACE 4 shared.pub.news {1+}\r\nz")]
+        assert told[-1].startswith("d OK"), told
+        assert "* 4 EXPUNGE" in told
+        told = [r.line for r in alice.ask("e UID REPLACE 1 shared.pub.news {1+}\r\nz")]
+        assert told[-1].startswith("e NO"), told
+        assert not [line for line in told if "EXPUNGE" in line and not line.startswith("* 5")]
+        url = '"/shared.pub.news/;UID=3"'
+        assert last(alice, f"f APPEND INBOX CATENATE (URL {url} TEXT {{1+}}\r\n!)").startswith(
+            "f OK"
+        )
+        alice.close()
+
+    run_as(ALICE, look)
+
+    assert len(os.listdir(folder / "cur")) == before + 2
+    (copied,) = (homes / "alice" / "Maildir" / "cur").iterdir()
+    assert copied.read_bytes() == b"x\n!\n"
 
 
 @root

@@ -1,9 +1,11 @@
 """What a folder is called whatever its name is: MAILBOXID (RFC 8474 4).
 
-``pycourier-mailboxid``, in the folder's directory, has the identifier and the UIDVALIDITY for which it
-was given, in one line. It goes with the directory when that is renamed, and can't be made again if it
-is lost; real Courier leaves it alone. Under another UIDVALIDITY it counts no longer, for the UIDs have
-changed: only our own RENAME carries it over.
+It is made of the directory's inode number and the folder's UIDVALIDITY, which no two folders of a maildir
+ever have in common. So that it stays when one of the two changes, ``pycourier-mailboxid``, in the
+directory, has the identifier and the UIDVALIDITY for which it was given, in one line. The file goes with
+the directory when that is renamed, or copied to another machine; real Courier leaves it alone. Under
+another UIDVALIDITY it counts no longer, for the UIDs have changed: only our own RENAME carries it over.
+Whoever may read a folder of another user, and not write there, has the same identifier for it.
 
 Two folders have the same one if somebody copies a directory with all that is in it. That is not told
 from a maildir that was moved to another machine, which is common and has to keep its identifiers.
@@ -13,7 +15,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from hashlib import blake2b
 
 from courier.maildir import delivery
@@ -30,21 +31,26 @@ def known(folder: Folder) -> str | None:
 
 
 def of(folder: Folder) -> str:
-    """Give the identifier; the first one to ask makes it.
+    """Give the identifier; the owner of the folder keeps it if nobody has.
 
-    Others see none or the whole file; so does a crash leave it. Of a folder in which this process may
-    not write, and nobody has made one, it is what the system calls the directory.
+    Others see no file or the whole of it; so does a crash leave it.
     """
     uidvalidity = folder.uidvalidity
+    found = _of(folder.path, uidvalidity)
+    if found is not None:
+        return found
+    place = os.stat(folder.path)
     try:
+        if place.st_uid != os.geteuid():
+            return _made(place, uidvalidity)
         with FolderLock(folder.path, enabled=folder.options.use_locks):
             found = _of(folder.path, uidvalidity)
             if found is None:
-                found = f"F{secrets.token_hex(12)}"
+                found = _made(place, uidvalidity)
                 _keep(folder.path, found, uidvalidity)
             return found
-    except OSError:
-        return _of(folder.path, uidvalidity) or _derived(folder.path, uidvalidity)
+    except OSError:  # a full disk, a lock that is not to be had: another time
+        return _of(folder.path, uidvalidity) or _made(place, uidvalidity)
 
 
 def carry(directory: str, old: int, new: int) -> None:
@@ -74,7 +80,6 @@ def _keep(directory: str, identifier: str, uidvalidity: int) -> None:
     delivery.write_atomically(directory, NAME, line, "mailboxid", sync=True)
 
 
-def _derived(directory: str, uidvalidity: int) -> str:
-    found = os.stat(directory)
-    place = f"{found.st_dev} {found.st_ino} {uidvalidity}".encode()
-    return f"G{blake2b(place, digest_size=12).hexdigest()}"
+def _made(place: os.stat_result, uidvalidity: int) -> str:
+    seed = f"{place.st_ino} {uidvalidity}".encode()
+    return f"F{blake2b(seed, digest_size=12).hexdigest()}"

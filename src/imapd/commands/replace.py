@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from courier import log
-from courier.maildir.folder import Folder
+from courier.maildir.folder import Folder, MessageGone
 from courier.maildir.quota import NOTHING
 from courier.process.request import Work
 from imapd import incoming, mailbox, removal
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _MAY_NOT_REMOVE = 'Access denied for REPLACE on current mailbox (ACL "{}" required)'
 _GONE = No("There is no such message to be replaced.", "NONEXISTENT")
-_STAYS = No("Cannot remove the message that was to be replaced, nothing has changed.")
+_STAYS = No("Cannot remove the message that was to be replaced.")
 
 
 def replace(session: Session, arguments: Parser) -> Handling:
@@ -93,17 +93,28 @@ def _seq_number(arguments: Parser) -> SequenceSet:
 def _remove(session: Session, old: int, folder: Folder, new: int) -> Generator[Step, Any, None]:
     """Remove the old message as EXPUNGE would.
 
-    The new one is on the disk: a crash here leaves both, never none. If the old one can't be
-    removed, the new one is taken back.
+    The new one is on the disk: a crash here leaves both, never none. It is taken back if the old one
+    is still there: another user's, perhaps, in a folder that permissions share.
 
     Raises:
-        CommandFailed: nothing has changed.
+        CommandFailed: nothing has changed; or there are both, if the disk does not let us know.
     """
     try:
         yield Work(partial(removal.remove, session, [old], only_deleted=False))
     except OSError as error:
         log.error("cannot remove message", session.selected.folder.path, error)
-        with suppress(OSError):  # then there are both
-            taken_back = session.charged(folder)
-            yield Work(partial(taken_back.remove, [new], only_deleted=False))
-        raise CommandFailed(_STAYS) from error
+    with suppress(OSError):
+        if (yield Work(partial(_is_gone, session.selected.folder, old))):
+            return
+        taken_back = session.charged(folder)
+        yield Work(partial(taken_back.remove, [new], only_deleted=False))
+    raise CommandFailed(_STAYS)
+
+
+def _is_gone(folder: Folder, uid: int) -> bool:
+    """Look whether a message is there no more. Raises OSError: that can't be told."""
+    try:
+        folder.stat(uid)
+    except MessageGone:
+        return True
+    return False
