@@ -628,3 +628,12 @@ def test_body_of_any_size(drive: Drive, fill: Fill, size: int) -> None:
         chunk = int(number or 0)
     assert found == body
     assert rest == b"+OK Message retrieved.\n"
+
+
+def test_names_with_quotes(drive: Drive, maildir: Path) -> None:
+    """They are doubled, as in every word."""
+    (maildir / "cur" / '1.a"b.mx:2,').write_text("Subject: x\n\n")
+    session = drive()
+    session.do("OPEN INBOX")
+
+    assert session.ask("FETCH 1 UID")[0] == '* FETCH 1 "UID=1.a""b.mx"'

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from courier import log
@@ -29,6 +32,8 @@ _ATTRIBUTES = frozenset(("FLAGS", "KEYWORDS", "UID", "SIZE", "INTERNALDATE"))
 _SLICE = 200
 #: Octets of a message from which on its contents are put together in a thread.
 _LARGE = 65_536
+#: What a word in quotes holds in another form, or not at all.
+_QUOTED = re.compile(rb'["\n\r\0]')
 #: What stands for a message that is gone and has kept its number.
 _GONE = Message(
     b"From: System Administrator <root@localhost>\n"
@@ -132,28 +137,41 @@ def _slices(wanted: NumberSet) -> Iterator[tuple[int, int]]:
 
 
 def _lines(view: View, start: int, stop: int, attributes: set[str]) -> Generator[Any, Any, None]:
-    """Write the lines of some messages."""
-    columns: list[list[bytes]] = [[b"%d" % seq for seq in range(start + 1, stop + 1)]]
+    """Write the lines of some messages: one format, repeated, filled in by one operation."""
+    formats = [b"* FETCH %d"]
+    columns: list[Iterable[int] | Iterable[bytes]] = [range(start + 1, stop + 1)]
     if "FLAGS" in attributes:
-        lists = reports.FLAG_LISTS
-        columns.append([b"FLAGS=" + lists[flags] for flags in view.flags[start:stop]])
+        formats.append(b"FLAGS=%b")
+        columns.append(map(reports.FLAG_LISTS.__getitem__, view.flags[start:stop]))
     if "KEYWORDS" in attributes:
         sets = view.folder.keyword_sets
         numbers = view.keywords[start:stop]
         texts = {number: reports.keyword_list(sets[number]) for number in set(numbers)}
-        columns.append([texts[number] for number in numbers])
+        formats.append(b"%b")
+        columns.append(map(texts.__getitem__, numbers))
     names = _names(view, start, stop)
     if "UID" in attributes:
-        columns.append([quoted("UID=" + name.decode("utf-8", "surrogateescape")) for name in names])
+        formats.append(b'"UID=%b"')
+        columns.append(_tellable(names))
     if attributes & {"SIZE", "INTERNALDATE"}:
         sizes, dates = yield Work(
             partial(_of_files, view, start, names, with_dates="INTERNALDATE" in attributes)
         )
         if "SIZE" in attributes:
-            columns.append([b"SIZE=%d" % size for size in sizes])
+            formats.append(b"SIZE=%d")
+            columns.append(sizes)
         if "INTERNALDATE" in attributes:
-            columns.append([b'"INTERNALDATE=%b"' % _date(date) for date in dates])
-    yield b"".join([b"* FETCH " + b" ".join(line) + b"\n" for line in zip(*columns, strict=True)])
+            formats.append(b'"INTERNALDATE=%b"')
+            columns.append(map(_date, dates))
+    values = chain.from_iterable(zip(*columns, strict=True))
+    yield (b" ".join(formats) + b"\n") * (stop - start) % tuple(values)
+
+
+def _tellable(names: list[bytes]) -> list[bytes]:
+    """Give names as they stand in quotes."""
+    if not _QUOTED.search(b"".join(names)):
+        return names
+    return [quoted(os.fsdecode(name))[1:-1] for name in names]
 
 
 def _names(view: View, start: int, stop: int) -> list[bytes]:
