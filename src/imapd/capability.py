@@ -43,6 +43,7 @@ _OURS = (
     "MULTISEARCH",
     "FILTERS",
     "UIDBATCHES",
+    "NOTIFY",
 )
 #: What IMAP4rev2 contains and the administrator's list may lack (RFC 9051 appendix E 2).
 _OF_REV2 = frozenset(("UIDPLUS", "CHILDREN", "NAMESPACE", "IDLE"))

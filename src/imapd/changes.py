@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from bisect import bisect_right
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from courier import log
+from courier.maildir.numberset import NumberSet
 from courier.process.request import Steps, Work
 from imapd import mailbox, updates
+from imapd.commands.fetch import unasked
 from imapd.commands.table import Disturbs
 from imapd.completion import Bad, CommandFailed, Completion, Ok
 from imapd.contexts import Context, Contexts
+from imapd.mailboxes import Mailbox
+from imapd.notify_request import DEFAULT, NOTHING, Event
 from imapd.request import Step
+from imapd.wire.parser import FetchItem
 
 if TYPE_CHECKING:
     from imapd.session import Session
@@ -33,6 +39,8 @@ class Changes:
         self._keeps_numbers = False  # the command at hand, whatever the table says of it
         self._opened_read_only = False  # the selected mailbox, whatever its rights are by now
         self.contexts = Contexts()
+        self.wanted = DEFAULT  # of the selected mailbox, by NOTIFY
+        self._own: set[int] = set()  # UIDs of new messages that are this client's own
 
     def begin(self) -> None:
         """Start afresh with a mailbox that was just selected."""
@@ -40,6 +48,7 @@ class Changes:
         view.tells_recent = not self._form.rev2
         self._opened_read_only = view.read_only
         self.contexts.clear()
+        self._own.clear()
         self._looked = time.monotonic()
 
     # -- looking ---------------------------------------------------------------------------
@@ -99,12 +108,35 @@ class Changes:
             self._rights_to_tell = False
             yield updates.rights(session.rights)
         # While more commands wait, sequence numbers in them must keep their meaning.
-        expunge = disturbs is Disturbs.NUMBERS or (
+        expunge = disturbs in (Disturbs.NUMBERS, Disturbs.MESSAGES) or (
             disturbs is Disturbs.NUMBERS_IF_LAST
             and not keeps_numbers
             and not session.connection.reader.unread()
         )
-        return (yield from self._tell(expunge=expunge))
+        removes = disturbs is Disturbs.MESSAGES
+        return (yield from self._tell(expunge=expunge, removes=removes))
+
+    def tell_between(self) -> Generator[Step, Any, None]:
+        """Tell, while no command is in progress, what NOTIFY has the client want then."""
+        session = self._session
+        if session.view is None or not session.is_in_mailbox or not self.wanted.is_immediate:
+            return
+        try:
+            yield from self.refresh()
+        except CommandFailed:
+            return
+        yield from self._tell(expunge=self.wanted.tells_expunge)
+
+    def overflow(self) -> None:
+        """Tell nothing any more, as after NOTIFY NONE (RFC 5465 5.8)."""
+        self.wanted = NOTHING
+
+    def added(self, to: Mailbox, uids: Sequence[int]) -> None:
+        """Know that this client has put messages into a mailbox (RFC 5465 5, 5.2)."""
+        if not self._session.is_selected(to):
+            self._session.notifier.added(to.name, len(uids))
+        elif self.wanted.items or self.contexts.wants_items:
+            self._own.update(uids)
 
     def keep_numbers(self) -> None:
         """See to it that the command at hand tells of no removed message.
@@ -117,20 +149,48 @@ class Changes:
         """Tell everything there is to tell, expunged messages too (IDLE). Returns as `tell`."""
         return (yield from self._tell(expunge=True))
 
-    def _tell(self, *, expunge: bool) -> Generator[Step, Any, bool]:
+    def _tell(self, *, expunge: bool, removes: bool = False) -> Generator[Step, Any, bool]:
         session, view = self._session, self._session.selected
+        if not self.wanted.events and not removes:
+            is_behind = self.form.modseqs and view.highest < view.folder.columns.highest
+            yield updates.highest(view) if is_behind and self.form.vanished else b""
+            return False
         before = view.uids
-        update = view.update(expunge=expunge)
+        update = view.update(expunge=expunge, flags=Event.FLAGS in self.wanted.events)
         told = updates.text(view, update, session.settings, session.rights, self.form)
-        if not self.contexts:
-            yield told
-            return bool(update.vanished)
-        yield self.contexts.removed(before, update) + told
-        try:
-            yield (yield from self.contexts.changed(view, before, update))
-        except OSError as error:
-            log.error("cannot search folder", view.folder.path, error)
+        found = b""
+        if self.contexts:
+            told = self.contexts.removed(before, update) + told
+        yield told
+        if self.contexts:
+            try:
+                found = yield from self.contexts.changed(view, before, update)
+            except OSError as error:
+                log.error("cannot search folder", view.folder.path, error)
+        # RFC 5465 7: FETCH responses that UPDATE has asked for come before ESEARCH; 5.2: others behind.
+        is_behind = self.contexts.wants_items
+        yield b"" if is_behind else found
+        if update.exists is not None:
+            yield from self._tell_new(before[-1] if before else 0)
+        yield found if is_behind else b""
         return bool(update.vanished)
+
+    def _tell_new(self, highest: int) -> Generator[Step, Any, None]:
+        """Tell what the client wants to know of new messages, those above a UID, one response each."""
+        view = self._session.selected
+        own, self._own = self._own, set()
+        of_all = self.wanted.items
+        if not of_all and not self.contexts.wants_items:
+            return
+        seqs: dict[tuple[FetchItem, ...], list[int]] = {}
+        first = bisect_right(view.uids, highest)
+        for seq, uid in enumerate(view.uids[first:], first + 1):
+            if uid not in own:
+                items = tuple(dict.fromkeys((*of_all, *self.contexts.items(uid))))
+                seqs.setdefault(items, []).append(seq)
+        for items, among in seqs.items():
+            if items:
+                yield from unasked(self._session, items, NumberSet.of(among))
 
     def begin_context(self, context: Context) -> bytes:
         """Tell of changes to what a search found from here on (RFC 5267 4.3).
@@ -157,9 +217,12 @@ class Changes:
     def form(self) -> updates.Form:
         """How changes are told: as the client has enabled, in a mailbox that keeps MODSEQs."""
         view = self._session.view
+        form = self._form
+        if self.wanted is not DEFAULT and not form.uids:
+            form = self._form = replace(form, uids=True)
         if view is not None and not view.folder.keeps_modseqs:
-            return replace(self._form, modseqs=False, vanished=False)
-        return self._form
+            return replace(form, modseqs=False, vanished=False)
+        return form
 
     @property
     def enabled(self) -> updates.Form:

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from courier.process.request import Receive, Request, Steps, Wake
+from courier.process.request import Receive, Request, Steps, Wake, Watch
 from imapd import compression
 from imapd.completion import Bad, CommandFailed, Farewell, Violation
 from imapd.compression import Compression
@@ -156,15 +156,22 @@ class Connection(Stream):
         self._compression = Compression()
         self._inflate(self.reader.discard())
 
-    def command(self) -> Generator[Request, Any, Event]:
-        """Read a command's beginning, up to its first literal.
+    def command(
+        self, timeout_s: float = INACTIVITY_S, watch: Watch | None = None
+    ) -> Generator[Request, Any, Event | Wake]:
+        """Read a command's beginning, up to its first literal; or give what else ends the wait.
 
         Raises:
             EndOfInput, Farewell: there is no more of them.
         """
         if self._compression_is_due:
             self._begin_compression()
-        event = yield from self._event(INACTIVITY_S)
+        event = self._next()
+        while event is None:
+            woken = yield from self.await_input(Receive(timeout_s, watch))
+            if woken is not None:
+                return woken
+            event = self._next()
         self.announced = event if isinstance(event, Announced) else None
         return event
 
@@ -264,6 +271,13 @@ class Connection(Stream):
         if isinstance(event, Announced):
             self.reader.refuse()
         return event.text
+
+    def look(self, watch: Watch) -> Steps:
+        """Have a watch note what has changed by now."""
+        try:
+            yield from self.await_input(Receive(0.0, watch))
+        except EndOfInput:
+            pass  # the next to await input will see it, too
 
     def _event(self, timeout_s: float) -> Generator[Request, Any, Event]:
         while True:

@@ -19,6 +19,7 @@ from imapd import keys, leaves, matching, order, result
 from imapd.criterion import All, Criterion
 from imapd.order import SortKey
 from imapd.request import Step
+from imapd.wire.parser import FetchItem
 
 #: Contexts of one mailbox, and messages whose order one may keep.
 _MOST = 16
@@ -40,17 +41,21 @@ class Context:
         *,
         by_uid: bool,
         correlator: bytes | None = None,
+        items: tuple[FetchItem, ...] = (),
     ) -> None:
         """
         Args:
             uids: in the order of ``program``; None: in the mailbox's.
             correlator: by which the client knows the command; None: by its tag.
+            items: what is told of new messages that match (RFC 5465 7).
         """
         self.tag = tag
         self._correlator = correlator or result.correlator(tag)
         self._criterion = criterion
         self._program = program
         self._by_uid = by_uid
+        self.items = items
+        self.came: Sequence[int] = ()  # UIDs that the last change has brought
         self._found = NumberSet.of(uids)
         self._sorted = list(uids) if program is not None else []
 
@@ -82,7 +87,7 @@ class Context:
         ]
         told = self._removed(gone, numbers)
         came = [uid for low, high in match.ranges() for uid in _range(view, low, high)]
-        came = [uid for uid in came if uid not in self._found]
+        self.came = came = [uid for uid in came if uid not in self._found]
         if came:
             self._found |= NumberSet.of(came)
             if self._program is None:
@@ -137,6 +142,17 @@ class Contexts:
     def __contains__(self, tag: bytes) -> bool:
         return tag in self._contexts
 
+    @property
+    def wants_items(self) -> bool:
+        """Whether FETCH responses of new messages are wanted."""
+        return any(one.items for one in self._contexts.values())
+
+    def items(self, uid: int) -> Iterator[FetchItem]:
+        """Give what is to be told of a message that the last change has brought."""
+        for one in self._contexts.values():
+            if one.items and uid in one.came:
+                yield from one.items
+
     def clear(self) -> None:
         self._contexts.clear()
 
@@ -177,6 +193,8 @@ class Contexts:
             ]
         )
         told = b""
+        for context in self._contexts.values():
+            context.came = ()
         if touched:
             for context in list(self._contexts.values()):
                 told += yield from context.changed(view, touched)

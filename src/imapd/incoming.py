@@ -203,6 +203,7 @@ def land(
     except OSError as error:
         log.error("cannot store message", folder.path, error)
         raise CommandFailed(No(_NO_ROOM, "ALERT")) from error
+    session.changes.added(target, uids)
     if session.is_selected(target):
         session.changes.look_again()
     return uids

@@ -39,5 +39,12 @@ class Progress:
     total: int
 
 
-Step = Request | Ask | Idle | Progress
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Let the watch note what has changed by now, without waiting."""
+
+    watch: Watch
+
+
+Step = Request | Ask | Idle | Progress | Look
 Handling = Generator[Step, Any, Completion]

@@ -13,7 +13,7 @@ from itertools import compress, islice
 from courier.maildir.numberset import NumberSet, runs
 from courier.maildir.view import View
 from courier.process.request import Unfinished
-from imapd.wire.parser import Parser, PartialRange
+from imapd.wire.parser import FetchItem, Parser, PartialRange
 
 _OPTIONS = frozenset(("MIN", "MAX", "ALL", "COUNT", "SAVE", "PARTIAL", "UPDATE", "CONTEXT"))
 #: Numbers that are written at once.
@@ -30,6 +30,7 @@ class Wanted:
 
     options: frozenset[str] = frozenset()
     partial: PartialRange | None = None
+    items: tuple[FetchItem, ...] = ()  # UPDATE's: of each new message that matches (RFC 5465 7)
 
     @property
     def saves(self) -> bool:
@@ -76,6 +77,7 @@ def wanted(arguments: Parser) -> Wanted | None:
     arguments.word()
     arguments.sp()
     partials: list[PartialRange] = []
+    items: list[FetchItem] = []
 
     def option() -> str:
         word = arguments.word()
@@ -84,6 +86,9 @@ def wanted(arguments: Parser) -> Wanted | None:
         if word == "PARTIAL":
             arguments.sp()
             partials.append(arguments.partial_range())
+        if word == "UPDATE" and arguments.at(b" ("):
+            arguments.sp()
+            items.extend(arguments.fetch_items())
         return word
 
     options = frozenset(arguments.parenthesised(option, empty=True))
@@ -91,7 +96,9 @@ def wanted(arguments: Parser) -> Wanted | None:
         raise arguments.fail("search-return-opt")
     arguments.sp()
     options -= {"CONTEXT"}  # a hint to keep what is kept anyway (RFC 5267 4.2)
-    return Wanted(options, *partials) if options else ALL
+    if not options:
+        return ALL
+    return Wanted(options, partials[0] if partials else None, tuple(items))
 
 
 def numbers(view: View, found: bytes, *, by_uid: bool) -> array[int]:

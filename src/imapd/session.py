@@ -7,6 +7,7 @@ One generator, `Session.run`, is the whole of a session's life; a driver answers
 from __future__ import annotations
 
 import enum
+import time
 from collections.abc import Generator
 from typing import Any
 
@@ -15,21 +16,31 @@ from courier.maildir.folder import FolderGone
 from courier.maildir.store import Store
 from courier.maildir.tree import Tree
 from courier.maildir.view import FolderReset, View
-from courier.process.request import ClientGone, Request, ShuttingDown, Steps, Work
+from courier.process.request import ClientGone, Request, ShuttingDown, Steps, Wake, Work
 from imapd import capability, transcript
 from imapd.account_session import AccountSession, Client
 from imapd.changes import Changes
 from imapd.commands import table
+from imapd.commands.table import Disturbs
 from imapd.completion import CommandFailed, Completion, Farewell, No, Violation, code_of
-from imapd.connection import TOO_LONG, Connection, EndOfInput, LiteralTooLong
+from imapd.connection import (
+    INACTIVITY_S,
+    TOO_LONG,
+    Connection,
+    EndOfInput,
+    Event,
+    LiteralTooLong,
+)
 from imapd.mailboxes import Mailbox
+from imapd.notifier import Notifier
 from imapd.progress import Notices
-from imapd.request import Ask, Idle, Progress, Step
+from imapd.request import Ask, Idle, Look, Progress, Step
 from imapd.settings import Settings
 from imapd.wire import parser, reader
 from imapd.wire.parser import ParseError
 
 _MAX_VIOLATIONS = 10
+_RENUMBERED = "[ALERT] Another program renumbered this mailbox."
 
 
 class State(enum.Enum):
@@ -56,6 +67,7 @@ class Session(AccountSession):
         self.counts = self.connection.counts
         self.changes = Changes(self)
         self.notices = Notices(wanted=settings.extensions)
+        self.notifier = Notifier(self)
         self._violations = 0
 
     # -- what handlers use -----------------------------------------------------------------
@@ -66,6 +78,8 @@ class Session(AccountSession):
         self.changes.begin()
 
     def unselect(self) -> None:
+        if self.mailbox is not None and self.view is not None:
+            self.notifier.left(self.mailbox, self.view)
         super().unselect()
         self.changes.contexts.clear()
         if self.state is State.SELECTED:
@@ -89,6 +103,12 @@ class Session(AccountSession):
     def use_utf8(self) -> None:
         """Speak UTF-8 from here on (RFC 6855 3)."""
         self.utf8 = self.accepts_utf8 = True
+
+    def run(self, greeting: bytes, unread: bytes = b"") -> Steps:
+        try:
+            yield from super().run(greeting, unread)
+        finally:
+            self.notifier.end()
 
     def log_out(self) -> None:
         self.state = State.LOGOUT
@@ -114,7 +134,7 @@ class Session(AccountSession):
 
     def _command(self) -> Steps:
         """Read one command, run it, tell its completion."""
-        event = yield from self.connection.command()
+        event = yield from self._event()
         tag = self.tag = reader.tag_of(event.text) or b"*"
         self.notices.begin(tag)
         name = ""
@@ -138,7 +158,7 @@ class Session(AccountSession):
                 self.changes.recheck_rights()
             completion = yield from self._handle(command.handler(self, arguments))
             self._violations = 0
-            if (yield from self._carry_out(self.changes.tell(command.disturbs))):
+            if (yield from self._carry_out(self._tell(command.disturbs))):
                 completion = self.changes.with_highest(completion)
         except CommandFailed as failure:
             completion = failure.completion
@@ -155,7 +175,7 @@ class Session(AccountSession):
             completion = No(f"{name} failed: {error.strerror or 'system error'}", code_of(error))
             self._end_if_folder_is_gone()
         except FolderReset:
-            raise Farewell("[ALERT] Another program renumbered this mailbox.") from None
+            raise Farewell(_RENUMBERED) from None
         except (Farewell, ClientGone, ShuttingDown, EndOfInput, GeneratorExit):
             raise
         except Exception as error:
@@ -163,6 +183,40 @@ class Session(AccountSession):
             raise Farewell("[ALERT] Internal error, see the server's log.") from error
         yield from self.connection.finish_literal()
         yield from self.connection.send(completion.line(tag))
+
+    def _event(self) -> Generator[Request, Any, Event]:
+        """Await a command; tell meanwhile what NOTIFY has the client want."""
+        left_s = INACTIVITY_S
+        deadline = time.monotonic() + left_s
+        while True:
+            timeout_s = min(left_s, self.notifier.timeout_s())
+            event = yield from self.connection.command(timeout_s, self.notifier.watch())
+            if not isinstance(event, Wake):
+                return event
+            left_s = deadline - time.monotonic()
+            if left_s <= 0 or (event is Wake.TIMEOUT and not self.notifier.is_active):
+                raise Farewell("Disconnected for inactivity.", is_timeout=True)
+            self.notices.begin(b"*")
+            try:
+                yield from self._carry_out(self._tell_between())
+            except OSError as error:
+                log.error("cannot notify", error.filename or self.tree.path, error)
+                self._end_if_folder_is_gone()
+            except FolderReset:
+                raise Farewell(_RENUMBERED) from None
+
+    def _tell_between(self) -> Generator[Step, Any, None]:
+        if (yield from self.notifier.tell()):
+            yield from self.changes.tell_between()
+
+    def _tell(self, disturbs: Disturbs) -> Generator[Step, Any, bool]:
+        """Tell what others changed, before a command completes. Returns as `Changes.tell`."""
+        watch = self.notifier.watch() if disturbs is not Disturbs.NOTHING else None
+        if watch is not None:
+            yield Look(watch)
+            if (yield from self.notifier.tell()):
+                self.changes.look_again()
+        return (yield from self.changes.tell(disturbs))
 
     def _end_if_folder_is_gone(self) -> None:
         """A mailbox that another program removed can't stay selected (RFC 2180 3.3)."""
@@ -203,6 +257,8 @@ class Session(AccountSession):
             return (yield from self.connection.rest())
         if step is Ask.ARGUMENT:
             return (yield from self.connection.argument())
+        if isinstance(step, Look):
+            return (yield from self.connection.look(step.watch))
         if isinstance(step, Idle):
             return (yield from self.connection.idle(step))
         return (yield from super()._answer(step))

@@ -17,6 +17,7 @@ from courier.maildir.folder import Folder
 from courier.maildir.items import Damaged, Table
 from courier.maildir.reading import Reading
 from courier.maildir.status import Status
+from courier.maildir.view import View
 from courier.process.request import Work
 from imapd import mailbox
 from imapd.completion import CommandFailed
@@ -54,7 +55,7 @@ _TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class Found:
     """What was read of a mailbox."""
 
     numbers: Status
@@ -97,7 +98,7 @@ def told(
         if numbers.size is None and _SIZE in wanted:
             size = yield from _size(folder, folder.columns.uids)
             numbers = replace(numbers, size=size)
-    return _response(session, name, numbers, wanted)
+    return response(session, name, numbers, wanted)
 
 
 def of_several(
@@ -106,11 +107,11 @@ def of_several(
     """Give the responses about mailboxes by their names, without those that can't be read."""
     responses: dict[str, bytes] = {}
     others = [one for one in found if not session.is_selected(one)]
-    numbers = yield Work(partial(_read_several, session, others, wanted))
+    numbers = yield Work(partial(read_several, session, others, wanted))
     for one in found:
         known = numbers.get(one.name)
         if known is not None and (known.size is not None or _SIZE not in wanted):
-            responses[one.name] = _response(session, one.name, known, wanted)
+            responses[one.name] = response(session, one.name, known, wanted)
         elif known is not None or session.is_selected(one):
             try:
                 responses[one.name] = yield from told(session, one, one.name, wanted)
@@ -119,9 +120,9 @@ def of_several(
     return responses
 
 
-def _read_several(
+def read_several(
     session: Session, found: Iterable[Mailbox], wanted: Sequence[str]
-) -> dict[str, _Found]:
+) -> dict[str, Found]:
     numbers = {}
     for one in found:
         try:
@@ -136,7 +137,7 @@ def _complain(found: Mailbox, error: Exception) -> None:
         log.error("cannot read folder", found.directory, error)
 
 
-def _read(folder: Folder, wanted: Sequence[str]) -> _Found:
+def _read(folder: Folder, wanted: Sequence[str]) -> Found:
     """Read a folder that is not selected, in a thread.
 
     Raises: OSError.
@@ -151,33 +152,37 @@ def _read(folder: Folder, wanted: Sequence[str]) -> _Found:
         table = folder.items.table(folder.uidvalidity, columns.uids, columns)
         size = _sum(folder, table) if table.is_complete() else None
     identifier = mailbox_id.of(folder) if _ID in wanted else ""
-    return _Found(numbers, _highest(folder, columns.highest), size, identifier)
+    return Found(numbers, _highest(folder, columns.highest), size, identifier)
 
 
 def _highest(folder: Folder, highest: int) -> int:
     return highest if folder.keeps_modseqs else 0
 
 
-def _of_selected(session: Session, wanted: Sequence[str]) -> Generator[Step, Any, _Found]:
+def _of_selected(session: Session, wanted: Sequence[str]) -> Generator[Step, Any, Found]:
     """Count what this session's client has been told, so that it agrees with SELECT's numbers."""
     yield from session.changes.refresh()
     view = session.selected
     marked = enumerate(view.flags) if _STORAGE in wanted else ()
     deleted = [view.uids[row] for row, flags in marked if flags & Flag.DELETED]
     room = session.charged(view.folder).weigh(deleted)
-    numbers = Status(
+    numbers = replace(numbers_of(view), deleted_storage=room.octets)
+    highest = _highest(view.folder, view.highest)
+    size = (yield from _size(view.folder, view.uids)) if _SIZE in wanted else None
+    identifier = (yield Work(partial(mailbox_id.of, view.folder))) if _ID in wanted else ""
+    return Found(numbers, highest, size, identifier)
+
+
+def numbers_of(view: View) -> Status:
+    """Count what the client has been told of a mailbox."""
+    return Status(
         messages=len(view.uids),
         recent=view.recents(),
         uidnext=view.folder.uidnext,
         uidvalidity=view.folder.uidvalidity,
         unseen=len(view.flags.translate(None, _SEEN)),
         deleted=len(view.flags.translate(None, _KEPT)),
-        deleted_storage=room.octets,
     )
-    highest = _highest(view.folder, view.highest)
-    size = (yield from _size(view.folder, view.uids)) if _SIZE in wanted else None
-    identifier = (yield Work(partial(mailbox_id.of, view.folder))) if _ID in wanted else ""
-    return _Found(numbers, highest, size, identifier)
 
 
 def _size(folder: Folder, uids: Sequence[int]) -> Generator[Step, Any, int]:
@@ -214,13 +219,13 @@ def _sum(folder: Folder, table: Table) -> int | None:
         return None
 
 
-def _response(session: Session, name: str, found: _Found, wanted: Sequence[str]) -> bytes:
+def response(session: Session, name: str, found: Found, wanted: Sequence[str]) -> bytes:
     values = {item: _value(session, found, item) for item in _ITEMS if item in wanted}
     pairs = " ".join(f"{item} {value}" for item, value in values.items())
     return f"* STATUS {mailbox.quoted(session, name)} ({pairs})\r\n".encode()
 
 
-def _value(session: Session, found: _Found, item: str) -> int | str:
+def _value(session: Session, found: Found, item: str) -> int | str:
     if item == _HIGHEST:
         return found.highest
     if item == _LIMIT:

@@ -58,6 +58,15 @@ class DrivenSession(Generic[S]):
         self._input.extend(pieces)
         return self.run()
 
+    def wake(self) -> bytes:
+        """Let the session see what the watch that it waits with has noticed; return what it says.
+
+        Nothing, and the session does not wake up, if there is nothing.
+        """
+        waiting = self._pending
+        assert isinstance(waiting, Receive) and waiting.watch is not None
+        return self.send(Wake.CHANGED) if _has_changed(waiting) else b""
+
     def close(self) -> bytes:
         """End the client's stream; the session must end."""
         written = self.send(b"")
@@ -110,10 +119,13 @@ class DrivenSession(Generic[S]):
                 else:
                     assert isinstance(step, Receive), step
                     self.requests.append(step)
-                    if not self._input:
+                    if self._input:  # whose end stays, as that of a socket
+                        answer = self._input.popleft() if self._input[0] else b""
+                    elif step.timeout_s > 0:
                         self._pending = step
                         break
-                    answer = self._input.popleft()
+                    else:
+                        answer = Wake.CHANGED if _has_changed(step) else Wake.TIMEOUT
                 self.after(step)
             except Exception as error:
                 failure = error
@@ -163,3 +175,11 @@ class Driven(DrivenSession[Session]):
     def ask(self, line: str) -> list[Response]:
         """Send one line and return the responses, which must be well formed."""
         return read(self.send(line.encode() + b"\r\n"))
+
+
+def _has_changed(waiting: Receive) -> bool:
+    watch = waiting.watch
+    if watch is None:
+        return False
+    # Another session of this process may have collected what happened: then it is in the group.
+    return watch in watch.source.collect() or bool(getattr(watch, "changed", None))

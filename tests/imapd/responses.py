@@ -268,6 +268,9 @@ class _Reader:
                 self.match(_UID_SET, "uid-set")
         elif name == b"CAPABILITY":
             self._capability()
+        elif name == b"BADEVENT":  # RFC 5465 8
+            self.sp()
+            self.listed(lambda: self.match(_ATOM, "event-name"))
         elif name not in _PLAIN_CODES:
             raise self.fail("a response code that this server has")
 
@@ -458,10 +461,15 @@ class _Reader:
             self.sp()
 
     def _metadata(self) -> list[object]:
-        """``metadata-resp`` with values (RFC 5464 5)."""
+        """``metadata-resp``: with values, or a list of entries (RFC 5464 5)."""
         self.sp()
         name = self.string()
         self.sp()
+        if not self._data.startswith(b"(", self._at):
+            entries = [self._astring()]
+            while self.maybe(b" "):
+                entries.append(self._astring())
+            return [name, entries]
         return [name, dict(self.listed(self._entry_value))]  # type: ignore[arg-type]
 
     def _entry_value(self) -> tuple[bytes, bytes | None]:
@@ -791,6 +799,7 @@ _PLAIN_CODES = frozenset(
         b"PRIVACYREQUIRED",
         b"UNAVAILABLE",
         b"NOPERM",
+        b"NOTIFICATIONOVERFLOW",
         b"OVERQUOTA",
         b"READ-ONLY",
         b"READ-WRITE",

@@ -322,6 +322,7 @@ ARGUMENTS = {
     "UIDBATCHES": "500",
     "ESEARCH": "ALL",
     "CANCELUPDATE": '"x"',
+    "NOTIFY": "SET (selected (MessageNew MessageExpunge)) (personal (MailboxName))",
     "ENABLE": "X",
     "CREATE": "INBOX.new",
     "DELETE": "INBOX.x",

@@ -36,6 +36,7 @@ class Picture:
 
     modseqs: bool = False  # CONDSTORE is enabled
     vanishing: bool = False  # QRESYNC is
+    told_at_once: bool = False  # NOTIFY: of removed messages, too, with no command in progress
     messages: list[Message] = field(default_factory=list)
     recent: int = 0
     highest: int = 0  # of MODSEQs, by the rules of RFC 7162 6
@@ -64,7 +65,7 @@ class Picture:
     # -- responses -------------------------------------------------------------------------
 
     def take(self, response: Response, command: str) -> None:
-        """Learn from a response, told during this command (its name, ``UID`` included)."""
+        """Learn from a response, told during this command (its name, ``UID`` included; empty: none)."""
         if response.is_tagged or (response.tag == b"*" and response.code):
             self._take_code(response)
         match response.name if response.tag == b"*" else "":
@@ -89,10 +90,14 @@ class Picture:
         self.messages += [Message() for _ in range(number - len(self.messages))]
 
     def _expunge(self, response: Response, command: str) -> None:
-        assert command not in KEEPING, f"{response.raw!r} during {command}"
+        self._may_remove(response, command)
         assert not self.vanishing, f"{response.raw!r} where VANISHED belongs"
         assert 1 <= response.number <= len(self.messages), f"{response.raw!r}: no such message"
         del self.messages[response.number - 1]
+
+    def _may_remove(self, response: Response, command: str) -> None:
+        assert command not in KEEPING, f"{response.raw!r} during {command}"
+        assert command or self.told_at_once, f"{response.raw!r} during no command"
 
     def _vanished(self, response: Response, command: str) -> None:
         is_earlier, uids = response.values
@@ -103,7 +108,7 @@ class Picture:
             self.earlier.update(numbers(uids))
             assert self.earlier.isdisjoint(self.uids), "told as gone earlier, and is there"
             return
-        assert command not in KEEPING, f"{response.raw!r} during {command}"
+        self._may_remove(response, command)
         for uid in numbers(uids):
             self._forget(uid)
 

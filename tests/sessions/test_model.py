@@ -52,6 +52,7 @@ class Player:
         self.is_read_only = False
         self.enabled = ""
         self.is_idle = False
+        self.filter = ""  # NOTIFY's
         self.tags = 0
         self.picture = Picture()
         self.driven = self._connect()
@@ -70,6 +71,7 @@ class Player:
         """
         self.driven.close()
         self.driven = self._connect()
+        self.filter = ""
         known, self.picture = self.picture, Picture(enabled != "", enabled == "QRESYNC")
         resynchronises = self.picture.vanishing and known.highest > 0
         self.enabled, self.is_read_only = enabled, read_only
@@ -106,6 +108,13 @@ class Player:
             assert response.name != "BAD", (command.line, response)
             command.done(mine, response)
         assert not responses
+
+    def be_told(self) -> None:
+        """Hear what there is to be told with no command in progress (NOTIFY)."""
+        for response in read(self.driven.wake()):
+            note(repr(response.raw))
+            assert response.tag == b"*"
+            self.picture.take(response, "")
 
     # -- IDLE ------------------------------------------------------------------------------
 
@@ -253,6 +262,29 @@ class Sessions(RuleBasedStateMachine):
             player.wake()
             self.model.check()
             player.picture.agrees(self.model.messages)
+
+    @rule(number=SESSIONS, filter_=st.sampled_from(("selected", "selected-delayed")))
+    def notify(self, number: int, filter_: str) -> None:
+        """It tells all that has accumulated (RFC 5465 3.1)."""
+        player = self.players[number]
+        if not player.is_idle:
+            player.filter = filter_
+            player.picture.told_at_once = filter_ == "selected"
+            of_messages = "(MessageNew (UID) MessageExpunge FlagChange)"
+            groups = f"({filter_} {of_messages}) (personal (MessageNew MessageExpunge MailboxName))"
+            player.run([Command("NOTIFY", f"SET {groups}")])
+            self.model.check()
+            player.picture.agrees(self.model.messages)
+
+    @rule(number=SESSIONS)
+    def be_told(self, number: int) -> None:
+        """With no command in progress, all is told at once, or all that changes no number."""
+        player = self.players[number]
+        if player.filter and not player.is_idle:
+            player.be_told()
+            self.model.check()
+            if player.filter == "selected":
+                player.picture.agrees(self.model.messages)
 
     @rule(number=SESSIONS, data=st.data())
     def command(self, number: int, data: st.DataObject) -> None:

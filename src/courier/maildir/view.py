@@ -50,6 +50,7 @@ class View:
         self.tells_recent = True  # of which the client knows: not one of IMAP4rev2
         self.saved = NumberSet()  # UIDs: what the last search with SAVE found (RFC 5182)
         self._modseq = -1
+        self._untold: int | None = None  # the MODSEQ before the first change that is never told
         self._claimed: list[int] = []  # UIDs that were told before they became ``\\Recent``
         self._notes_told = False
         self._told: set[int] = set()
@@ -58,7 +59,7 @@ class View:
     @property
     def highest(self) -> int:
         """The MODSEQ up to which everything has been told (RFC 7162 3.1.2.1)."""
-        return self._modseq
+        return self._modseq if self._untold is None else self._untold
 
     def refresh(self) -> None:
         """Read the folder if it changed; claim what is new as ``\\Recent``. Raises as the folder."""
@@ -137,12 +138,13 @@ class View:
             return columns.modseqs[now]
         return self.modseqs[seq - 1]
 
-    def update(self, *, expunge: bool) -> Update:
+    def update(self, *, expunge: bool, flags: bool = True) -> Update:
         """Give what differs from the folder, and take it as told.
 
         Args:
             expunge: the client may be told of removed messages now. If not, they keep their
                 numbers, and only what came and what changed is given.
+            flags: the client wants to be told of changed flags. If not, it is no longer in step.
 
         Raises:
             FolderReset: another program has renumbered the folder.
@@ -164,9 +166,11 @@ class View:
         came = len(columns.uids) - bisect_right(columns.uids, highest)
         self._take(columns, highest, {self.uids[seq - 1] for seq in gone}, expunge=expunge)
         seqs = ((self.seq(uid), values) for uid, values in told.items())
-        flags = {seq for seq, values in seqs if seq and self._values(seq) != values}
+        different = {seq for seq, values in seqs if seq and self._values(seq) != values}
         claimed = {seq for uid in self._claimed if self.tells_recent and (seq := self.seq(uid))}
         self._claimed.clear()
+        if different and not flags and self._untold is None:
+            self._untold = self._modseq
         if expunge or not gone:
             self._modseq = columns.highest
         return Update(
@@ -175,8 +179,8 @@ class View:
             withholds=bool(gone) and not expunge,
             new_keywords=self.learn_keywords(),
             exists=len(self.uids) if came else None,
-            recent=bool(claimed),
-            flags=tuple(sorted(flags | claimed)),
+            recent=bool(claimed) and flags,
+            flags=tuple(sorted(different | claimed)) if flags else (),
         )
 
     def _compare(self, columns: Columns) -> Changes:

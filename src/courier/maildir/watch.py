@@ -136,11 +136,15 @@ class FolderWatch:
         self._watch_keywords()
         return True
 
+    @property
+    def numbers(self) -> frozenset[int]:
+        """The watches whose events may concern this one now."""
+        return frozenset(wd for wd in (*self._entries, self._own, self._keywords) if wd >= 0)
+
     def close(self) -> None:
         """End the watches."""
-        for wd in (*self._entries, self._own, self._keywords):
-            if wd >= 0:
-                self._inotify.remove(wd)
+        for wd in self.numbers:
+            self._inotify.remove(wd)
         self._entries.clear()
         self._own = self._keywords = -1
 
@@ -155,6 +159,38 @@ class FolderWatch:
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR):
                 raise
+
+
+class NamesWatch:
+    """The watch of a directory for what is in it beside messages: folders, and files of these names."""
+
+    def __init__(self, inotify: Inotify, directory: str, names: frozenset[str]) -> None:
+        """Arm the watch. Raises OSError: as `FolderWatch`."""
+        self._inotify = inotify
+        self._names = frozenset(map(os.fsencode, names))
+        # The mask of FolderWatch for the same directory: the kernel has one watch for both.
+        self._own = inotify.add(directory, ENTRIES | IN_DELETE_SELF | IN_MOVE_SELF)
+
+    def concerns(self, event: Event) -> bool:
+        """Whether one of these has come, gone or changed."""
+        if event.mask & IN_Q_OVERFLOW:
+            return True
+        if event.wd != self._own or event.mask & IN_IGNORED:
+            return False
+        if event.mask & (IN_DELETE_SELF | IN_MOVE_SELF):
+            return True
+        return event.name.startswith(b".") or event.name in self._names
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """The watches whose events may concern this one."""
+        return frozenset((self._own,) if self._own >= 0 else ())
+
+    def close(self) -> None:
+        """End the watch."""
+        for wd in self.numbers:
+            self._inotify.remove(wd)
+        self._own = -1
 
 
 def _checked(result: int, path: str) -> int:

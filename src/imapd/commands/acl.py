@@ -68,7 +68,7 @@ def _change(session: Session, command: str, name: str, identifier: str, wanted: 
     except OSError as error:
         log.error("cannot write access control list", found.directory, error)
         return No(_REFUSED, code_of(error))
-    recheck(session)
+    recheck(session, found.name)
     return Ok("ACLs updated.")
 
 
@@ -81,8 +81,9 @@ def change(session: AccountSession, found: Mailbox, how: lists.Change) -> None:
     files.change(found.folder, how, owner)
 
 
-def recheck(session: Session) -> None:
+def recheck(session: Session, name: str) -> None:
     """See what the change means for the selected mailbox; the client is told with the completion."""
+    session.notifier.made(name)
     try:
         session.changes.recheck_rights()
     except CommandFailed:

@@ -56,7 +56,7 @@ def acl2(session: Session, arguments: Parser) -> Handling:
             log.error("cannot write access control list", found.directory, error)
             yield _failed(session, found, "ACLs may not be modified for special mailbox")
             continue
-        acl.recheck(session)
+        acl.recheck(session, found.name)
         yield from described(session, found, frozenset(("ACL",)))
     return Ok(f"ACL {command} completed.")
 

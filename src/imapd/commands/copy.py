@@ -71,6 +71,7 @@ def _copy(session: Session, arguments: Parser, *, by_uid: bool, move: bool) -> H
     except OSError as error:
         log.error("cannot copy messages", target.path, error)
         return No(_FAILED, "ALERT")
+    session.changes.added(to, list(copied.values()))
     code = ""
     if copied and to.may("r"):  # RFC 9051 6.4.7: else nothing of the mailbox is told
         pair = b"%b %b" % (writer.uid_set(list(copied)), writer.uid_set(list(copied.values())))

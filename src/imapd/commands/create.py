@@ -50,6 +50,7 @@ def create(session: Session, arguments: Parser) -> Handling:
         return No("Cannot create this folder.", code_of(error))
     if uses:
         yield Work(partial(_take_from_others, session, found.folder, uses))
+    session.notifier.made(name)
     yield renamed(session, given, name)
     code = (yield Work(partial(_identified, session, found))) if session.settings.extensions else ""
     return Ok(f"{mailbox.quoted(session, name)} created.", code)

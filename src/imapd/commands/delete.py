@@ -35,6 +35,7 @@ def delete(session: Session, arguments: Parser) -> Handling:
     except OSError as error:
         log.error("cannot delete folder", found.directory, error)
         return No("Cannot delete this folder.", code_of(error))
+    session.notifier.made(name)
     yield renamed(session, given, name)
     return Ok("Folder deleted.")
 
@@ -49,4 +50,5 @@ def _unsubscribe(session: Session, found: Mailbox) -> Handling:
         return No("Cannot delete currently-open folder.", "INUSE")
     if farm.exists():
         yield Work(farm.remove)
+    session.notifier.made(found.name)
     return Ok("UNSUBSCRIBEd a shared folder.")

@@ -112,6 +112,26 @@ def _fetch(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     return done
 
 
+def unasked(
+    session: Session, items: Sequence[FetchItem], wanted: NumberSet
+) -> Generator[Step, Any, None]:
+    """Tell of messages what NOTIFY or UPDATE has asked for in advance, without setting ``\\Seen``."""
+    form = session.changes.form
+    if not session.selected.folder.keeps_modseqs:
+        items = [item for item in items if item.name != "MODSEQ"]
+    elif form.modseqs and all(item.name != "MODSEQ" for item in items):
+        items = [*items, FetchItem("MODSEQ")]
+    with_uid = (form.modseqs or form.rev2) and not form.uid_only
+    plan = _plan(items, with_uid=with_uid, by_uid=False, may_see=False)
+    if not plan.items:
+        return
+    planned = batch.batch(plan.items, utf8=session.utf8, uid_only=form.uid_only)
+    if planned is None:
+        yield from _from_files(session, plan, mailbox.sequence_numbers(wanted))
+    else:
+        yield from _from_known(session, plan, planned, wanted)
+
+
 class _Missed(enum.Flag):
     """What could not be told of some message."""
 

@@ -22,13 +22,15 @@ _LIMIT_S = 1800.0
 
 def idle(session: Session, arguments: Parser) -> Handling:
     arguments.end()
-    enhanced = b"ENHANCED " if session.settings.enhanced_idle else b""
-    yield b"+ entering " + enhanced + b"idle mode\r\n"
-
     deadline = time.monotonic() + _LIMIT_S
     watching = _watch(session)
+    # Courier: by this word administrators see that changes are told as they happen, not now and then.
+    is_watched = session.view is None or watching is not None or session.notifier.is_active
+    enhanced = b"ENHANCED " if session.settings.enhanced_idle and is_watched else b""
     try:
+        yield b"+ entering " + enhanced + b"idle mode\r\n"
         while True:
+            yield from session.notifier.tell()
             if session.view is not None:  # after the watch was armed, so that nothing is missed
                 yield from session.changes.refresh()
                 yield from session.changes.tell_all()
@@ -53,13 +55,16 @@ def _line(
     """Wait for a line; None when it is time to look at the folder."""
     # Without a watch, which the system may refuse, the folder is looked at now and then.
     # So is one that is read through links, for one's own other sessions change these.
-    polls = session.view is not None and (watching is None or session.is_linked)
+    notified = session.notifier.watch()
+    is_blind = watching is None and notified is None
+    polls = session.view is not None and (is_blind or session.is_linked)
     poll_s = session.settings.idle_timeout if polls else _LIMIT_S
+    poll_s = min(poll_s, session.notifier.timeout_s())
     while True:
         left_s = deadline - time.monotonic()
         if left_s <= 0:
             raise Farewell("Disconnected for inactivity.", is_timeout=True)
-        answer = yield Idle(min(poll_s, left_s), watching)
+        answer = yield Idle(min(poll_s, left_s), watching or notified)
         if isinstance(answer, Wake):
             return None
         if answer:
@@ -67,7 +72,8 @@ def _line(
 
 
 def _watch(session: Session) -> Watched | None:
-    if session.view is None:
+    # RFC 5465 4: what NOTIFY has asked for, and nothing else.
+    if session.view is None or session.notifier.watch() is not None:
         return None
     try:
         return session.store.watcher.watch(landing_directory(session.view.folder))

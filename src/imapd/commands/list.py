@@ -94,18 +94,20 @@ def described(session: Session, one: Mailbox, union: frozenset[str]) -> Iterator
     yield line(session, entry, _union(session, entry, union))
 
 
-def announced(session: Session, one: Mailbox, old_name: str | None = None) -> bytes:
+def announced(session: Session, one: Mailbox, old: str | None = None) -> bytes:
     """Give the line of a mailbox that another command is about, of which it may say what costs nothing.
 
     Args:
-        old_name: by which the client called it (RFC 9051 6.3.9.7).
+        old: name by which the client called it (RFC 9051 6.3.9.7).
     """
     has_below = session.mailboxes.has_below(one)
     entry = listing.announced(session.settings, one, has_below=has_below)
-    old = b""
-    if old_name is not None:
-        old = b' ("OLDNAME" (' + (names.encode(old_name, utf8=session.utf8) or b'""') + b"))"
-    return line(session, entry, old)
+    return line(session, entry, b"" if old is None else old_name(session, old))
+
+
+def old_name(session: Session, old: str) -> bytes:
+    """Write the item that says what a mailbox was called before (RFC 5465 8)."""
+    return b' ("OLDNAME" (' + (names.encode(old, utf8=session.utf8) or b'""') + b"))"
 
 
 def renamed(session: Session, given: str, name: str) -> bytes:

@@ -77,6 +77,7 @@ def setmetadata(session: Session, arguments: Parser) -> Handling:
         yield Work(partial(annotation.change, session, found, changes))
     except PermissionError:
         return No("These annotations can't be changed.", "NOPERM")
+    session.notifier.annotated(name if found is None else found.name, changes)
     return Ok("SETMETADATA completed.")
 
 
@@ -102,6 +103,12 @@ def responses(session: Session, name: str, values: Mapping[str, bytes | None]) -
 def valued(values: Annotations, wanted: Iterable[str]) -> dict[str, bytes | None]:
     """Give the value of each entry, None for those that have none."""
     return _picked(values, wanted, 0)
+
+
+def entries_line(session: Session, name: str, entries: Iterable[str]) -> bytes:
+    """Write the response that names entries whose values have changed (RFC 5464 4.4.2)."""
+    told = b" ".join(writer.astring(entry.encode()) for entry in entries)
+    return b"* METADATA " + mailbox.quoted(session, name).encode() + b" " + told + b"\r\n"
 
 
 def _response(session: Session, name: str, pairs: list[bytes]) -> bytes:

@@ -50,6 +50,7 @@ def rename(session: Session, arguments: Parser) -> Handling:
         return No("Reserved folder name - cannot rename.", "CANNOT")
     if not old.folder:
         yield from _move_all(session, old, new)
+        session.notifier.made(new.name)
         yield b"" if is_as_given else renamed(session, given, new_name)
         return Ok("Folder renamed.")
     selected = session.mailbox
@@ -61,6 +62,7 @@ def rename(session: Session, arguments: Parser) -> Handling:
         yield from hierarchy.rename(session, old, new)
     except OSError as error:
         return No(f"RENAME failed: {error.strerror}", code_of(error))
+    session.notifier.renamed(old.name, new.name)
     yield b"" if is_as_given else renamed(session, given, new_name)  # RFC 9051 6.3.6
     return Ok("Folder renamed.")
 

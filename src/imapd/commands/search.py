@@ -49,7 +49,8 @@ def _search(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
         correlator = result.correlator(session.tag)
         yield from result.extended(correlator, wanted, numbers, modseq, by_uid=by_uid)
     if wanted is not None and wanted.updates:
-        context = yield Work(partial(Context, session.tag, criterion, uids, by_uid=by_uid))
+        kept = partial(Context, session.tag, criterion, uids, by_uid=by_uid, items=wanted.items)
+        context = yield Work(kept)
         yield session.changes.begin_context(context)
     if criterion.cost is Cost.BODY and view.folder.options.fulltext:
         from courier.maildir import fulltext_builder  # which loads SQLite: few want it

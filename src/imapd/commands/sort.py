@@ -56,7 +56,15 @@ def _sort(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     yield from result.extended(correlator, wanted, results, modseq, by_uid=by_uid)
     if wanted.updates:
         in_order = [uids[place] for place in places]
-        kept = partial(Context, session.tag, criterion, in_order, program, by_uid=by_uid)
+        kept = partial(
+            Context,
+            session.tag,
+            criterion,
+            in_order,
+            program,
+            by_uid=by_uid,
+            items=wanted.items,
+        )
         context = yield Work(kept)
         yield session.changes.begin_context(context)
     return Ok("SORT done.")

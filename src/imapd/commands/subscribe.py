@@ -30,10 +30,11 @@ def subscribe(session: Session, arguments: Parser) -> Handling:
     if name.endswith("."):
         return Ok("Folder directory subscribe punted.")
     if found.space is Space.SHARED:
-        return (yield from _link(found))
+        return (yield from _link(session, found))
     if not names.is_creatable(name):
         raise names.InvalidName
     yield Work(partial(subscriptions.add, session.tree.path, name, **_how(session)))
+    session.notifier.made(found.name)
     return Ok("Folder subscribed.")
 
 
@@ -44,6 +45,7 @@ def unsubscribe(session: Session, arguments: Parser) -> Handling:
     if found.space is Space.SHARED:
         return (yield from _unlink(session, found))
     yield Work(partial(subscriptions.remove, session.tree.path, name, **_how(session)))
+    session.notifier.made(found.name)
     return Ok("Folder unsubscribed.")
 
 
@@ -64,7 +66,7 @@ def _argument(session: Session, arguments: Parser) -> tuple[str, Mailbox]:
     return name, found
 
 
-def _link(found: Mailbox) -> Handling:
+def _link(session: Session, found: Mailbox) -> Handling:
     """Subscribe to a folder that permissions share: have a place for its links."""
     farm = found.farm
     if farm is None:
@@ -81,6 +83,7 @@ def _link(found: Mailbox) -> Handling:
     except OSError as error:
         log.error("cannot link shared folder", farm.directory, error)
         return No(_REFUSED, code_of(error))
+    session.notifier.made(found.name)
     return Ok("SUBSCRIBE completed.")
 
 
@@ -95,4 +98,5 @@ def _unlink(session: Session, found: Mailbox) -> Handling:
     except OSError as error:
         log.error("cannot unlink shared folder", farm.directory, error)
         return No(_REFUSED, code_of(error))
+    session.notifier.made(found.name)
     return Ok("UNSUBSCRIBE completed.")

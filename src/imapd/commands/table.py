@@ -30,6 +30,7 @@ from imapd.commands.logout import logout
 from imapd.commands.metadata import getmetadata, literal_too_long, setmetadata
 from imapd.commands.namespace import namespace
 from imapd.commands.noop import check, noop
+from imapd.commands.notify import notify
 from imapd.commands.quota import getquota, getquotaroot, setquota
 from imapd.commands.rename import rename
 from imapd.commands.replace import replace, uid_replace
@@ -57,6 +58,9 @@ class Disturbs(enum.Enum):
     NOTHING = enum.auto()  # sequence numbers must stay
     NUMBERS_IF_LAST = enum.auto()  # allowed, but a command behind it might use numbers
     NUMBERS = enum.auto()
+    MESSAGES = (
+        enum.auto()
+    )  # which it removes: told even to a client that wants to hear of no changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ COMMANDS: Mapping[str, Command] = {
     "COMPRESS": Command(compress),
     "NAMESPACE": Command(namespace),
     "IDLE": Command(idle, disturbs=Disturbs.NUMBERS),
+    "NOTIFY": Command(notify, disturbs=Disturbs.NUMBERS),
     "SELECT": Command(select, disturbs=Disturbs.NOTHING),
     "EXAMINE": Command(examine, disturbs=Disturbs.NOTHING),
     "CREATE": Command(create),
@@ -114,8 +119,8 @@ COMMANDS: Mapping[str, Command] = {
     "CHECK": Command(check, needs_mailbox=True, disturbs=Disturbs.NUMBERS),
     "CLOSE": Command(close, needs_mailbox=True, reads=False, disturbs=Disturbs.NOTHING),
     "UNSELECT": Command(unselect, needs_mailbox=True, reads=False, disturbs=Disturbs.NOTHING),
-    "EXPUNGE": Command(expunge, needs_mailbox=True, disturbs=Disturbs.NUMBERS),
-    "UID EXPUNGE": Command(uid_expunge, needs_mailbox=True, disturbs=Disturbs.NUMBERS),
+    "EXPUNGE": Command(expunge, needs_mailbox=True, disturbs=Disturbs.MESSAGES),
+    "UID EXPUNGE": Command(uid_expunge, needs_mailbox=True, disturbs=Disturbs.MESSAGES),
     "SEARCH": Command(search, needs_mailbox=True, by_number=True, disturbs=Disturbs.NOTHING),
     "UID SEARCH": Command(uid_search, needs_mailbox=True),
     "ESEARCH": Command(esearch),
@@ -131,8 +136,8 @@ COMMANDS: Mapping[str, Command] = {
     "UID STORE": Command(uid_store, needs_mailbox=True),
     "COPY": Command(copy, needs_mailbox=True, by_number=True),
     "UID COPY": Command(uid_copy, needs_mailbox=True),
-    "MOVE": Command(move, needs_mailbox=True, by_number=True, disturbs=Disturbs.NUMBERS),
-    "UID MOVE": Command(uid_move, needs_mailbox=True, disturbs=Disturbs.NUMBERS),
+    "MOVE": Command(move, needs_mailbox=True, by_number=True, disturbs=Disturbs.MESSAGES),
+    "UID MOVE": Command(uid_move, needs_mailbox=True, disturbs=Disturbs.MESSAGES),
 }
 
 

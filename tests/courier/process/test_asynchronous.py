@@ -23,6 +23,9 @@ from courier.process.request import (
     Wake,
     Work,
 )
+from tests.courier.process.test_blocking import Source, Watch, source
+
+__all__ = ["source"]
 
 PATIENCE_S = 30.0
 
@@ -378,3 +381,22 @@ def test_socket_that_is_none(make: Begin) -> None:
         pytest.raises((OSError, ValueError)),
     ):
         one.in_loop(partial(one.connection.start, datagrams))
+
+
+def test_look_at_a_watch_without_waiting(begin: Begin, source: Source) -> None:
+    """What has changed by then is told; if nothing has, that is."""
+    answers: list[object] = []
+    mine = Watch(source)
+
+    def session() -> Steps:
+        answers.append((yield Receive(0.0, mine)))
+        source.change(mine)
+        answers.append((yield Receive(0.0, mine)))
+        answers.append((yield Receive(0.0, mine)))
+        yield b"over"
+
+    one = begin(session())
+
+    assert one.rest() == b"over"
+    assert one.has_ended()
+    assert answers == [Wake.TIMEOUT, Wake.CHANGED, Wake.TIMEOUT]

@@ -117,12 +117,12 @@ def test_change_before_done(driven: Driven, maildir: Path) -> None:
 def test_no_watch_to_be_had(
     drive: Drive, maildir: Path, logged: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The prompt comes all the same, and the folder is looked at every IMAP_IDLE_TIMEOUT."""
+    """The prompt comes, but not as of one that is; the folder is looked at every IMAP_IDLE_TIMEOUT."""
 
     def refuse(path: str) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    driven = drive(IMAP_IDLE_TIMEOUT="7")
+    driven = drive(IMAP_IDLE_TIMEOUT="7", IMAP_ENHANCEDIDLE="1")
     monkeypatch.setattr(driven.session.store.watcher, "watch", refuse)
     driven.send(b"a SELECT INBOX\r\n")
 
@@ -134,6 +134,36 @@ def test_no_watch_to_be_had(
     deliver(maildir, b"x\n", number=1, flags="")
     assert driven.send(Wake.TIMEOUT) == b"* 1 EXISTS\r\n* 1 RECENT\r\n"
     assert driven.send(b"DONE\r\n") == DONE_OK
+
+
+@pytest.mark.parametrize(
+    "setting, prompt", [("1", b"+ entering ENHANCED idle mode\r\n"), ("0", PROMPT), (None, PROMPT)]
+)
+def test_both_modes(drive: Drive, maildir: Path, setting: str | None, prompt: bytes) -> None:
+    """What differs is the prompt alone: changes are told as they happen."""
+    driven = drive(IMAP_ENHANCEDIDLE=setting)
+    driven.send(b"a SELECT INBOX\r\n")
+    assert driven.send(b"a IDLE\r\n") == prompt
+    deliver(maildir, b"x\n", number=1, flags="")
+
+    assert driven.wake() == b"* 1 EXISTS\r\n* 1 RECENT\r\n"
+
+
+def test_the_fallback_is_a_minute(
+    drive: Drive, maildir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where IMAP_IDLE_TIMEOUT says nothing."""
+    driven = drive()
+    driven.send(b"a SELECT INBOX\r\n")
+    monkeypatch.setattr(
+        driven.session.store.watcher,
+        "watch",
+        lambda path: (_ for _ in ()).throw(OSError(28, "full")),
+    )
+    driven.send(b"a IDLE\r\n")
+
+    assert isinstance(driven.requests[-1], Receive)
+    assert driven.requests[-1].timeout_s == 60
 
 
 @pytest.mark.parametrize("end", ["done", "close", "stop", "lose"])
