@@ -7,6 +7,7 @@ by PAM, and one of userdb.
 
 from __future__ import annotations
 
+import contextlib
 import imaplib
 import os
 import poplib
@@ -540,6 +541,33 @@ def test_authdaemond_that_is_stopped(machine: Machine) -> None:
     assert main_pid(machine, "courier-authdaemon.service") != 0
 
 
+@pytest.mark.parametrize("victim", ["login", "worker", "master", "authdaemond"])
+def test_process_that_is_killed(machine: Machine, victim: str) -> None:
+    """Another takes its place, at once or with the next client; nothing has to be done by hand."""
+    service = "courier-authdaemon" if victim == "authdaemond" else "courier-imap"
+    client = logged_in(machine, USERDB_USER)
+    uids = {
+        "login": int(machine.run("id", "-u", "pycourier-login")),
+        "worker": USERDB_USER.uid,
+        "master": 0,
+        "authdaemond": 0,
+    }
+    masters = {main_pid(machine, f"{name}.service") for name in ("courier-imap", service)}
+    processes = machine.processes(f"{service}.service")
+    killed = [
+        one for one in processes
+        if one.uid == uids[victim] and (victim in ("login", "worker") or one.pid in masters)
+    ]  # fmt: skip
+    assert killed
+
+    for process in killed:
+        os.kill(process.outside_pid, signal.SIGKILL)
+
+    logged_in(machine, USERDB_USER).logout()
+    with contextlib.suppress(OSError, imaplib.IMAP4.abort):  # its own session may have ended
+        client.logout()
+
+
 @pytest.mark.parametrize("unit", ["courier-authdaemon.service", "courier-imap.service"])
 def test_master_that_hangs(machine: Machine, unit: str) -> None:
     """The watchdog, which has let it live so far, replaces it."""
@@ -594,6 +622,22 @@ def test_shutdown(installed: Path) -> None:
         assert f"{unit}: Deactivated successfully" in log, log
     assert "Failed with result" not in log
     assert not [line for line in complaints if re.search(r" (imapd|imapd-ssl|authdaemond)\[", line)]
+
+
+def test_reboot(installed: Path) -> None:
+    """Everything comes back, and mail is where it was."""
+    with copied(installed) as root:
+        for _ in range(2):
+            machine = Machine(root)
+            try:
+                client = logged_in(machine, PAM_USER, "imaps")
+                before = int(client.select()[1][0] or b"0")
+                client.append("INBOX", "", "", MESSAGE)
+                client.logout()
+                assert machine.stop() == 0
+            finally:
+                machine.kill()
+        assert before == 1
 
 
 SYSVINIT = f"""
