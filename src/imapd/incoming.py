@@ -41,6 +41,8 @@ UNICODE_ALERT = (
 )
 #: Octets of a message at most: RFC822.SIZE can't say more (RFC 3501 9, number).
 MAX_MESSAGE = 0xFFFFFFFF
+#: Octets of one that is sent as binary: it is looked at as a whole.
+MAX_BINARY = 256 << 20
 #: Octets of a message that are looked at for 8-bit text in its header.
 _HEADER_LOOK = 65_536
 _END_OF_HEADER = re.compile(rb"\n\r?\n")
@@ -220,7 +222,8 @@ def _check_literal(session: Session, arguments: Parser, *, is_utf8: bool) -> Non
 def _literal(session: Session, content: _Content, *, is_utf8: bool) -> Generator[Step, Any, Parser]:
     """Take the announced literal, unless it is too large, and give what follows it."""
     assert session.connection.announced is not None
-    content.add(session.connection.announced.size, limit(session))
+    most = min(limit(session), MAX_BINARY) if content.is_raw else limit(session)
+    content.add(session.connection.announced.size, most)
     while chunk := (yield Ask.CHUNK):
         content.write(chunk)
     rest = Parser((yield Ask.REST))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from courier.process.request import Unfinished, Work
-from imapd import binary
+from imapd import binary, incoming
 from tests.imapd.driver import Driven
 from tests.imapd.responses import Response, read
 from tests.support.maildirs import deliver, message_files
@@ -211,6 +211,16 @@ def test_append_of_text(driven: Driven, maildir: Path) -> None:
     assert set(message_files(maildir).values()) == {b"a\nb\n"} or {
         path.read_bytes() for path in (maildir / "cur").iterdir()
     } == {b"a\nb\n"}
+
+
+def test_append_of_too_much(driven: Driven) -> None:
+    """What has to be looked at as a whole is no larger than memory bears; other messages may be."""
+    size = incoming.MAX_BINARY + 1
+
+    assert driven.send(b"a APPEND INBOX ~{%d}\r\n" % size) == (
+        b"a NO [TOOBIG] Message is too large.\r\n"
+    )
+    assert driven.send(b"b APPEND INBOX {%d}\r\n" % size) == b"+ OK\r\n"
 
 
 def test_append_header_of_8_bits(driven: Driven) -> None:

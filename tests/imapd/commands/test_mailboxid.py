@@ -9,7 +9,7 @@ import pytest
 
 from tests.imapd.conftest import Drive
 from tests.imapd.driver import Driven
-from tests.support.maildirs import make_folder
+from tests.support.maildirs import deliver, make_folder
 
 pytestmark = pytest.mark.usefixtures("logged")
 
@@ -60,6 +60,19 @@ def test_rename(driven: Driven) -> None:
 
     assert of_status(driven, "INBOX.b") == before
     assert of_status(driven, "INBOX.a") != before
+
+
+def test_rename_of_inbox(driven: Driven, maildir: Path) -> None:
+    """INBOX stays itself, and what its messages went to is a new mailbox (RFC 8474 4)."""
+    deliver(maildir, b"x\n", number=1, flags="")
+    before = selected(driven, "INBOX")
+    (fetched, *_) = driven.ask("f FETCH 1 EMAILID")
+    driven.ask("u UNSELECT")
+    assert driven.ask("a RENAME INBOX INBOX.b")[-1].name == "OK"
+
+    assert of_status(driven, "INBOX") == before
+    assert selected(driven, "INBOX.b") != before
+    assert driven.ask("f FETCH 1 EMAILID")[0].values == fetched.values
 
 
 def test_delete(driven: Driven) -> None:
