@@ -318,6 +318,7 @@ SOURCES = [
     b"pwonly\tsystempw=q\nflag\tsystempw|disable\ntwo\tuid=1\tgid=2\n.\tuid=9\nlast\tuid=1",
     b"\xff\xfe\tuid=1|xpw=\xff\n",
     b"|\t|\na\t=\nb\tpw=\nc\tpw=|pw=\n",
+    b"s\tuid=1|imap-scram-sha-1pw={SCRAM-SHA-1}4096,c2FsdA==,AAA=,BBB=|systempw={SCRAM-SHA-256}4096,c2FsdA==,A=,B=\n",
 ]
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from courier.auth import sasl
 from imapd import capability, settings
 from imapd.commands import table
 
@@ -144,3 +145,34 @@ def test_part_of_imap4rev2_taken_away(hidden: str) -> None:
     assert "IMAP4rev2" in listed(IMAP_CAPABILITY=SHIPPED)
     assert "IMAP4rev2" not in listed(IMAP_CAPABILITY=SHIPPED.replace(hidden, ""))
     assert "IMAP4rev2" not in listed(IMAP_CAPABILITY=SHIPPED, IMAP_EXTENSIONS="0")
+
+
+@pytest.mark.parametrize(
+    ("shipped", "tls", "offered", "words"),
+    [
+        ("IMAP4rev1 AUTH=SCRAM-SHA-256", False, ["SCRAM-SHA-256"], ["AUTH=SCRAM-SHA-256"]),
+        ("IMAP4rev1 AUTH=SCRAM-SHA-256-PLUS", False, ["SCRAM-SHA-256"], ["AUTH=SCRAM-SHA-256"]),
+        (
+            "IMAP4rev1 auth=scram-sha-1 AUTH=CRAM-MD5",
+            True,
+            ["SCRAM-SHA-1", "SCRAM-SHA-1-PLUS"],
+            ["AUTH=CRAM-MD5", "AUTH=SCRAM-SHA-1-PLUS", "AUTH=SCRAM-SHA-1"],
+        ),
+        ("IMAP4rev1 AUTH=XOAUTH2", False, [], []),
+        ("IMAP4rev1 AUTH=XOAUTH2", True, ["XOAUTH2"], ["AUTH=XOAUTH2"]),
+    ],
+)
+def test_mechanisms_in_the_administrator_s_list(
+    shipped: str, tls: bool, offered: list[str], words: list[str]
+) -> None:
+    """A mechanism that depends on the connection stands in the list only where it is to be had."""
+    chosen = settings.from_environment({"IMAP_CAPABILITY": shipped})
+    binding = (lambda name: b"x") if tls else None
+
+    offer = sasl.offered(capability.mechanisms(chosen), binding)
+    told = capability.before_login(
+        chosen, tls=tls, offers_tls=False, needs_tls=False, mechanisms=offer.names
+    )
+
+    assert offer.names == set(offered)
+    assert [word for word in told.split() if word.upper().startswith("AUTH=")] == words
