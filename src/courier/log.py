@@ -69,6 +69,11 @@ def login_failed(typed: bytes, peer: Peer) -> None:
     _write(f"INFO: LOGIN FAILED, user={_typed(typed)}, {_where(peer)}")
 
 
+def debug_login(peer: Peer, what: str, typed: bytes) -> None:
+    """DEBUG_LOGIN: something that a client has typed before its log-in."""
+    _write(f"DEBUG: LOGIN: ip=[{_safe(peer.ip)}], {what}={_typed(typed)}")
+
+
 def home_unreachable(user: str, home: str, failure: OSError) -> None:
     _write(f"WARN: {_safe(user)}: chdir({_safe(home)}) failed!!")
     _write(f"WARN: error: {failure.strerror}")

@@ -162,7 +162,12 @@ class Login:
         if self._violations >= _MAX_VIOLATIONS:
             raise Farewell("[ALERT] Fatal error: TOO MANY CONSECUTIVE PROTOCOL VIOLATIONS: ")
 
+    def _debug(self, level: int, what: str, typed: bytes) -> None:
+        if self._settings.debug_login >= level:
+            log.debug_login(self._stranger.peer, what, typed)
+
     def _handle(self, tag: bytes, name: str, arguments: Parser) -> _Handling:
+        self._debug(1, "command", name.encode())
         match name:
             case "CAPABILITY":
                 arguments.end()
@@ -209,8 +214,12 @@ class Login:
 
     def _login(self, tag: bytes, arguments: Parser) -> _Handling:
         arguments.sp()
-        read = _as_cone_quotes if self._is_smap else _two_strings
-        userid, password = read(arguments)
+        if self._is_smap:
+            userid, password = _as_cone_quotes(arguments)
+        else:
+            userid, password = _two_strings(arguments, is_lenient=self._settings.client_workarounds)
+        self._debug(1, "username", userid)
+        self._debug(2, "password", password)
         if self._encryption.is_lacking:
             return No("STARTTLS required", "PRIVACYREQUIRED")
         try:
@@ -371,11 +380,12 @@ class Login:
             self._reader.feed(data)
 
 
-def _two_strings(arguments: Parser) -> tuple[bytes, bytes]:
+def _two_strings(arguments: Parser, *, is_lenient: bool = False) -> tuple[bytes, bytes]:
     """``userid SP password``"""
-    userid = arguments.login_word()
+    read = arguments.login_word if is_lenient else arguments.astring
+    userid = read()
     arguments.sp()
-    password = arguments.login_word()
+    password = read()
     arguments.end()
     return userid, password
 

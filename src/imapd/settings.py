@@ -202,6 +202,7 @@ class Settings:
     outbox_multiple_send: bool = setting("OUTBOX_MULTIPLE_SEND", read.flag, unset=False)
     broken_uidv: bool = setting("IMAP_BROKENUIDV", read.flag, unset=False)
     skip_symlink_checks: bool = setting("MAILDIR_SKIP_SYMLINK_CHECKS", read.flag, unset=False)
+    debug_login: int = setting("DEBUG_LOGIN", read.atoi, unset=0)
     start: bool = setting("IMAPDSTART", read.yes, unset=False, by_daemon=True)
     maildir_path: str = setting("MAILDIRPATH", read.text_or("Maildir"), unset="Maildir")
 
@@ -223,6 +224,7 @@ class Settings:
     extensions: bool = setting("IMAP_EXTENSIONS", read.flag_or_on, unset=True)
     sasl: tuple[str, ...] = setting("IMAP_SASL", daemon_settings.mechanisms, unset=())
     compress: bool = setting("IMAP_COMPRESS", read.flag_or_on, unset=True)
+    client_workarounds: bool = setting("IMAP_CLIENT_WORKAROUNDS", read.flag_or_on, unset=True)
     max_append: int = setting("IMAP_MAX_APPEND", read.octets, unset=0)
     special_uses: tuple[SpecialUse, ...] = setting(
         "IMAP_SPECIALUSE", _special_uses, unset=_special_uses(_SPECIAL_USES)

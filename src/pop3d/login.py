@@ -87,7 +87,12 @@ class Login:
             pass
         log.pop3_end_before_login(peer)
 
+    def _debug(self, level: int, what: str, typed: bytes) -> None:
+        if self._settings.debug_login >= level:
+            log.debug_login(self._stranger.peer, what, typed)
+
     def _handle(self, line: Line) -> _Handling:
+        self._debug(1, "command", line.word.encode())
         match line.word:
             case "USER":
                 yield self._user(line)
@@ -132,6 +137,8 @@ class Login:
         if not self._userid or not line.rest:
             yield _line("-ERR USER/PASS required.")
             return
+        self._debug(1, "username", self._userid)
+        self._debug(2, "password", line.rest)
         try:
             credentials = sasl.password(self._userid, line.rest, self._domain)
         except sasl.Refused:

@@ -84,6 +84,8 @@ class Settings:
         "MIME_UNICODE_MESSAGE_TYPE", _media_type, unset="message/global"
     )
 
+    debug_login: int = setting("DEBUG_LOGIN", read.atoi, unset=0)
+
     # pop3d-ssl
     ssl_port: tuple[Port, ...] = setting("SSLPORT", read.ports, unset=(Port(995),), by_daemon=True)
     ssl_address: Address | None = setting("SSLADDRESS", read.address, unset=None, by_daemon=True)

@@ -71,7 +71,7 @@ def test_cram(site: Site, name: str, mechanism: str, digest: str) -> None:
         challenge = base64.b64decode(peer.line()[2:])
         answer = b"u@example.com " + hmac.new(b"pw", challenge, digest).hexdigest().encode()
         peer.send(base64.b64encode(answer) + b"\r\n")
-        assert peer.line() == (b"a OK LOGIN Ok.\r\n" if imap else b"+OK logged in.\r\n")
+        assert peer.line().endswith(b" LOGIN Ok.\r\n" if imap else b"+OK logged in.\r\n")
 
     assert [asked.authtype for asked in site.authdaemond.asked] == [mechanism.lower()]
 
@@ -93,3 +93,28 @@ def test_pop3_log_deletions(site: Site) -> None:
         rf"filename=cur/{re.escape(names[1])}$"
     )
     assert daemon.log.count("DELETED") == 1
+
+
+@pytest.mark.parametrize(
+    ("level", "last"), [("1", "username=u@example.com"), ("2", "password=wrong")]
+)
+def test_debug_login_of_pop3(site: Site, level: str, last: str) -> None:
+    """Courier's lines; passwords at level 2 alone."""
+    daemon = site.start("pop3d", DEBUG_LOGIN=level)
+    with daemon.connect() as peer:
+        peer.send(b"CAPA\r\nUSER u@example.com\r\nPASS wrong\r\n")
+        daemon.wait_for_log(re.escape(last))
+
+    found = re.findall(r"^DEBUG: LOGIN: ip=\[::ffff:127\.0\.0\.1\], (.*)$", daemon.log, re.M)
+    expected = ["command=CAPA", "command=USER", "command=PASS", "username=u@example.com"]
+    assert found == [*expected, "password=wrong"][: 3 + int(level)]
+
+
+def test_timeouts_of_authdaemond(site: Site) -> None:
+    """TIMEOUT_READ: who asks an authdaemond that hangs is not kept waiting for half a minute."""
+    daemon = site.start(TIMEOUT_READ="1")
+    site.authdaemond.behaviour.delays["u@example.com"] = 3600.0
+    with daemon.connect() as peer:
+        peer.send(b"a LOGIN u@example.com pw\r\n")
+        assert b"BYE Temporary problem" in peer.rest()
+    daemon.wait_for_log("ERR: authentication error: Connection timed out")

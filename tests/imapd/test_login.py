@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from courier import log
 from courier.log import Peer
 from courier.process.login_request import Answer, Authenticate, Pause, StartTls, Stranger
 from courier.process.message import Kind
@@ -202,14 +203,43 @@ def test_command_of_later(command: str) -> None:
     assert answers(f"a {command}".encode())[0].startswith(b"a BAD ")
 
 
-@pytest.mark.parametrize("password", [b"se(cr)et", b"[secret]", b"(", b"a]b"])
-def test_password_without_its_quotes(clock: Clock, password: bytes) -> None:
-    """Courier, as Debian builds it, takes brackets and parentheses for letters in a log-in."""
-    steps = login().run()
-    next(steps)
-    next(steps)
+@pytest.mark.parametrize("is_lenient", [True, False])
+@pytest.mark.parametrize("password", [b"p(w)", b"[x]", b"100%*", b"a(b"])
+def test_password_without_quotes(clock: Clock, password: bytes, is_lenient: bool) -> None:
+    """IMAP_CLIENT_WORKAROUNDS: Debian's Courier takes it. (`[x]` is an astring anyway.)"""
+    settings = Settings(client_workarounds=is_lenient)
+    steps = Login(settings, Stranger(Peer("::1", "1"), "::1", 143), has_tls=False).run()
+    next(steps), next(steps)
 
-    asked = steps.send(b"a LOGIN paula " + password + b"\r\n")
+    said = steps.send(b"a LOGIN u(1) " + password + b"\r\n")
 
-    assert isinstance(asked, Authenticate)
-    assert (asked.first, asked.second) == (b"paula", password)
+    if is_lenient:
+        assert isinstance(said, Authenticate)
+        assert (said.first, said.second) == (b"u(1)", password)
+    else:
+        assert said == b"a BAD Error in IMAP command received by server.\r\n"
+
+
+@pytest.mark.parametrize(
+    ("level", "lines"),
+    [
+        (0, []),
+        (1, ["command=NOOP", "command=FOO", "command=LOGIN", "username=u.x"]),
+        (2, ["command=NOOP", "command=FOO", "command=LOGIN", "username=u.x", "password=p..w"]),
+    ],
+)
+def test_debug_login(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, level: int, lines: list[str]
+) -> None:
+    """Courier's lines; passwords at level 2 alone, and nothing in what was typed forges a line."""
+    logged: list[str] = []
+    monkeypatch.setattr(log, "_write", logged.append)
+    settings = Settings(debug_login=level)
+    steps = Login(settings, Stranger(Peer("::1", "1"), "::1", 143), has_tls=False).run()
+    next(steps), next(steps)
+    steps.send(b'a NOOP\r\nb FOO x\r\nc LOGIN "u,x" {4+}\r\np\n\tw\r\n')
+    while not isinstance(next(steps), Authenticate | Pause):
+        pass
+
+    debug = [line for line in logged if line.startswith("DEBUG: LOGIN")]
+    assert debug == [f"DEBUG: LOGIN: ip=[::1], {line}" for line in lines]

@@ -27,7 +27,7 @@ from typing import Generic
 
 from courier import log, paths
 from courier.auth.account import Account
-from courier.auth.client import SOCKET
+from courier.auth.client import SOCKET, timeouts
 from courier.daemon import check, proxying, service
 from courier.daemon.check import Subject
 from courier.daemon.service import Service
@@ -344,5 +344,6 @@ def _plan(program: Program[S], settings: S, one: Service, ids: Ids) -> Plan:
         proxy_hosts=lambda account, given: proxying.hosts(for_client(given), account),
         prepare_proxy=prepare_proxy,
         authdaemon_socket=SOCKET,
+        authdaemon_limits=timeouts(settings.environment),
         refuse=program.refuse,
     )

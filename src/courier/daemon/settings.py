@@ -103,9 +103,7 @@ class DaemonSettings(Protocol):
 S = TypeVar("S", bound=DaemonSettings)
 
 # Settings that stand in the same files and that another part of the server reads.
-_OTHERS = frozenset(
-    {"DEBUG_LOGIN", "TIMEOUT_SOCK", "TIMEOUT_READ", "TIMEOUT_WRITE", "TLS_INTCACHESIZE"}
-)
+_OTHERS = frozenset({"TIMEOUT_SOCK", "TIMEOUT_READ", "TIMEOUT_WRITE", "TLS_INTCACHESIZE"})
 
 _OBSOLETE = {
     "AUTHMODULES": "the modules stand in authdaemonrc, as authmodulelist",

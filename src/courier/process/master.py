@@ -568,7 +568,7 @@ class Master:
                 request.service, request.authtype, request.first, Secret(request.second), ip
             )
         try:
-            return Exchange(asked, self._plan.authdaemon_socket)
+            return Exchange(asked, self._plan.authdaemon_socket, self._plan.authdaemon_limits)
         except Refused:
             return Rejected()
 

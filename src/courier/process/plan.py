@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from courier.auth.account import Account
+from courier.auth.client import Timeouts
 from courier.process.login_request import PreparedLogin
 from courier.process.privileges import Ids
 from courier.process.proxy import PreparedProxy
@@ -54,5 +55,6 @@ class Plan:
     prepare_proxy: Callable[[], PreparedProxy]
 
     authdaemon_socket: Path
+    authdaemon_limits: Timeouts
     #: Gives the reason for which an account may not use this service, if there is one.
     refuse: Callable[[Account, bool], str | None]

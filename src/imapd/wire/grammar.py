@@ -19,8 +19,8 @@ END: Final = re.compile(rb"[ \t]*\r?\n?\Z")
 ATOM: Final = re.compile(rb"[^" + _ATOM_SPECIAL + rb"\]]+")
 #: 1*ASTRING-CHAR
 ASTRING: Final = re.compile(rb"[^" + _ATOM_SPECIAL + rb"]+")
-#: The same in LOGIN. Courier, as Debian builds it: parentheses are letters like others there.
-LOGIN_WORD: Final = re.compile(rb'[^\x00-\x20{%*"\\\x7f-\xff]+')
+#: The same in LOGIN, of clients that do not quote. Courier, as Debian builds it: so, too.
+LOGIN_WORD: Final = re.compile(rb'[^\x00-\x20{"\\\x7f-\xff]+')
 #: 1*<any ASTRING-CHAR except "+">. Courier takes nearly anything as a tag.
 TAG: Final = re.compile(rb"[^" + _ATOM_SPECIAL + rb"+]{1,128}")
 #: list-mailbox: 1*list-char

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 from courier import log
 from courier.auth.account import Account
+from courier.auth.client import Timeouts
 from courier.process import channel, login, master, proxy, worker
 from courier.process.channel import ChannelClosed
 from courier.process.master import ConfigurationError, Master
@@ -105,6 +106,7 @@ class Settings:
     is_isolated: bool = False
     one_session_per_worker: bool = False
     shards: int = 1
+    read_s: float = 30.0  # for authdaemond
 
 
 @dataclass
@@ -291,6 +293,7 @@ def _plan(settings: Settings, authdaemond: Path) -> Plan:
         proxy_hosts=_hosts,
         prepare_proxy=_never,
         authdaemon_socket=authdaemond,
+        authdaemon_limits=Timeouts(read_s=settings.read_s),
         refuse=_refuse,
     )
 

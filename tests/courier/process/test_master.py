@@ -9,12 +9,11 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from courier.auth.client import Exchange, Timeouts
-from courier.auth.request import Request
-from courier.process import channel, master
+from courier.process import channel
 from courier.process.channel import ChannelClosed
 from courier.process.message import Kind, SessionRequest
 from tests.courier.process.puppets import Puppet, Settings, Stage
@@ -27,7 +26,7 @@ Start = Callable[..., Stage]
 def start(tmp_path: Path) -> Iterator[Start]:
     stages: list[Stage] = []
 
-    def start_stage(patience_s: float = 5.0, **settings: int) -> Stage:
+    def start_stage(patience_s: float = 5.0, **settings: Any) -> Stage:
         stage = Stage(tmp_path, Settings(**settings), patience_s)
         stages.append(stage)
         return stage.start()
@@ -436,15 +435,9 @@ def test_slow_authdaemond_delays_nobody_else(start: Start) -> None:
     assert puppet.hear() == [Kind.TAKEN.value, b"1"]
 
 
-def test_authdaemond_that_does_not_answer(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_authdaemond_that_does_not_answer(start: Start) -> None:
     """Each log-in is given up when its own time is over, the others are not."""
-
-    class Hasty(Exchange):
-        def __init__(self, request: Request, path: Path | str) -> None:
-            super().__init__(request, path, Timeouts(read_s=0.2))
-
-    monkeypatch.setattr(master, "Exchange", Hasty)
-    stage = start()
+    stage = start(read_s=0.2)
     for number in range(1, 4):
         stage.authdaemond.behaviour.delays[f"slow{number}@example.com"] = 30.0
     puppet = stage.login()
