@@ -17,7 +17,7 @@ from typing import Generic
 
 from courier.daemon.service import Service, files, service
 from courier.daemon.settings import DaemonSettings, S, Warn
-from courier.net import access_source, certificate
+from courier.net import access_source, certificate, tls_client
 from courier.net.access_source import SourceError
 from courier.net.certificate import TlsError
 from courier.net.tls import Contexts
@@ -77,6 +77,7 @@ def check(subject: Subject[S], paths: Sequence[Path], daemon: str, warn: Warn) -
             _log(one),
             _access(settings, one),
             _tls(settings, one, lambda text: warn(placed(_attributed(settings, text)))),
+            _proxy(settings),
         )
         for finding in findings
     ]
@@ -190,6 +191,15 @@ def _tls(settings: DaemonSettings, one: Service, warn: Warn) -> Iterator[Finding
             failures.append(str(error))
     for text in failures:
         yield _attributed(settings, text)
+
+
+def _proxy(settings: DaemonSettings) -> Iterator[Finding]:
+    if settings.proxy and settings.proxy_encrypted != "never":
+        try:
+            tls_client.context(settings.tls.trusted)
+        except OSError as error:  # also ssl's
+            text = error.strerror or str(error)
+            yield "TLS_TRUSTCERTS", f"no certificates to know other hosts by: {text}"
 
 
 def _failures(options: TlsOptions) -> Iterator[str]:

@@ -355,3 +355,19 @@ def test_nothing_is_bound_and_nothing_written(etc: Path) -> None:
 
     assert sorted(os.listdir(etc)) == ["imapaccess.dat", "imapd", "imapd-ssl", "imapd.pem"]
     assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in before} == before
+
+
+@pytest.mark.parametrize("content", [None, "no certificate\n"])
+def test_certificates_for_other_hosts(etc: Path, content: str | None) -> None:
+    """IMAP_PROXY_TLS needs them, and nothing else does here."""
+    if content is not None:
+        (etc / "ca").write_text(content)
+    add(etc / "imapd-ssl", f"TLS_TRUSTCERTS={etc}/ca")
+    assert found(etc)[0] == []
+    add(etc / "imapd", "IMAP_PROXY=1", "IMAP_PROXY_TLS=STARTTLS")
+
+    (wrong,) = found(etc)[0]
+
+    assert wrong.startswith(
+        f"{etc}/imapd-ssl:2: TLS_TRUSTCERTS: no certificates to know other hosts by: "
+    )
