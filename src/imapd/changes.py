@@ -6,6 +6,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from courier import log
@@ -159,14 +160,15 @@ class Changes:
         update = view.update(expunge=expunge, flags=Event.FLAGS in self.wanted.events)
         told = updates.text(view, update, session.settings, session.rights, self.form)
         found = b""
-        if self.contexts:
-            told = self.contexts.removed(before, update) + told
+        if self.contexts and update.vanished:
+            yield (yield Work(partial(self.contexts.removed, before, update)))
         yield told
         if self.contexts:
             try:
                 found = yield from self.contexts.changed(view, before, update)
             except OSError as error:
                 log.error("cannot search folder", view.folder.path, error)
+                found = self.contexts.give_up()
         # RFC 5465 7: FETCH responses that UPDATE has asked for come before ESEARCH; 5.2: others behind.
         is_behind = self.contexts.wants_items
         yield b"" if is_behind else found
@@ -198,7 +200,7 @@ class Changes:
         Returns: that there will be no updates, if it is one context too many (RFC 5267 4.3.1).
         """
         if not self.contexts.add(context):
-            return b'* NO [NOUPDATE "%b"] Too many contexts\r\n' % context.tag
+            return context.refusal("Too many contexts.")
         self._session.selected.note_told(wanted=True)
         return b""
 

@@ -64,6 +64,10 @@ class Context:
         """Tell whether its order would cost too much to keep."""
         return len(self._sorted) > _MOST_SORTED
 
+    def refusal(self, why: str) -> bytes:
+        """Say that there are no updates, or no more (RFC 5267 4.3.1)."""
+        return b'* NO [NOUPDATE "%b"] %b\r\n' % (self.tag, why.encode("ascii"))
+
     def without(self, vanished: Sequence[int], numbers: _Numbers) -> bytes:
         """Take removed messages out, and tell so: before the client is told that they are gone."""
         gone = [uid for uid in vanished if uid in self._found]
@@ -73,29 +77,35 @@ class Context:
         """Look at messages that came or changed, and tell what that means for the results."""
         criterion = All([leaves.among(touched), self._criterion])
         found = yield from matching.find(criterion, view)
-        uids = compress(view.uids, found)
+        gone, came = yield Work(partial(self._differences, view, touched, found))
+        self.came = came
 
         def numbers(uids: Iterable[int]) -> list[int]:
             return [seq for uid in uids if (seq := view.seq(uid))]
 
-        match = NumberSet.of(uids)
-        gone = [
-            uid
-            for begin, end in touched.slices(view.uids)
-            for uid in view.uids[begin:end]
-            if uid in self._found and uid not in match
-        ]
-        told = self._removed(gone, numbers)
-        came = [uid for low, high in match.ranges() for uid in _range(view, low, high)]
-        self.came = came = [uid for uid in came if uid not in self._found]
-        if came:
-            self._found |= NumberSet.of(came)
-            if self._program is None:
-                told += self._told(b"ADDTO", [(0, came)], numbers)
-            else:
-                yield from self._sort(view)
-                told += self._told(b"ADDTO", _positions(self._sorted, frozenset(came)), numbers)
+        told: bytes = yield Work(partial(self._removed, gone, numbers))
+        if came and self._program is not None:
+            yield from self._sort(view, self._program)
+        told += yield Work(partial(self._added, came, numbers))
         return told
+
+    def _differences(
+        self, view: View, touched: NumberSet, found: bytes
+    ) -> tuple[list[int], list[int]]:
+        """Give the UIDs of messages that match no longer, and of those that now do."""
+        match = NumberSet(_uids(view, matching.set_ranges(found)))
+        gone = [uid for uid in _among(view, touched) if uid in self._found and uid not in match]
+        came = [uid for uid in _among(view, match) if uid not in self._found]
+        self._found |= NumberSet.of(came)
+        return gone, came
+
+    def _added(self, came: Sequence[int], numbers: _Numbers) -> bytes:
+        if not came:
+            return b""
+        places: Iterable[tuple[int, Sequence[int]]] = [(0, came)]
+        if self._program is not None:
+            places = _positions(self._sorted, frozenset(came))
+        return self._told(b"ADDTO", places, numbers)
 
     def _removed(self, gone: Sequence[int], numbers: _Numbers) -> bytes:
         if not gone:
@@ -109,15 +119,17 @@ class Context:
         self._found = NumberSet(_ranges_without(self._found, out))
         return self._told(b"REMOVEFROM", places, numbers)
 
-    def _sort(self, view: View) -> Generator[Step, Any, None]:
-        assert self._program is not None
+    def _sort(self, view: View, program: Sequence[SortKey]) -> Generator[Step, Any, None]:
         found = bytearray(len(view.uids))
         for begin, end in self._found.slices(view.uids):
             found[begin:end] = b"\1" * (end - begin)
-        uids = list(compress(view.uids, found))
-        columns = yield from keys.columns(view, bytes(found), [key.name for key in self._program])
-        places = yield Work(partial(order.sort, self._program, columns, len(uids)))
-        self._sorted = [uids[place] for place in places]
+        columns = yield from keys.columns(view, bytes(found), [key.name for key in program])
+
+        def in_order() -> list[int]:
+            uids = list(compress(view.uids, found))
+            return [uids[place] for place in order.sort(program, columns, len(uids))]
+
+        self._sorted = yield Work(in_order)
 
     def _told(
         self, name: bytes, places: Iterable[tuple[int, Sequence[int]]], numbers: _Numbers
@@ -155,6 +167,12 @@ class Contexts:
 
     def clear(self) -> None:
         self._contexts.clear()
+
+    def give_up(self) -> bytes:
+        """Forget them all, and tell so: what their clients know would be wrong from here on."""
+        told = b"".join(one.refusal("No more updates.") for one in self._contexts.values())
+        self._contexts.clear()
+        return told
 
     def add(self, context: Context) -> bool:
         """Keep one more, if there is room."""
@@ -201,9 +219,14 @@ class Contexts:
         return told
 
 
-def _range(view: View, low: int, high: int) -> Sequence[int]:
-    ((begin, end),) = NumberSet([(low, high)]).slices(view.uids)
-    return view.uids[begin:end]
+def _uids(view: View, rows: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Give the first and the last UID of each half-open range of rows."""
+    return ((view.uids[begin], view.uids[end - 1]) for begin, end in rows)
+
+
+def _among(view: View, uids: NumberSet) -> Iterator[int]:
+    """Give the UIDs among these that the view's messages have."""
+    return (uid for begin, end in uids.slices(view.uids) for uid in view.uids[begin:end])
 
 
 def _ranges_without(numbers: NumberSet, out: frozenset[int]) -> Iterator[tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import re
 from pathlib import Path
@@ -212,6 +213,26 @@ def test_read_only(maildir: Path, selected: Driven) -> None:
     put(maildir, 7, "S")
 
     assert updates(selected, "NOOP") == ['ESEARCH (TAG "a") UID ADDTO (0 7)']
+
+
+def test_mailbox_that_can_not_be_searched(
+    selected: Driven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command stands, and the client hears that its results are not kept up to date any more."""
+    for tag in ("a", "b"):
+        selected.ask(f"{tag} UID SEARCH RETURN (UPDATE) SEEN")
+
+    def fails(*arguments: object) -> None:
+        raise OSError(errno.EIO, "Input/output error", "x")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("imapd.matching.find", fails)
+        responses = selected.ask("c STORE 1 +FLAGS (\\Seen)")
+
+    codes = ["", 'NOUPDATE "a"', 'NOUPDATE "b"', ""]
+    assert [one.code for one in responses] == codes and responses[-1].name == "OK"
+    assert len(selected.ask("d STORE 3 +FLAGS (\\Seen)")) == 2
+    assert len(selected.ask("a UID SEARCH RETURN (UPDATE) SEEN")) == 2
 
 
 def test_with_qresync(selected: Driven) -> None:
