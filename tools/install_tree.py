@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from tools import sysconftool  # noqa: E402  of src/tools
 
-PACKAGES = ("courier", "imapd", "pop3d", "authdaemond", "tools")
+PACKAGES = ("courier", "imapd", "pop3d", "authdaemond", "tools", "classic")
 MANAGED = ("imapd", "imapd-ssl", "pop3d", "pop3d-ssl")  # the settings of *.dist that all may read
 DIRECTORIES = ("shared", "shared.tmp", "imapaccess")
 
@@ -49,6 +49,7 @@ SBIN: Mapping[str, tuple[str, ...]] = {
     "pop3d-ssl": ("pop3d.daemon", "pop3d-ssl"),
     "authdaemond": ("authdaemond",),
     "authinfo": ("authdaemond.authinfo",),
+    "courierlogger": ("classic.courierlogger",),
     "userdb-test-cram-md5": ("tools.userdb_test_cram_md5",),
     **{
         name: (f"tools.{name}",)

@@ -40,6 +40,7 @@ PROGRAMS = {
     "sbin/authinfo",
     "sbin/authpasswd",
     "sbin/authtest",
+    "sbin/courierlogger",
     "sbin/imapd",
     "sbin/imapd-ssl",
     "sbin/makeimapaccess",

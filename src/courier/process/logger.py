@@ -35,12 +35,15 @@ _BLOCK = 64 * 1024
 class Logger:
     """Reads a pipe's lines; ``fileno()`` is its end for a selector."""
 
-    def __init__(self, pipe: int, options: Sequence[str], name: str) -> None:
-        """``name``: the program's, unless LOGGEROPTS has another."""
+    def __init__(
+        self, pipe: int, options: Sequence[str], name: str, *, blocks: bool = False
+    ) -> None:
+        """``name``: the program's, unless LOGGEROPTS has another. ``blocks``: it may wait for input."""
         self._pipe = pipe
         self._name = name
         self._rest = b""
-        os.set_blocking(pipe, False)
+        if not blocks:
+            os.set_blocking(pipe, False)
         self.configure(options)
 
     def fileno(self) -> int:
@@ -52,19 +55,20 @@ class Logger:
         facility = FACILITIES.get(values.get("facility", "mail"), syslog.LOG_MAIL)
         syslog.openlog(values.get("name", self._name), 0, facility)
 
-    def pass_on(self) -> None:
-        """Send what is there to syslog."""
+    def pass_on(self) -> bool:
+        """Send what is there to syslog; False at the end of the stream."""
         try:
             data = os.read(self._pipe, _BLOCK)
         except BlockingIOError:
-            return
+            return True
         *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > _LONGEST_LINE:
+        if self._rest and (len(self._rest) > _LONGEST_LINE or not data):
             lines.append(self._rest)
             self._rest = b""
         for line in lines:
             priority, text = priority_of(line.decode("utf-8", "backslashreplace"))
             syslog.syslog(priority, text.replace("\0", "."))
+        return bool(data)
 
 
 def priority_of(line: str) -> tuple[int, str]:

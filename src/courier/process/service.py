@@ -100,17 +100,17 @@ def start(serve: Callable[[Callable[[], None]], int]) -> int:
     if pid == 0:
         os.close(ready)
         _detach(tell_ready)
+        answer = Answer(tell_ready)
         code = 1
         try:
-            code = serve(lambda: _tell(tell_ready, 0))
+            code = serve(lambda: answer.give(0))
         finally:
-            _tell(tell_ready, code)
+            answer.give(code)
             os._exit(code)
     os.close(tell_ready)
-    with open(ready, "rb") as answer:
-        told = answer.read(1)
+    told = answered(ready)
     os.waitpid(pid, 0)
-    return told[0] if told else 1
+    return told
 
 
 def _detach(keep: int) -> None:
@@ -129,7 +129,22 @@ def _detach(keep: int) -> None:
     ).open()
 
 
-def _tell(pipe: int, code: int) -> None:
-    with contextlib.suppress(OSError):
-        os.write(pipe, bytes([code]))
-        os.close(pipe)
+class Answer:
+    """An exit code for who started a daemon, at the other end of a pipe; the first one counts."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe: int | None = pipe
+
+    def give(self, code: int) -> None:
+        pipe, self._pipe = self._pipe, None  # its number is another descriptor's soon
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                os.write(pipe, bytes([code]))
+            os.close(pipe)
+
+
+def answered(pipe: int) -> int:
+    """Wait for an `Answer`; 1 if the daemon ended without one."""
+    with open(pipe, "rb") as end:
+        code = end.read(1)
+    return code[0] if code else 1

@@ -1,0 +1,1 @@
+"""Courier's programs around its servers, for scripts and third-party servers that call them."""
