@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from courier.auth import userdb_source
 from tests.conftest import missing
 from tests.support import authdaemon, courier_root
 from tests.support.courier_root import CourierRoot
-from tests.support.daemon import Site
+from tests.support.daemon import Peer, Site
 from tests.support.servers import COURIER
 
 pytestmark = [pytest.mark.courier, pytest.mark.root, pytest.mark.slow]
@@ -101,3 +102,68 @@ def test_log_of_failed_log_ins(site: Site, theirs: CourierRoot) -> None:
 
 def failures(log: str) -> list[str]:
     return [re.sub(r"port=\[\d+\]", "", line) for line in log.split("\n") if "LOGIN FAILED" in line]
+
+
+SMAP = [
+    b"a1 NOOP\r\n",
+    b"\\SMAP1 NOOP\r\n",
+    b"a2 NOOP\n",
+    b"\\SMAP1 LANGUAGE FR\r\n",
+    b"\\SMAP1\r\n",
+    b"\\SMAP1 LOGIN u\r\n",
+    b"\\SMAP1 AUTHENTICATE LOGIN\r\n",
+    b"*\r\n",
+    b"\\SMAP1 LOGIN {13}\r\n",
+    b"u@example.com {5}\r\n",
+    b"wrong\r\n",
+    b"\\SMAP1 LOGOUT\r\n",
+]
+
+
+def test_smap(site: Site, theirs: CourierRoot) -> None:
+    """What is said before the log-in is what Courier says."""
+    imapd = site.start(
+        environment={"PYCOURIER_AUTHDAEMONVAR": str(theirs.authdaemonvar)},
+        SMAP_CAPABILITY="SMAP1",
+        IMAP_KEYWORDS="1",
+        IMAP_EXTENSIONS="0",
+    )
+    program = ["/usr/lib/courier/courier/imaplogin", "/opt/usr/bin/imapd", "Maildir"]
+    variables = {
+        "TCPREMOTEIP": "::ffff:127.0.0.1",
+        "TCPREMOTEPORT": "1",
+        "TCPLOCALPORT": "143",
+        "SMAP_CAPABILITY": "SMAP1",
+        "IMAP_CAPABILITY": "IMAP4rev1",
+        "IMAP_KEYWORDS": "1",
+    }
+    ours, other_end = socket.socketpair()
+    real = subprocess.Popen(
+        theirs.command_line(program),
+        stdin=other_end,
+        stdout=other_end,
+        stderr=subprocess.PIPE,
+        env=theirs.variables(variables),
+    )
+    other_end.close()
+
+    with ThreadPoolExecutor() as both:  # for each waits five seconds, again and again
+        said = list(both.map(_conversation, [Peer(ours), Peer(imapd.raw())]))
+    real.communicate(timeout=60)
+
+    assert said[0] == said[1]
+    assert said[0][-1].endswith(b"+OK LOGOUT completed\r\n")
+
+
+def _conversation(client: Peer) -> list[bytes]:
+    """Send each line when the one before is answered; give the answers."""
+    assert b" SMAP1 KEYWORDS " in client.line()
+    answers = []
+    for line in SMAP:
+        client.send(line)
+        answer = last = client.line()
+        while last.startswith(b"* "):
+            last = client.line()
+            answer += last
+        answers.append(answer)
+    return answers
