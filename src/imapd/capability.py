@@ -86,7 +86,8 @@ def before_login(
 
 def has_rev2(settings: Settings, *, tls: bool) -> bool:
     """Tell whether clients may enable IMAP4rev2: who hides something that it contains hides it, too."""
-    return settings.extensions and set(map(str.upper, _administrators(settings, tls))) >= _OF_REV2
+    words = set(map(str.upper, _administrators(settings, tls)))
+    return "IMAP4REV2" in words or (settings.extensions and words >= _OF_REV2)
 
 
 def limits_literals(settings: Settings, *, tls: bool) -> bool:

@@ -176,3 +176,13 @@ def test_mechanisms_in_the_administrator_s_list(
 
     assert offer.names == set(offered)
     assert [word for word in told.split() if word.upper().startswith("AUTH=")] == words
+
+
+def test_imap4rev2_of_the_administrators() -> None:
+    """What his list says can be enabled."""
+    given = settings.from_environment(
+        {"IMAP_CAPABILITY": "IMAP4rev1 IMAP4rev2", "IMAP_EXTENSIONS": "0"}
+    )
+
+    assert capability.has_rev2(given, tls=False)
+    assert capability.listed(given, tls=False).split(" ").count("IMAP4rev2") == 1

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from imapd.session import Session
 
 _OWN = "ROOT"
+_ROOTS = (_OWN.encode(), b"PUBLIC", b"SHARED")
 
 
 def getquota(session: Session, arguments: Parser) -> Handling:
@@ -26,6 +27,8 @@ def getquota(session: Session, arguments: Parser) -> Handling:
     root = arguments.astring()
     arguments.end()
 
+    if root not in _ROOTS:  # RFC 9208 4.1.1. Courier: one without limits
+        return No("GETQUOTA No such quota root.", "NONEXISTENT")
     yield from _quota(session, root)
     return Ok("GETQUOTA Ok.")
 

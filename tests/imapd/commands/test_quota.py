@@ -172,10 +172,11 @@ def test_copy_of_several_is_one_line(driven: Driven, size: Path) -> None:
     assert len(message_files(size.parent / ".a")) == 3
 
 
-def test_root_that_cannot_be_quoted(driven: Driven, logged: Log) -> None:
-    """It comes back as a literal, not as lines of its own."""
-    assert driven.send(b"a GETQUOTA {5}\r\n", b"x\r\ny \r\n") == (
-        b"+ OK\r\n* QUOTA {5}\r\nx\r\ny  ()\r\na OK GETQUOTA Ok.\r\n"
+@pytest.mark.parametrize("root", [b'"x"', b'""', b"root", b"{5+}\r\nx\r\ny "])
+def test_root_that_is_not_there(driven: Driven, logged: Log, root: bytes) -> None:
+    """RFC 9208 4.1.1: NO; nothing of it comes back."""
+    assert driven.send(b"a GETQUOTA " + root + b"\r\n") == (
+        b"a NO [NONEXISTENT] GETQUOTA No such quota root.\r\n"
     )
 
 
