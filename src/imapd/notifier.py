@@ -162,8 +162,11 @@ class Notifier:
         due = float("inf")
         if self._polls:
             due = self._looked + self._patience_s
-        if self._group is not None and _TOPS in self._group.changed:
+        changed = self._group.changed if self._group is not None else ()
+        if _TOPS in changed:
             due = min(due, self._rests_until)
+        if any(key != _TOPS for key in changed):
+            return 0.0  # it was noted while this session did not wait
         return max(0.0, due - time.monotonic())
 
     @property
@@ -192,6 +195,7 @@ class Notifier:
         if wanted is not None:
             try:
                 group.add(_SELECTED, [session.store.watcher.watch(wanted)])
+                group.changed.add(_SELECTED)  # what came before it was watched
             except OSError as error:
                 log.error("cannot watch folder, polling instead", wanted, error)
 

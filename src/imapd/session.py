@@ -189,8 +189,9 @@ class Session(AccountSession):
         left_s = INACTIVITY_S
         deadline = time.monotonic() + left_s
         while True:
+            watch = self.notifier.watch()
             timeout_s = min(left_s, self.notifier.timeout_s())
-            event = yield from self.connection.command(timeout_s, self.notifier.watch())
+            event = yield from self.connection.command(timeout_s, watch)
             if not isinstance(event, Wake):
                 return event
             left_s = deadline - time.monotonic()

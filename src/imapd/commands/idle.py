@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from courier import log
 from courier.maildir.linked_folder import landing_directory
-from courier.maildir.watcher import Watched
+from courier.maildir.watcher import WatchGroup
 from courier.process.request import Wake
 from imapd.completion import Farewell, Ok, Violation
 from imapd.request import Handling, Idle, Step
@@ -30,6 +30,8 @@ def idle(session: Session, arguments: Parser) -> Handling:
     try:
         yield b"+ entering " + enhanced + b"idle mode\r\n"
         while True:
+            if watching is not None:
+                watching.take()
             yield from session.notifier.tell()
             if session.view is not None:  # after the watch was armed, so that nothing is missed
                 yield from session.changes.refresh()
@@ -50,7 +52,7 @@ def idle(session: Session, arguments: Parser) -> Handling:
 
 
 def _line(
-    session: Session, watching: Watched | None, deadline: float
+    session: Session, watching: WatchGroup | None, deadline: float
 ) -> Generator[Step, Any, bytes | None]:
     """Wait for a line; None when it is time to look at the folder."""
     # Without a watch, which the system may refuse, the folder is looked at now and then.
@@ -60,6 +62,8 @@ def _line(
     polls = session.view is not None and (is_blind or session.is_linked)
     poll_s = session.settings.idle_timeout if polls else _LIMIT_S
     poll_s = min(poll_s, session.notifier.timeout_s())
+    if watching is not None and watching.changed:
+        poll_s = 0.0  # it was noted while this session did not wait
     while True:
         left_s = deadline - time.monotonic()
         if left_s <= 0:
@@ -71,12 +75,15 @@ def _line(
             return bytes(answer)
 
 
-def _watch(session: Session) -> Watched | None:
+def _watch(session: Session) -> WatchGroup | None:
     # RFC 5465 4: what NOTIFY has asked for, and nothing else.
     if session.view is None or session.notifier.watch() is not None:
         return None
+    watcher = session.store.watcher
+    group = WatchGroup(watcher)
     try:
-        return session.store.watcher.watch(landing_directory(session.view.folder))
+        group.add("selected", [watcher.watch(landing_directory(session.view.folder))])
+        return group
     except OSError as error:
         log.error("cannot watch folder, polling instead", session.view.folder.path, error)
         return None

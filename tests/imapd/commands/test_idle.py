@@ -185,3 +185,18 @@ def test_watch_is_closed(driven: Driven, end: str) -> None:
 def test_without_a_mailbox(driven: Driven) -> None:
     """Nothing is watched, and DONE ends it."""
     assert read(driven.send(b"a IDLE\r\nDONE\r\n"))[-1].name == "OK"
+
+
+def test_change_noted_while_the_session_does_not_wait(driven: Driven, maildir: Path) -> None:
+    """Another session of the process has the events collected: this one looks before it waits."""
+    driven.send(b"a SELECT INBOX\r\n")
+    watcher = driven.session.store.watcher
+
+    def arrive(step: object) -> None:
+        if step == b"" and not list((maildir / "cur").iterdir()):  # told, and about to wait
+            deliver(maildir, b"x\n", number=1, flags="")
+            watcher.collect()
+
+    driven.before = arrive
+
+    assert driven.send(b"a IDLE\r\n") == PROMPT + b"* 1 EXISTS\r\n* 1 RECENT\r\n"

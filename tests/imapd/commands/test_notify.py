@@ -331,6 +331,39 @@ def test_mailbox_made_later(driven: Driven, other: Driven, maildir: Path) -> Non
     assert told(driven)[0].startswith('STATUS "INBOX.full" (MESSAGES 1 ')
 
 
+def test_change_noted_while_the_session_does_not_wait(driven: Driven, maildir: Path) -> None:
+    """Another session of the process has the events collected: this one looks before it waits."""
+    driven.ask("s SELECT INBOX")
+    set_(driven, f"(selected {ALL}) (personal {MESSAGES})")
+    watcher = driven.session.store.watcher
+
+    def arrive_once(step: object) -> None:
+        if isinstance(step, bytes) and step.startswith(b"a OK"):
+            arrive(maildir, "INBOX", 1)
+            watcher.collect()
+
+    driven.before = arrive_once
+
+    told = [response.name for response in read(driven.send(b"a FETCH 1:* FLAGS\r\n"))]
+    assert told == ["BAD"]
+    told = [response.name for response in read(driven.send(b"a UID FETCH 1:* FLAGS\r\n"))]
+    assert told == ["OK", "EXISTS", "RECENT"]
+
+
+def test_change_between_selecting_and_watching(driven: Driven, maildir: Path) -> None:
+    """The mailbox is looked at again once it is watched."""
+    set_(driven, f"(selected {ALL})")
+
+    def arrive_once(step: object) -> None:
+        if isinstance(step, bytes) and step.startswith(b"a OK"):
+            arrive(maildir, "INBOX", 1)
+
+    driven.before = arrive_once
+
+    names = [response.name for response in read(driven.send(b"a SELECT INBOX\r\n"))]
+    assert names[-3:] == ["OK", "EXISTS", "RECENT"]
+
+
 # -- names ---------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from courier import log
-from courier.maildir.watcher import Watched
+from courier.maildir.watcher import WatchGroup
 from courier.process.request import Wake
 from imapd.completion import Farewell
 from imapd.connection import INACTIVITY_S
@@ -29,6 +29,8 @@ def idle(session: Session, words: Words) -> Generator[Any, Any, str]:
     watching = _watch(session)
     try:
         while True:
+            if watching is not None:
+                watching.take()
             yield from session.report()  # after the watch was armed, so that nothing is missed
             line = yield from _line(session, watching, deadline)
             if line is not None:
@@ -42,12 +44,14 @@ def idle(session: Session, words: Words) -> Generator[Any, Any, str]:
 
 
 def _line(
-    session: Session, watching: Watched | None, deadline: float
+    session: Session, watching: WatchGroup | None, deadline: float
 ) -> Generator[Any, Any, bytes | None]:
     """Wait for a line; None when it is time to look at the folder."""
     # Without a watch, which the system may refuse, the folder is looked at now and then.
     polls = session.view is not None and watching is None
     poll_s = session.settings.idle_timeout if polls else INACTIVITY_S
+    if watching is not None and watching.changed:
+        poll_s = 0.0  # it was noted while this session did not wait
     while True:
         left_s = deadline - time.monotonic()
         if left_s <= 0:
@@ -59,12 +63,14 @@ def _line(
             return bytes(answer)
 
 
-def _watch(session: Session) -> Watched | None:
+def _watch(session: Session) -> WatchGroup | None:
     if session.view is None:
         return None
     path = session.view.folder.path
+    group = WatchGroup(session.store.watcher)
     try:
-        return session.store.watcher.watch(path)
+        group.add("open", [session.store.watcher.watch(path)])
+        return group
     except OSError as error:
         log.error("cannot watch folder, polling instead", path, error)
         return None
