@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from tests.imapd.conftest import Drive
 from tests.imapd.driver import Driven
 from tests.imapd.responses import Response, read
-from tests.support.maildirs import deliver, make_folder
+from tests.support.maildirs import deliver, make_folder, make_maildir
 
 COMPOSED = "INBOX.Caf\u00e9"
 DECOMPOSED = unicodedata.normalize("NFD", COMPOSED)
@@ -303,3 +304,88 @@ def test_keywords(second: Driven, keyword: str) -> None:
     second.ask("g SELECT INBOX.to")
     assert second.ask(f"h SEARCH KEYWORD {keyword}")[0].values[-1] == {"ALL": b"1:2"}
     assert second.ask(f"i SEARCH UNKEYWORD {keyword.lower()}")[0].values[-1] == {}
+
+
+def test_with_qresync(second: Driven, drive: Drive) -> None:
+    """Removed messages are told by UID, changed ones with UID and MODSEQ, and nothing is recent."""
+    other = drive()
+    second.ask("a ENABLE QRESYNC")
+    second.ask("b SELECT INBOX")
+    other.ask("a SELECT INBOX")
+    other.ask("b STORE 1 +FLAGS (\\Deleted)")
+    other.ask("c EXPUNGE")
+    other.ask("d STORE 1 +FLAGS (\\Flagged)")
+
+    told = second.ask("c NOOP")
+
+    assert [response.name for response in told] == ["VANISHED", "EXISTS", "FETCH", "OK"]
+    assert [name for name, _ in told[2].values] == [b"UID", b"FLAGS", b"MODSEQ"]  # type: ignore[misc]
+
+
+def test_mailbox_without_modseqs(filled: Path, drive: Drive) -> None:
+    """Changes come with the UID there, too."""
+    driven, other = drive(IMAP_USELOCKS="0"), drive(IMAP_USELOCKS="0")
+    driven.ask("a ENABLE IMAP4rev2 QRESYNC")
+    driven.ask("b SELECT INBOX")
+    other.ask("a SELECT INBOX")
+    other.ask("b STORE 2 +FLAGS (\\Flagged)")
+
+    (told,) = named(driven.ask("c NOOP"), "FETCH")
+
+    assert told.values == ((b"UID", 2), (b"FLAGS", [b"\\Flagged"]))
+
+
+def test_idle(second: Driven, filled: Path, drive: Drive) -> None:
+    other = drive()
+    second.ask("a SELECT INBOX")
+    other.ask("a SELECT INBOX")
+    assert second.send(b"b IDLE\r\n") == b"+ entering idle mode\r\n"
+    other.ask("b STORE 3 +FLAGS (\\Flagged)")
+    deliver(filled, b"Subject: new\n\nx\n", number=5)
+
+    told = read(second.send(b"DONE\r\n"))
+
+    assert [response.name for response in told] == ["EXISTS", "FETCH", "OK"]
+    assert told[1].values[0] == (b"UID", 3)
+
+
+def test_messages_that_nobody_has_claimed(second: Driven) -> None:
+    """EXAMINE leaves them to whoever selects the mailbox; to this client they are not recent."""
+    second.ask("a EXAMINE INBOX")
+
+    assert b"Recent" not in second.send(b"b FETCH 1:* FLAGS\r\n")
+
+
+def test_mailbox_of_another_account(tmp_path: Path, maildir: Path, drive: Drive) -> None:
+    """LIST has the name by which it was selected, and the levels that this user may know of."""
+    home = tmp_path / "bob"
+    shared = make_maildir(home / "Maildir")
+    make_folder(shared, "INBOX.x")
+    (shared / "courierimapacl").write_text("user=user lr\nowner aceilrstwx\n")
+    (shared / ".x" / "courierimapacl").write_text("owner aceilrstwx\n")
+    index = tmp_path / "index"
+    index.write_text(f"bob\t{os.geteuid() or 1000}\t1000\t{home}\n")
+    driven = drive(IMAP_SHAREDINDEXFILE=str(index))
+    driven.ask("a ENABLE IMAP4rev2")
+
+    responses = driven.ask("b SELECT #shared.bob")
+
+    assert responses[-1].code == "READ-ONLY"
+    assert named(responses, "LIST")[0].line == '* LIST (\\HasNoChildren) "." "#shared.bob"'
+
+
+def test_thousands_of_mailboxes(maildir: Path, drive: Drive) -> None:
+    """To say whether INBOX has others below it they are not looked into."""
+    for number in range(300):
+        make_folder(maildir, f"INBOX.{number}")
+    driven = drive()
+    driven.ask("a ENABLE IMAP4rev2")
+    driven.ask("b SELECT INBOX")
+    opened: list[object] = []
+    with pytest.MonkeyPatch.context() as patch:
+        before = os.open
+        patch.setattr(os, "open", lambda *a, **k: opened.append(a) or before(*a, **k))  # type: ignore[func-returns-value]
+        responses = driven.ask("c SELECT INBOX")
+
+    assert named(responses, "LIST")[0].line == '* LIST (\\HasChildren) "." "INBOX"'
+    assert len(opened) < 50
