@@ -37,7 +37,9 @@ def first(
     rest = (one for one in mailboxes if one.watches_messages)
     while slice_ := list(islice(rest, _SLICE)):
         counted = [one for one in slice_ if not session.is_selected(one.mailbox)]
-        has_modseqs = session.changes.enabled.modseqs or (tells and session.settings.extensions)
+        has_modseqs = session.changes.enabled.modseqs or (
+            tells and any(_HIGHEST in _first_items(session, one) for one in counted)
+        )
         yield from _read(session, [one for one in counted if one.found is None], has_modseqs)
         lines = []
         for one in counted:

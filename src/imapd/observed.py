@@ -95,6 +95,8 @@ def look(session: Session, request: NotifyRequest) -> Picture:
             tops.add(one.tree.path)
         if not (one.is_visible and one.exists) or one.name in mailboxes:
             continue
+        if names.encode(one.name, utf8=session.utf8) is None:
+            continue  # no client can be told of it
         events = request.events(one.name, subscriptions)
         if events and not one.is_level:
             mailboxes[one.name] = Observed(one, events, _identity(one))

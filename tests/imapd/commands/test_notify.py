@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -711,6 +712,29 @@ def test_a_mailbox_that_cannot_be_read(driven: Driven, maildir: Path, logged: Lo
     arrive(maildir, "INBOX.b", 2)
 
     assert any(line.startswith('STATUS "INBOX.b" (MESSAGES 1 ') for line in told(driven))
+
+
+def test_a_name_that_is_no_text(driven: Driven, other: Driven, maildir: Path) -> None:
+    """Nothing is told of it, as LIST tells nothing."""
+    make_folder(maildir, "INBOX.\udcff")
+    assert set_(driven, f"STATUS (personal {MESSAGES})") != []
+    set_(driven, "(personal (MessageNew MessageExpunge MailboxName SubscriptionChange))")
+    deliver(maildir / ".\udcff", b"x\n", number=1)
+    make_folder(maildir, "INBOX.\udcfe")
+
+    assert all('"INBOX"' in line for line in told(driven))
+
+
+def test_compressed(driven: Driven, maildir: Path) -> None:
+    """What is told between commands leaves the compressor at once."""
+    inflating, deflating = zlib.decompressobj(wbits=-15), zlib.compressobj(wbits=-15)
+    set_(driven, f"(personal {MESSAGES})")
+    driven.send(b"c COMPRESS DEFLATE\r\n")
+    sent = deflating.compress(b"a NOOP\r\n") + deflating.flush(zlib.Z_SYNC_FLUSH)
+    assert inflating.decompress(driven.send(sent)) == b"a OK NOOP completed\r\n"
+    arrive(maildir, "INBOX", 1)
+
+    assert inflating.decompress(driven.wake()).startswith(b'* STATUS "INBOX" (MESSAGES 1 ')
 
 
 def test_many_mailboxes_are_slices(driven: Driven, maildir: Path) -> None:
