@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from imapd import mailbox, names
 from imapd.completion import Bad, CommandFailed, No
+from imapd.pattern import levels_above
 from imapd.wire.parser import FetchItem, Parser
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 #: Mailbox names of one command, and event groups.
 _MAX_NAMES = 500
 _MAX_GROUPS = 100
+#: Names of other people's mailboxes, below which all others are looked for.
+_MAX_ELSEWHERE = 20
 
 
 class Event(enum.Enum):
@@ -68,7 +71,7 @@ class Group:
     """An event group that is not of the selected mailbox alone."""
 
     filter: Filter
-    names: tuple[str, ...]
+    names: frozenset[str]
     events: frozenset[Event]
 
     def covers(self, name: str, subscribed: frozenset[str]) -> bool:
@@ -78,8 +81,8 @@ class Group:
         if self.filter is Filter.MAILBOXES:
             return name in self.names
         if self.filter is Filter.SUBTREE:
-            return any(name == top or name.startswith(top + ".") for top in self.names)
-        return name == "INBOX" or name.startswith("INBOX.")
+            return name in self.names or not self.names.isdisjoint(levels_above(name))
+        return is_own(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +102,7 @@ class NotifyRequest:
     def concerns_others(self) -> bool:
         """Whether mailboxes may be meant that are not the account's own."""
         return any(
-            group.filter is Filter.SUBSCRIBED
-            or not all(name.partition(".")[0] == "INBOX" for name in group.names)
+            group.filter is Filter.SUBSCRIBED or not all(map(is_own, group.names))
             for group in self.groups
         )
 
@@ -116,6 +118,11 @@ class NotifyRequest:
 
 #: NOTIFY NONE.
 NONE = NotifyRequest(NOTHING, ())
+
+
+def is_own(name: str) -> bool:
+    """Tell whether a mailbox of this name lies in the personal name space."""
+    return name == "INBOX" or name.startswith("INBOX.")
 
 
 def read(session: Session, arguments: Parser) -> NotifyRequest:
@@ -155,6 +162,7 @@ class _Reader:
         self._selected: Selected | None = None
         self._groups: list[Group] = []
         self._names = 0
+        self._elsewhere = 0
         self._is_unsupported = False
 
     def request(self, *, status: bool) -> NotifyRequest:
@@ -171,10 +179,12 @@ class _Reader:
             which = Filter(arguments.word())
         except ValueError:
             raise arguments.fail("filter-mailboxes") from None
-        names: tuple[str, ...] = ()
+        names: frozenset[str] = frozenset()
         if which in (Filter.SUBTREE, Filter.MAILBOXES):
             arguments.sp()
             names = self._mailboxes()
+            if which is Filter.SUBTREE:
+                self._elsewhere += sum(not is_own(name) for name in names)
         arguments.sp()
         events, items = self._events()
         arguments.byte(b")")
@@ -184,7 +194,8 @@ class _Reader:
             raise CommandFailed(Bad("Only of the selected mailbox there are items."))
         else:
             self._groups.append(Group(which, names, events))
-        if len(self._groups) > _MAX_GROUPS or self._names > _MAX_NAMES:
+        are_many = self._names > _MAX_NAMES or self._elsewhere > _MAX_ELSEWHERE
+        if len(self._groups) > _MAX_GROUPS or are_many:
             raise CommandFailed(No("Too many mailboxes.", "NOTIFICATIONOVERFLOW"))
 
     def _select(
@@ -196,12 +207,12 @@ class _Reader:
             raise CommandFailed(Bad("Only messages of the selected mailbox have events."))
         self._selected = Selected(events, items or (), True, which is Filter.SELECTED)
 
-    def _mailboxes(self) -> tuple[str, ...]:
+    def _mailboxes(self) -> frozenset[str]:
         """``one-or-more-mailbox``."""
         arguments = self._arguments
         found = arguments.parenthesised(self._mailbox) if arguments.at(b"(") else [self._mailbox()]
         self._names += len(found)
-        return tuple(found)
+        return frozenset(found)
 
     def _mailbox(self) -> str:
         session = self._session

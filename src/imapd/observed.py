@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from courier.maildir.annotations import Annotations
 from imapd import annotation, listing, names, special_uses
 from imapd.mailboxes import Mailbox
-from imapd.notify_request import OF_MESSAGES, Event, Filter, NotifyRequest
+from imapd.notify_request import OF_MESSAGES, Event, Filter, NotifyRequest, is_own
 from imapd.pattern import Patterns
 from imapd.status_items import Found
 
@@ -108,6 +108,9 @@ def look(session: Session, request: NotifyRequest) -> Picture:
 def _candidates(
     session: Session, request: NotifyRequest, subscribed: Iterable[Mailbox]
 ) -> Iterator[Mailbox]:
+    """Give mailboxes that may be meant, and others; own ones are listed once, whatever is asked for."""
+    lists_own = False
+    below: set[str] = set()
     for group in request.groups:
         if group.filter is Filter.SUBSCRIBED:
             yield from subscribed
@@ -116,11 +119,16 @@ def _candidates(
                 found = session.mailboxes.find(name)
                 if found is not None:
                     yield found
-                if group.filter is Filter.SUBTREE:
-                    # A pattern: wildcards in the name find too much, of which no event is wanted.
-                    yield from session.mailboxes.listed(Patterns([f"{name}.*"]))
+            if group.filter is Filter.SUBTREE:
+                lists_own |= any(map(is_own, group.names))
+                below.update(name for name in group.names if not is_own(name))
         else:
-            yield from session.mailboxes.listed(Patterns(["INBOX", "INBOX.*"]))
+            lists_own = True
+    if lists_own:
+        yield from session.mailboxes.listed(Patterns(["INBOX", "INBOX.*"]))
+    for name in below:
+        # Wildcards in the name find too much, of which no event is wanted.
+        yield from session.mailboxes.listed(Patterns([f"{name}.*"]))
 
 
 def _identity(one: Mailbox) -> Identity | None:

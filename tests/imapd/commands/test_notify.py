@@ -666,6 +666,32 @@ def test_too_many_names(driven: Driven) -> None:
     assert (response.name, response.code) == ("NO", "NOTIFICATIONOVERFLOW")
 
 
+@pytest.mark.parametrize("count, name", [(20, "OK"), (21, "NO")])
+def test_too_many_subtrees_of_others(driven: Driven, count: int, name: str) -> None:
+    """Each is a look at an index of accounts."""
+    names = " ".join(f'"#shared.{number}"' for number in range(count))
+
+    assert driven.ask(f"n NOTIFY SET (subtree ({names}) {MESSAGES})")[-1].name == name
+
+
+def test_many_subtrees_cost_one_list(
+    driven: Driven, maildir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_folder(maildir, "INBOX.7.a")
+    listed: list[object] = []
+    mailboxes = driven.session.mailboxes
+    lists = mailboxes.listed
+    monkeypatch.setattr(
+        mailboxes, "listed", lambda wanted: (listed.append(wanted), lists(wanted))[1]
+    )
+    names = " ".join(f"INBOX.{number}" for number in range(500))
+    set_(driven, f"(subtree ({names}) {MESSAGES})")
+    assert len(listed) == 1
+    arrive(maildir, "INBOX.7.a", 1)
+
+    assert len(told(driven)) == 1
+
+
 def test_no_watches_to_be_had(drive: Drive, maildir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then it is looked every IMAP_IDLE_TIMEOUT seconds."""
     make_folder(maildir, "INBOX.a")
