@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Messages that one line says to be gone.
 _IN_A_LINE = 101
+#: Messages whose flags are told before others get their turn.
+_SLICE = 500
 
 FLAGS = {
     "DRAFT": Flag.DRAFT,
@@ -31,16 +33,17 @@ FLAG_LISTS = tuple(
 )
 
 
-def changes(session: Session) -> bytes:
-    """Give what the client has to be told, and take it as told; empty if there is nothing."""
+def changes(session: Session) -> Iterator[bytes]:
+    """Give what the client has to be told, a slice at a time, and take it as told at once."""
     view = session.selected
     update = view.update(expunge=True)
-    lines = list(_expunged([seq + place for place, seq in enumerate(update.expunged)]))
+    yield from _expunged([seq + place for place, seq in enumerate(update.expunged)])
     if update.exists is not None:
-        lines.append(b"* EXISTS %d\n" % update.exists)
+        yield b"* EXISTS %d\n" % update.exists
     with_keywords = bool(session.settings.keywords)
-    lines.extend(flags(view, seq, with_keywords=with_keywords) for seq in update.flags)
-    return b"".join(lines)
+    for at in range(0, len(update.flags), _SLICE):
+        seqs = update.flags[at : at + _SLICE]
+        yield b"".join([_flags(view, seq, with_keywords=with_keywords) for seq in seqs])
 
 
 def _expunged(seqs: Sequence[int]) -> Iterator[bytes]:
@@ -50,7 +53,7 @@ def _expunged(seqs: Sequence[int]) -> Iterator[bytes]:
         yield b"* EXPUNGE " + ranges(runs(numbers)) + b"\n"
 
 
-def flags(view: View, seq: int, *, with_keywords: bool) -> bytes:
+def _flags(view: View, seq: int, *, with_keywords: bool) -> bytes:
     """``* FETCH n FLAGS=list ["KEYWORDS=list"]``"""
     line = b"* FETCH %d FLAGS=%b" % (seq, FLAG_LISTS[view.flags[seq - 1]])
     if with_keywords:

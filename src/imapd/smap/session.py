@@ -105,11 +105,13 @@ class Session(AccountSession):
         except OSError as error:
             log.error("cannot read folder", self.view.folder.path, error)
             return False
-        told = reports.changes(self)
-        if told:
+        has_told = False
+        for told in reports.changes(self):
+            has_told = True
+            yield told
+        if has_told:
             self.note_change()
-        yield told
-        return bool(told)
+        return has_told
 
     # -- commands --------------------------------------------------------------------------
 

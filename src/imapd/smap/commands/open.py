@@ -45,7 +45,7 @@ def sopen(session: Session, words: Words) -> Generator[Any, Any, str]:
         yield from _begin(view)
         return "Folder opened"
     yield b"* SNAPSHOTEXISTS %b\n" % quoted(name)
-    yield reports.changes(session)
+    yield from reports.changes(session)
     return "Folder updated"
 
 
