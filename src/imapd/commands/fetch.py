@@ -14,18 +14,15 @@ from courier import log
 from courier.maildir.folder import MessageGone
 from courier.maildir.items import Damaged, Table
 from courier.maildir.numberset import NumberSet
-from courier.message import facts, objectid, structure
 from courier.message.message import Message
 from courier.message.parted import PartedMessage
-from courier.message.preview import preview
 from courier.process.request import Unfinished, Work
-from imapd import batch, binary, known, large, mailbox, modseqs, saved, section, updates
+from imapd import batch, binary, known, large, mailbox, message_items, modseqs, updates
 from imapd.commands.store import mark_seen
 from imapd.completion import Completion, Farewell, No, Ok
+from imapd.message_items import NO_MESSAGE, OF_SECTIONS
 from imapd.request import Handling, Step
-from imapd.wire import writer
 from imapd.wire.parser import FetchItem, Parser, PartialRange
-from imapd.wire.section import Section, SectionText
 
 if TYPE_CHECKING:
     from imapd.session import Session
@@ -39,18 +36,8 @@ _UNICODE_ALERT = (
 )
 #: Items that need no more than what the file system says.
 _OF_FILES = frozenset(("UID", "FLAGS", "INTERNALDATE", "SAVEDATE", "PREVIEW LAZY"))
-_NO_MESSAGE = Message(b"")
-_OF_SECTIONS = binary.ITEMS | {
-    *("UID", "FLAGS", "MODSEQ", "INTERNALDATE", "SAVEDATE"),
-    *("BODY[]", "RFC822", "RFC822.HEADER", "RFC822.TEXT"),
-}
 _CHANGED = "[ALERT] A message file was changed while it was sent."
 _UNKNOWN_CTE = No("Unknown Content-Transfer-Encoding.", "UNKNOWN-CTE")
-_SECTIONS = {
-    "RFC822": Section(),
-    "RFC822.HEADER": Section(text=SectionText.HEADER),
-    "RFC822.TEXT": Section(text=SectionText.TEXT),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +243,7 @@ def _plan(items: Sequence[FetchItem], *, with_uid: bool, by_uid: bool, may_see: 
         needs_date=any(item.name == "INTERNALDATE" for item in items),
         sets_seen=may_see and any(_sets_seen(item) for item in items),
         needs_message=any(item.name not in _OF_FILES for item in items),
-        is_sections=all(item.name in _OF_SECTIONS for item in items),
+        is_sections=all(item.name in OF_SECTIONS for item in items),
         decoded=tuple(item for item in items if item.name in binary.ITEMS),
     )
 
@@ -273,7 +260,7 @@ def _open(
     """Read a message, unless it is the one read last: clients fetch big ones in pieces."""
     folder = session.selected.folder
     if not plan.needs_message:
-        return _NO_MESSAGE, folder.stat(uid)
+        return NO_MESSAGE, folder.stat(uid)
     kept = session.opened
     if (
         kept is not None
@@ -311,7 +298,7 @@ def _pieces(
         for index, item in enumerate(plan.items):
             if index:
                 written.append(b" ")
-            for piece in (yield from _item_pieces(session, item, seq, message, found)):
+            for piece in (yield from message_items.written(session, item, seq, message, found)):
                 written.append(piece)
                 size += len(piece)
                 if size > _PIECE:
@@ -324,90 +311,6 @@ def _pieces(
         log.error("cannot read message", session.selected.folder.path, error)
         raise Farewell(_CHANGED) from error
     yield b"".join(written) + b")\r\n"
-
-
-def _item_pieces(
-    session: Session,
-    item: FetchItem,
-    seq: int,
-    message: Message | PartedMessage,
-    found: os.stat_result,
-) -> Generator[Step, Any, Iterable[bytes]]:
-    if item.name in binary.ITEMS:
-        return (yield from binary.written(message, item))
-    return (_item(session, item, seq, message, found),)
-
-
-def _item(
-    session: Session,
-    item: FetchItem,
-    seq: int,
-    message: Message | PartedMessage,
-    found: os.stat_result,
-) -> bytes:
-    """Write one item with its name."""
-    view = session.selected
-    if item.name == "UID":
-        return b"UID %d" % view.uids[seq - 1]
-    if item.name == "FLAGS":
-        return b"FLAGS " + updates.flag_list(view, seq)
-    if item.name == "MODSEQ":
-        return b"MODSEQ (%d)" % view.modseqs[seq - 1]
-    if item.name == "INTERNALDATE":
-        return b"INTERNALDATE " + writer.date_time(found.st_mtime)
-    if item.name == "SAVEDATE":
-        (date,) = saved.dates(view, seq - 1, seq)
-        return b"SAVEDATE " + (b"NIL" if date is None else writer.date_time(date))
-    if item.name in ("EMAILID", "THREADID", "PREVIEW", "PREVIEW LAZY"):
-        assert isinstance(message, Message)
-        return _derived(item, message, found)
-    if item.name not in _OF_SECTIONS:
-        assert isinstance(message, Message)
-        return _described(session, item, message)
-    return _body(session, item, message)
-
-
-def _derived(item: FetchItem, message: Message, found: os.stat_result) -> bytes:
-    """Write an item that is found in a message, and usually kept."""
-    if item.name == "EMAILID":
-        content = objectid.digest(message.data)
-        return b"EMAILID (%b)" % objectid.email_id(content, int(found.st_mtime))
-    if item.name == "THREADID":
-        return b"THREADID (%b)" % facts.thread_id(message.data)
-    if message is _NO_MESSAGE:
-        return b"PREVIEW NIL"  # RFC 8970 4.1: it would have to be read for this alone
-    return b"PREVIEW " + writer.string(preview(message).encode("utf-8", "replace"))
-
-
-def _described(session: Session, item: FetchItem, message: Message) -> bytes:
-    """Write an item that says something of a message, as it is found in the file."""
-    if item.name == "RFC822.SIZE":
-        return b"RFC822.SIZE %d" % message.size
-    if item.name == "ENVELOPE":
-        return b"ENVELOPE " + structure.envelope(message, session.utf8)
-    extended = item.name == "BODYSTRUCTURE"
-    return item.name.encode() + b" " + structure.body(message, session.utf8, extended)
-
-
-def _body(session: Session, item: FetchItem, message: Message | PartedMessage) -> bytes:
-    """Write a body section, always as a literal if there is one."""
-    wanted = item.section or _SECTIONS[item.name]
-    name = item.name.encode()
-    if item.section is not None:
-        name = b"BODY[" + section.echo(wanted) + b"]"
-    if item.partial is None:
-        data = section.extract(message, wanted)
-    else:
-        start, count = item.partial
-        name += b"<%d>" % start
-        data = section.extract_slice(message, wanted, start, count)
-    if data is None:
-        return name + b" NIL"
-    if wanted.text in (SectionText.HEADER, SectionText.HEADER_FIELDS):
-        session.counts.headers += len(data)
-    else:
-        session.counts.body += len(data)
-    return name + b" " + writer.literal(data)
 
 
 def _seen(session: Session, seq: int, message: Message | PartedMessage, *, by_uid: bool) -> bytes:
