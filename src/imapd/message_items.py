@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from courier.message import facts, objectid, structure
@@ -46,8 +46,14 @@ def written(
         OSError: the message file can't be read any more.
     """
     if item.name in binary.ITEMS:
-        return (yield from binary.written(message, item))
+        return _counted(session, (yield from binary.written(message, item)))
     return (_item(session, item, seq, message, found),)
+
+
+def _counted(session: Session, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    for piece in pieces:
+        session.counts.body += len(piece)
+        yield piece
 
 
 def _item(

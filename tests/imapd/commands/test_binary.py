@@ -93,6 +93,13 @@ def test_decoded(opened: Driven, section: str, content: bytes | None) -> None:
     assert done.name == "OK"
 
 
+def test_counted(opened: Driven) -> None:
+    """The log's count of what was fetched of bodies has it."""
+    opened.ask("a FETCH 1 BINARY.PEEK[3]")
+
+    assert opened.session.counts.body >= len(b"plain\r\ntext")
+
+
 @pytest.mark.parametrize("section", ["1", "2"])
 def test_every_slice(opened: Driven, section: str) -> None:
     """Octets are counted in what is decoded (RFC 3516 4.2)."""
