@@ -17,7 +17,7 @@ from courier.maildir.quota import OverQuota
 from courier.maildir.view import View
 from courier.process.request import Work
 from imapd import acl_letters, mailbox, updates
-from imapd.completion import CommandFailed, No, Ok, Violation
+from imapd.completion import No, Ok, Violation
 from imapd.request import Handling, Step
 from imapd.wire.parser import Parser
 
@@ -175,8 +175,8 @@ def _change(session: Session, arguments: Parser, until: int | None) -> _Store:
     arguments.sp()
     words = arguments.flag_list() if arguments.at(b"(") else arguments.flags()
     bits, names = flags(words)
-    if names and not session.settings.keywords:
-        raise CommandFailed(No("Keywords are not enabled on this server."))
+    if not session.settings.keywords:
+        names = ()  # RFC 9051 7.1, PERMANENTFLAGS: passed over. Courier says NO.
     silent = word == "FLAGS.SILENT"
     keywords = None
     if sign == b"+":

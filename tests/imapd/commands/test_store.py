@@ -114,14 +114,16 @@ def test_silent_tells_what_others_did(selected: Driven, maildir: Path) -> None:
 
 
 def test_keywords_switched_off(drive: Drive, maildir: Path) -> None:
-    """None is stored, in parentheses or not (imap.md 18.3, 64)."""
+    """None is stored, in parentheses or not; other flags are (RFC 9051 7.1, PERMANENTFLAGS)."""
     deliver(maildir, b"x\n", number=1, flags="")
     driven = drive(IMAP_KEYWORDS="0")
     driven.send(b"s SELECT INBOX\r\n")
 
     for flags in ("(kw)", "kw", "(\\Seen kw)"):
-        assert driven.ask(f"a STORE 1 +FLAGS {flags}")[-1].name == "NO"
-    assert set(message_files(maildir).values()) == {""}
+        for sign in ("+", ""):
+            assert driven.ask(f"a STORE 1 {sign}FLAGS {flags}")[-1].name == "OK"
+    assert driven.ask("b STORE 1 -FLAGS (kw)")[-1].name == "OK"
+    assert set(message_files(maildir).values()) == {"S"}
     assert not (maildir / "courierimapkeywords").exists()
 
 
