@@ -716,9 +716,8 @@ class Master:
 
     def _count_failure(self, child: _Login, request: LoginRequest | Question) -> int:
         """Give the steps that its answer has to wait."""
-        userid = (
-            b"" if request.authtype.startswith(b"cram-") else request.first
-        )  # a challenge there
+        # With CRAM a challenge stands there.
+        userid = b"" if request.authtype.startswith(b"cram-") else request.first
         ip = child.connections[request.number].peer.ip
         return self._penalties.failed(ip, userid, time.monotonic())
 
