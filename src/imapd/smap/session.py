@@ -100,6 +100,9 @@ class Session(AccountSession):
         """
         if self.view is None:
             return False
+        self.opened = (
+            None  # who looks for changes has read what he was reading, and may idle for long
+        )
         try:
             yield from self.refresh()
         except OSError as error:

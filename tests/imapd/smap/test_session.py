@@ -637,3 +637,16 @@ def test_names_with_quotes(drive: Drive, maildir: Path) -> None:
     session.do("OPEN INBOX")
 
     assert session.ask("FETCH 1 UID")[0] == '* FETCH 1 "UID=1.a""b.mx"'
+
+
+def test_message_read_last_is_kept_while_it_is_read(drive: Drive, fill: Fill) -> None:
+    """Its parts are asked for one by one; a session that waits for changes keeps none."""
+    fill(1)
+    session = drive()
+    session.do("OPEN INBOX")
+    session.do("FETCH 1 CONTENTS.PEEK=MIME")
+    assert session.session.opened is not None
+
+    session.do("NOOP")
+
+    assert session.session.opened is None
