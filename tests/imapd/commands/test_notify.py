@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -749,6 +750,52 @@ def test_a_name_that_is_no_text(driven: Driven, other: Driven, maildir: Path) ->
     make_folder(maildir, "INBOX.\udcfe")
 
     assert all('"INBOX"' in line for line in told(driven))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_is_asked_for(driven: Driven, other: Driven, maildir: Path, seed: int) -> None:
+    """Each command is completed once, and what is told by any of them is well formed."""
+    chance = random.Random(seed)
+    filters = [
+        "selected",
+        "selected-delayed",
+        "inboxes",
+        "personal",
+        "subscribed",
+        "subtree INBOX.a",
+    ]
+    filters += ["mailboxes (INBOX INBOX.a)", 'subtree "#shared"', "mailboxes INBOX", "x", ""]
+    words = ["MessageNew", "MessageExpunge", "FlagChange", "MailboxName", "SubscriptionChange"]
+    words += ["MailboxMetadataChange", "ServerMetadataChange", "MessageNew (uid flags)", "X"]
+    doings = ["CREATE INBOX.a", "DELETE INBOX.a", "RENAME INBOX.a INBOX.b", "SUBSCRIBE INBOX.a"]
+    doings += [
+        "SELECT INBOX",
+        "STORE 1 +FLAGS (\\Deleted)",
+        "EXPUNGE",
+        "CLOSE",
+        "UNSUBSCRIBE INBOX.a",
+    ]
+    doings += ['SETMETADATA INBOX (/private/x "y")', "COPY 1 INBOX", "NOOP", "ENABLE QRESYNC"]
+
+    def group() -> str:
+        events = [*chance.sample(words[:2], 2), *chance.sample(words, chance.randint(0, 3))]
+        either = chance.choice([f"({' '.join(events)})", f"({' '.join(events[2:])})", "NONE"])
+        return f"({chance.choice(filters)} {either})"
+
+    for number in range(30):
+        line = f"NOTIFY SET {chance.choice(['', 'STATUS '])}{' '.join(group() for _ in range(2))}"
+        commands = [(driven, chance.choice([line, line, "NOTIFY NONE"]))]
+        commands += [(chance.choice([driven, other]), chance.choice(doings)) for _ in range(3)]
+        for client, command in commands:
+            responses = client.ask(f"t{number} {command}")
+            tagged = [response for response in responses if response.is_tagged]
+            assert len(tagged) == 1, (command, responses)
+        arrive(maildir, "INBOX", number)
+        waiting = driven.requests[-1]
+        assert isinstance(waiting, Receive)
+        if waiting.watch is not None:
+            assert not any(response.is_tagged for response in read(driven.wake()))
+    assert not driven.ended
 
 
 def test_compressed(driven: Driven, maildir: Path) -> None:
