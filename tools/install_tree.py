@@ -50,6 +50,7 @@ SBIN: Mapping[str, tuple[str, ...]] = {
     "authdaemond": ("authdaemond",),
     "authinfo": ("authdaemond.authinfo",),
     "courierlogger": ("classic.courierlogger",),
+    "couriertcpd": ("classic.couriertcpd",),
     "userdb-test-cram-md5": ("tools.userdb_test_cram_md5",),
     **{
         name: (f"tools.{name}",)

@@ -46,10 +46,7 @@ def start(path: Path, serve: Callable[[Callable[[], None]], int]) -> int:
 def _serve(
     path: Path, serve: Callable[[Callable[[], None]], int], ready: Callable[[], None]
 ) -> int:
-    null = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1):
-        os.dup2(null, descriptor)
-    os.close(null)
+    silence(0, 1)
     try:
         PidFile(path).take()
     except AlreadyRunning:
@@ -58,6 +55,14 @@ def _serve(
         print(f"{error.filename or path}: {error.strerror}", file=sys.stderr)
         return 1
     return serve(ready)
+
+
+def silence(*descriptors: int) -> None:
+    """Let go of a caller's standard input, output or error."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in descriptors:
+        os.dup2(null, descriptor)
+    os.close(null)
 
 
 def control(verb: str, path: Path) -> int:

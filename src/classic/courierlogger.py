@@ -120,9 +120,7 @@ def _logger(options: Options, pipe: int) -> Logger:
 def _run_in_background(options: Options, ready: Callable[[], None]) -> int:
     def started() -> None:
         os.chdir("/")
-        null = os.open(os.devnull, os.O_RDWR)
-        os.dup2(null, 2)
-        os.close(null)
+        background.silence(2)
         ready()
 
     return _run(options, started)

@@ -79,7 +79,12 @@ def _value(name: str, reader: Callable[[str], object], value: str) -> object:
 _PROXIED = re.compile(r"(?P<timeout>-?[0-9]{0,9})(?:/port=(?P<address>.*\.)?(?P<port>[0-9]{0,5}))?")
 
 
-def _proxied(text: str) -> tuple[Proxied, ...]:
+def proxied(text: str) -> tuple[Proxied, ...]:
+    """-haproxy's value: where connections begin with a PROXY header.
+
+    Raises:
+        Expected: it can't be meant.
+    """
     return tuple(_proxied_item(item.strip()) for item in text.split(","))
 
 
@@ -105,7 +110,7 @@ _VALUES: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "-warn": ("warn_at", read.number(0)),
     "-access": ("access", read.absolute_path),
     "-denymsg": ("deny_message", str),
-    "-haproxy": ("proxied", _proxied),
+    "-haproxy": ("proxied", proxied),
 }
 _FLAGS: Mapping[str, tuple[str, bool]] = {
     "-accesslocal": ("access_local", True),

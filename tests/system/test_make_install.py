@@ -41,6 +41,7 @@ PROGRAMS = {
     "sbin/authpasswd",
     "sbin/authtest",
     "sbin/courierlogger",
+    "sbin/couriertcpd",
     "sbin/imapd",
     "sbin/imapd-ssl",
     "sbin/makeimapaccess",
