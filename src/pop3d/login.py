@@ -42,6 +42,9 @@ _GREETING = "+OK Hello there."
 _NEEDS_TLS = "-ERR TLS required to log in."
 _TEMPORARY = "Temporary problem, please try again later"
 
+#: Octets of a line: AUTH with an initial response as long as RFC 5034 4 wants it.
+_MAX_LINE = 12_288 + 64
+
 _Handling = Generator[Any, Any, None]
 
 
@@ -64,7 +67,7 @@ class Login:
             external=settings.tls.external,
             mechanisms=(*settings.sasl, *settings.auth, *settings.auth_tls),
         )
-        self._reader = Reader()
+        self._reader = Reader(_MAX_LINE)
         self._began = time.monotonic()
         self._userid = b""
         self._asked_at: float | None = None  # authdaemond, about what has failed since
@@ -258,7 +261,7 @@ class Login:
             yield _line("-ERR TLS support not available.")
             return
         yield _line("+OK Begin SSL/TLS negotiation now.")
-        self._reader = Reader()
+        self._reader = Reader(_MAX_LINE)
         self._userid, self._utf8 = b"", False
         yield StartTls(self._left_s())
 

@@ -34,9 +34,10 @@ class Line:
 
 
 class Reader:
-    """Cuts a stream into commands."""
+    """Cuts a stream into commands, none longer than ``longest`` octets."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int = MAX_LINE) -> None:
+        self._longest = longest
         self._data = bytearray()
         self._is_overlong = False  # what is here belongs to a line that has been cut
 
@@ -60,9 +61,9 @@ class Reader:
         while True:
             end = self._data.find(b"\n")
             if end < 0:
-                if len(self._data) > MAX_LINE and not self._is_overlong:
+                if len(self._data) > self._longest and not self._is_overlong:
                     self._is_overlong = True
-                    self._cut = bytes(self._data[:MAX_LINE])
+                    self._cut = bytes(self._data[: self._longest])
                 if self._is_overlong:
                     self._data.clear()
                 return None
@@ -71,7 +72,7 @@ class Reader:
             if self._is_overlong:
                 self._is_overlong = False
                 text = self._cut
-            return text[:MAX_LINE].removesuffix(b"\r")
+            return text[: self._longest].removesuffix(b"\r")
 
     _cut = b""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
@@ -10,31 +11,41 @@ from courier.auth import hmac_state, passwords, scram
 from tools import typed_password
 
 
-def _scram(mechanism: bytes, password: bytes) -> bytes:
-    return scram.write(scram.made(mechanism, password))
-
-
 _HMAC = {
     f"-hmac-{name}": functools.partial(hmac_state.secret, function)
     for name, function in hmac_state.HASHES.items()
 }
-_SCRAM = {f"-{name.decode().lower()}": functools.partial(_scram, name) for name in scram.HASHES}
-_KINDS: Mapping[str, Callable[[bytes], bytes]] = {"-md5": passwords.md5_crypt, **_HMAC, **_SCRAM}
+_ITERATIONS = re.compile(r"-iterations=([0-9]{1,8})")
 
 
 def main(arguments: Sequence[str]) -> int:
-    if any(argument not in _KINDS for argument in arguments):
+    counts = [int(found[1]) for one in arguments if (found := _ITERATIONS.fullmatch(one))]
+    iterations = counts[-1] if counts else scram.ITERATIONS
+    kinds = _kinds(iterations)
+    arguments = [one for one in arguments if not _ITERATIONS.fullmatch(one)]
+    is_possible = scram.ITERATIONS <= iterations <= scram.MOST_ITERATIONS
+    if not is_possible or any(argument not in kinds for argument in arguments):
         print("userdbpw: invalid argument.", file=sys.stderr)
         return 1
     # Courier: -hmac-… wins over -md5 in any order; of two, the last counts. -scram-… is ours.
     chosen = sorted(arguments, key=lambda argument: argument != "-md5")
-    kind = _KINDS[chosen[-1]] if chosen else passwords.des_crypt
+    kind = kinds[chosen[-1]] if chosen else passwords.des_crypt
     try:
         password = typed_password.read()
     except EOFError:
         return 1
     sys.stdout.buffer.write(kind(password) + b"\n")
     return 0
+
+
+def _kinds(iterations: int) -> Mapping[str, Callable[[bytes], bytes]]:
+    def secret(mechanism: bytes, password: bytes) -> bytes:
+        return scram.write(scram.made(mechanism, password, iterations))
+
+    of_scram = {
+        f"-{name.decode().lower()}": functools.partial(secret, name) for name in scram.HASHES
+    }
+    return {"-md5": passwords.md5_crypt, **_HMAC, **of_scram}
 
 
 if __name__ == "__main__":

@@ -140,6 +140,20 @@ def test_long_token(site: Site, ours: authdaemon.Daemon, provider: Provider) -> 
         assert peer.line().endswith(b" LOGIN Ok.\r\n")
 
 
+def test_long_token_by_pop3(site: Site, ours: authdaemon.Daemon, provider: Provider) -> None:
+    """RFC 5034 4: a response, the initial one, too, may be longer than a command."""
+    token = "x" * 8000
+    provider.tokens[token] = GOOD
+    daemon = site.start("pop3d-ssl", POP3_SASL=MECHANISMS)
+    for start in (b"AUTH XOAUTH2 ", b"AUTH XOAUTH2\r\n"):
+        with daemon.connect() as peer:
+            peer.send(start)
+            if start.endswith(b"\n"):
+                challenge(peer)
+            peer.send(message("XOAUTH2", token) + b"\r\n")
+            assert peer.line() == b"+OK logged in.\r\n"
+
+
 # -- real clients -------------------------------------------------------------------------------
 
 

@@ -184,5 +184,11 @@ def test_userdbpw_scram(place: Path, mechanism: str) -> None:
     assert first.startswith(b"{%b}4096," % mechanism.encode()) and first != second
     assert passwords.fits(b"secret", first.removesuffix(b"\n"))
     assert not passwords.fits(b"sceret", first.removesuffix(b"\n"))
+    more = run(place, "userdbpw", f"-{mechanism.lower()}", "-iterations=5000", stdin=b"secret\n")
+    assert more.stdout.startswith(b"{%b}5000," % mechanism.encode())
+    assert passwords.fits(b"secret", more.stdout.removesuffix(b"\n"))
+    for wrong in ("-iterations=4095", "-iterations=10000001", "-iterations=x", "-iterations"):
+        refused = run(place, "userdbpw", f"-{mechanism.lower()}", wrong, stdin=b"secret\n")
+        assert (refused.returncode, refused.stdout) == (1, b"")
     run(place, "userdb", "u", "set", "systempw", stdin=first)
     assert b"systempw=" + first in run(place, "userdb", "-show", "u").stdout
