@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from courier.auth import hmac_state, passwords, scram
 from tools import typed_password
 
-
 _HMAC = {
     f"-hmac-{name}": functools.partial(hmac_state.secret, function)
     for name, function in hmac_state.HASHES.items()
