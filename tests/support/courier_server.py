@@ -67,16 +67,30 @@ class CourierServer:
         self._authdaemond = authdaemon.start_inside(self._root, settings, ours=False)
         return maildir
 
-    def start(self, name: str, **settings: str) -> int:
-        """Start imapd or pop3d, and wait until it listens; return its port."""
+    def start(self, name: str, *, sessions_of_ours: bool = False, **settings: str) -> int:
+        """Start imapd or pop3d, and wait until it listens; return its port.
+
+        Args:
+            sessions_of_ours: Courier's log-in program runs our imapd or pop3d.
+        """
         port = free_port()
+        login, session, maildir = PROGRAMS[name]
+        if sessions_of_ours:
+            session = f"/etc/courier/{name} of ours"
+            script = self._root.path / session[1:]
+            script.write_text(f'#!/bin/sh\nexec python3 -m {name} "$@"\n')
+            script.chmod(0o755)
         command = ["couriertcpd", "-nodnslookup", "-address=127.0.0.1", "-maxperip=100"]
         with self._log.open("ab") as written:
             self._started.append(
-                self._root.start([*command, str(port), *PROGRAMS[name]], written, settings)
+                self._root.start([*command, str(port), login, session, maildir], written, settings)
             )
         wait_until(lambda: _is_listening(port), self._log.read_text)
         return port
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")
 
     def close(self) -> None:
         for process in self._started:
