@@ -92,6 +92,7 @@ class Notifier:
             group.close()
             raise
         self._request, self._group, self._picture, self._tops = request, group, picture, armed
+        self._looked = time.monotonic()
         mailboxes = picture.mailboxes.values()
         yield from self._arm(mailboxes)
         for one in mailboxes:
@@ -233,13 +234,11 @@ class Notifier:
             self._session.changes.overflow()
         except OSError as error:
             log.error("cannot notify", error.filename or self._session.tree.path, error)
-        self._forget_own()
-        return _SELECTED in changed or (is_due and _SELECTED not in group)
-
-    def _forget_own(self) -> None:
-        self._own_names = name_events.Own()
+        if _TOPS not in group.changed:  # else it has yet to be looked for names
+            self._own_names = name_events.Own()
         self._own_messages.clear()
         self._annotations.own.clear()
+        return _SELECTED in changed or (is_due and _SELECTED not in group)
 
     def _have_rights_changed(self, names: Iterable[str]) -> bool:
         for name in set(names):
@@ -301,7 +300,6 @@ class Notifier:
         """Watch maildirs for names, and mailboxes for messages and what else is in them."""
         group, watcher = self._group, self._session.store.watcher
         assert group is not None
-        self._looked = time.monotonic()
         if self._tops != self._picture.tops:
             armed, self._tops = self._tops, self._watch_tops(group, self._picture.tops)
             if self._tops - armed:

@@ -411,6 +411,25 @@ def test_own_names_are_not_told(driven: Driven, other: Driven) -> None:
     assert any("INBOX.others" in response.line for response in driven.ask("a CREATE INBOX.d"))
 
 
+def test_looking_for_names_rests(
+    driven: Driven, other: Driven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it takes long it is not done all the time; nothing is lost by that, nor one's own told."""
+    set_(driven, "(personal (MailboxName))")
+    monkeypatch.setattr(notifier, "_LONG_S", -1.0)
+    monkeypatch.setattr(notifier, "_REST", 1e6)
+    other.ask("a CREATE INBOX.a")
+    assert len(told(driven)) == 2
+    other.ask("a CREATE INBOX.b")
+    assert len(driven.ask("a CREATE INBOX.own")) == 1
+    assert told(driven) == []
+    assert driven.requests[-1].timeout_s > 0  # type: ignore[union-attr]
+
+    driven.session.notifier._rests_until = 0.0
+
+    assert [line.split('"')[3] for line in lines(driven.send(Wake.TIMEOUT))] == ["INBOX.b", "INBOX"]
+
+
 def test_subscriptions(driven: Driven, other: Driven, maildir: Path) -> None:
     """RFC 5465 5.5, of mailboxes that there are not, too."""
     make_folder(maildir, "INBOX.a")
