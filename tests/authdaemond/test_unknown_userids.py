@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from authdaemond import chain
-from authdaemond.backends import authcustom, authsqlite, authuserdb, authvchkpw, shadow
+from authdaemond.backends import (
+    authcustom,
+    authpam,
+    authsqlite,
+    authuserdb,
+    authvchkpw,
+    shadow,
+)
 from authdaemond.backends.authshadow import AuthShadow
 from authdaemond.backends.backend import Backend
 from authdaemond.chain import Answer, Ask, Reply, Usual
@@ -79,12 +86,40 @@ def system(place: Path) -> Backend:
     return AuthShadow()
 
 
+class Pam:
+    """PAM with a module that compares hashes, as pam_unix does."""
+
+    handle = None
+    code = 0
+    messages: tuple[str, ...] = ()
+
+    def pam_start(self, *_: object) -> int:
+        return 0
+
+    pam_authenticate = pam_acct_mgmt = pam_set_item = pam_start
+
+    def authenticate(self, userid: bytes, password: bytes, service: bytes, **_: object) -> bool:
+        stored = STORED[userid.decode()].encode()
+        try:
+            return libcrypt.crypt(password, stored) == stored
+        except libcrypt.CryptError:
+            return False
+
+
+def pam(place: Path) -> Backend:
+    system(place)
+    made = authpam.AuthPam()
+    made._prototype = Pam()
+    return made
+
+
 BACKENDS: Mapping[str, Callable[[Path], Backend]] = {
     "authuserdb": userdb,
     "authsqlite": sqlite,
     "authvchkpw": vchkpw,
     "authcustom": custom,
     "authshadow": system,
+    "authpam": pam,
 }
 
 

@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from authdaemond.backends.authldap import AuthLdap
+from authdaemond.backends.backend import Rejected
+from authdaemond.backends.ldap_directory import Directory
+from courier.auth.account import Secret
+from courier.auth.request import Authenticate, Lookup
 from tests.authdaemond.test_daemon import auth
 from tests.authdaemond.test_scram import outcome
 from tests.conftest import missing
@@ -164,6 +169,27 @@ def test_bind_as_the_account(start: Start) -> None:
     assert daemon.ask(login("l1", "bad")) == b"FAIL\n"
     assert daemon.ask(login("nopw", "x")) == b"FAIL\n"
     assert daemon.ask(b"PASSWD imap\tl1\tsecret\tnew\n") == b"FAIL\n"
+
+
+def test_unknown_userid_is_asked_about_as_often(
+    slapd: Slapd, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With LDAP_AUTHBIND, one bind for a wrong password, for nobody, and for one of two."""
+    rc_file(place / "authldaprc", _settings(slapd, LDAP_AUTHBIND="1"))
+    served, binds = AuthLdap(place / "authldaprc"), []
+    real = Directory.binds
+
+    def counted(self: Directory, dn: str, password: bytes) -> bool:
+        binds.append(dn)
+        return real(self, dn, password)
+
+    served.lookup(Lookup(b"imap", b"l1"))  # binds as the administrator
+    monkeypatch.setattr(Directory, "binds", counted)
+    for userid in (b"l1", b"nobody", b"twice"):
+        binds.clear()
+        with pytest.raises(Rejected):
+            served.login(Authenticate(b"imap", b"login", userid, Secret(b"wrong")))
+        assert len(binds) == 1, binds
 
 
 def test_password_change(start: Start) -> None:
