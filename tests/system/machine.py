@@ -83,13 +83,6 @@ def make_courier_root(base: Path) -> Path:
     return root
 
 
-def make_roots() -> None:
-    """Make all root directories, while other tests run: the tests here then find them."""
-    packages = dependencies(build_packages())
-    make_courier_root(make_root(packages))
-    make_root(packages, "trixie")
-
-
 @contextmanager
 def copied(root: Path) -> Iterator[Path]:
     """A copy of a root directory, for as long as it is needed."""
@@ -277,7 +270,3 @@ def until(look: Callable[[], T], what: str, say: Callable[[], str] = str) -> T:
         assert time.monotonic() < give_up, f"{what}: not in {_PATIENCE_S} s\n{say()}"
         time.sleep(0.05)
     return found
-
-
-if __name__ == "__main__":
-    make_roots()
