@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import subprocess
+from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -56,6 +57,22 @@ def test_log_in_through_their_authdaemond(site: Site, theirs: CourierRoot) -> No
     with imapd.connect() as client:
         assert client.command("LOGIN u@example.com wrong")[-1].endswith(b" Login failed.\r\n")
     imapd.wait_for_log("INFO: LOGIN FAILED, user=u@example.com")
+
+
+def test_pop3_and_scram_through_their_authdaemond(site: Site, theirs: CourierRoot) -> None:
+    """Theirs knows no SCRAM: who tries it fails as by a wrong password, and may go on by another."""
+    pop3d = site.start(
+        "pop3d",
+        environment={"PYCOURIER_AUTHDAEMONVAR": str(theirs.authdaemonvar)},
+        POP3_SASL="SCRAM-SHA-256",
+    )
+    with pop3d.connect() as client:
+        client.send(b"AUTH SCRAM-SHA-256 " + b64encode(b"n,,n=u@example.com,r=x") + b"\r\n")
+        assert client.line().endswith(b" Authentication failed.\r\n")
+        client.send(b"USER u@example.com\r\nPASS secret\r\nSTAT\r\n")
+        assert client.line().startswith(b"+OK ")
+        assert client.line() == b"+OK logged in.\r\n"
+        assert client.line().startswith(b"+OK ")
 
 
 FAILURES = [

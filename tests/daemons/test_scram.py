@@ -275,3 +275,33 @@ def test_mpop(site: Site, ours: authdaemon.Daemon, mechanism: str) -> None:
 
         assert box.exists(), said + daemon.log
         assert "Subject: for mpop" in box.read_text()
+
+
+@pytest.mark.client
+@pytest.mark.parametrize("tls", [False, True])
+def test_mbsync(site: Site, ours: authdaemon.Daemon, tls: bool) -> None:
+    """mbsync, by Cyrus SASL, which chooses SCRAM-SHA-256 of what is offered."""
+    deliver(site.homes / USERID / "Maildir", b"Subject: for mbsync\n\nx\n", number=1)
+    trusted = site.path / "trusted.pem"
+    trusted.write_bytes(site.authority.certificate_pem)
+    daemon = site.start("imapd", IMAP_SASL=SCRAM)
+    (site.path / "near").mkdir()
+    configuration = site.path / "mbsyncrc"
+    configuration.write_text(
+        f"IMAPStore far\nHost localhost\nPort {daemon.port}\nUser {USERID}\nPass pw\n"
+        f"SSLType {'STARTTLS' if tls else 'None'}\nCertificateFile {trusted}\n"
+        "AuthMechs SCRAM-SHA-256\n\n"
+        f"MaildirStore near\nPath {site.path}/near/\nInbox {site.path}/near/INBOX\n\n"
+        "Channel all\nFar :far:\nNear :near:\nPatterns INBOX\nCreate Near\nSyncState *\n"
+    )
+
+    said = run("mbsync", "-c", str(configuration), "-a")
+
+    fetched = [
+        *(site.path / "near/INBOX").glob("*/*for*"),
+        *(site.path / "near/INBOX/new").iterdir(),
+    ]
+    assert [b"Subject: for mbsync" in one.read_bytes() for one in fetched] == [True], (
+        said + daemon.log
+    )
+    assert "method=" not in daemon.log
