@@ -25,16 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("-f", dest="force", action="store_true", help="replace UIDs that are there")
     parser.add_argument("maildir", nargs="+")
     asked = parser.parse_args(arguments)
-    good = True
-    for path in asked.maildir:
-        try:
-            place = owner.named(path)
-        except OSError as error:
-            sys.stderr.write(f"ERR: {error.filename}: {error.strerror}\n")
-            good = False
-            continue
-        good &= owner.at(place, partial(_maildir, dry=asked.dry, force=asked.force))
-    return int(not good)
+    return int(not owner.each(asked.maildir, partial(_maildir, dry=asked.dry, force=asked.force)))
 
 
 def _maildir(path: str, *, dry: bool, force: bool) -> bool:

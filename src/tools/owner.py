@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from courier.process import privileges
@@ -28,6 +28,18 @@ def named(path: str) -> Place:
     """
     found = os.stat(os.path.join(path, "cur"))
     return Place(os.path.abspath(path), Ids(found.st_uid, found.st_gid))
+
+
+def each(paths: Iterable[str], work: Callable[[str], bool]) -> bool:
+    """Do ``work`` at each path, whatever became of the others; True if all are good."""
+    good = True
+    for path in paths:
+        try:
+            good &= at(named(path), work)
+        except OSError as error:
+            sys.stderr.write(f"ERR: {error.filename}: {error.strerror}\n")
+            good = False
+    return good
 
 
 def at(place: Place, work: Callable[[str], bool]) -> bool:
