@@ -6,6 +6,8 @@ from base64 import b64decode, b64encode
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from courier.auth import sasl, scram
 from courier.auth.account import Secret
@@ -258,3 +260,31 @@ def test_client_that_does_not_believe_the_server() -> None:
         converse(Server(), ScramClient("u", "secret"), b"*")
     with pytest.raises(Malformed):
         converse(Server(), ScramClient("u", "secret"), b64encode(b"x"))
+
+
+@given(
+    st.sampled_from([*sorted(sasl.OPTIONAL), "SCRAM-SHA-256-PLUS"]),
+    st.one_of(
+        st.binary(max_size=100),
+        st.lists(
+            st.sampled_from(
+                [b"n,", b"y,", b"p=tls-exporter,", b",", b"a=u,", b"n=u,", b"r=abc", b"=2C", b"\x01",
+                 b"auth=Bearer x", b"user=u", b"\xff", b"m=x,", b"=", b"*", b"c=biws,", b",p=AAAA"]
+            ),
+            max_size=8,
+        ).map(b"".join),
+    ),
+    st.binary(max_size=60),
+)  # fmt: skip
+def test_whatever_is_sent(name: str, first: bytes, second: bytes) -> None:
+    """It fails in order, asks a question, or answers; nothing else is ever raised."""
+    offer = sasl.offered(sasl.OPTIONAL, BINDINGS.get)
+    steps = sasl.start(name, b64encode(first), NO_DOMAIN, offer=offer)
+    challenge = b"r=abcxyz,s=AAAA,i=4096"
+    try:
+        step = steps.send(None)
+        for answer in (challenge, b64encode(second), b64encode(second)):
+            step = steps.send(answer)
+        assert isinstance(step, bytes | Question | sasl.Refusal)
+    except (Failed, StopIteration):
+        pass
