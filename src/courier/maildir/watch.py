@@ -96,6 +96,8 @@ class Inotify:
 class FolderWatch:
     """The watches of one folder: new/, cur/, the keyword directory once there is one, and itself."""
 
+    __slots__ = ("_entries", "_folder", "_inotify", "_keywords", "_own")  # there may be thousands
+
     def __init__(self, inotify: Inotify, folder: str) -> None:
         """Arm the watches.
 
@@ -163,6 +165,8 @@ class FolderWatch:
 
 class NamesWatch:
     """The watch of a directory for what is in it beside messages: folders, and files of these names."""
+
+    __slots__ = ("_inotify", "_names", "_own")
 
     def __init__(self, inotify: Inotify, directory: str, names: frozenset[str]) -> None:
         """Arm the watch. Raises OSError: as `FolderWatch`."""

@@ -103,6 +103,8 @@ class Watcher:
 class Watched:
     """A folder that one or more sessions watch."""
 
+    __slots__ = ("_watch", "filed", "folder", "groups", "key", "source", "users")
+
     def __init__(
         self, source: Watcher, key: Hashable, folder: str, watch: FolderWatch | NamesWatch
     ) -> None:
