@@ -34,6 +34,7 @@ DIRECTORIES = ("shared", "shared.tmp", "imapaccess")
 BIN: Mapping[str, tuple[str, ...]] = {
     "imapd": ("imapd",),
     "courierindex": ("tools.courierindex",),
+    "couriertls": ("classic.couriertls",),
     "pop3d": ("pop3d",),
     "deliverquota": ("tools.deliverquota",),
     "maildirkw": ("tools.maildirkw",),

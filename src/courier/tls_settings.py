@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from courier import setting_reader as read
 from courier.setting_reader import Expected
-from courier.settings import setting
+from courier.settings import setting, values
+from courier.shell import Assignment, Origin
 
 if TYPE_CHECKING:  # OpenSSL is loaded where it is needed, and not for a session from a shell
     from courier.net.tls_context import TlsOptions, Version
@@ -138,3 +140,14 @@ class TlsSettings:
             session_timeout_s=self.timeout_s,
             resumption=self.cache_file is not None,
         )
+
+
+def from_environment(environ: Mapping[str, str]) -> TlsSettings:
+    """Read the settings as start scripts hand them to the programs that a connection is served by.
+
+    Raises:
+        SettingsError: with a line for each value that can't be used.
+    """
+    origin = Origin("environment")
+    assignments = {name: Assignment(value, origin) for name, value in environ.items()}
+    return TlsSettings(**values(TlsSettings, assignments, for_daemon=True))

@@ -30,6 +30,7 @@ PROGRAMS = {
     "bin/deliverquota",
     "bin/imapd",
     "bin/courierindex",
+    "bin/couriertls",
     "bin/maildirkw",
     "bin/maildirmake",
     "bin/maildiracl",

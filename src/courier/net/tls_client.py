@@ -9,6 +9,8 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
+from cryptography import x509
+
 _PIECE = 65_536
 
 
@@ -28,8 +30,12 @@ def context(trusted: Path | None) -> ssl.SSLContext:
 class TlsClient:
     """``failure`` is set once TLS has failed: then there is nothing more to feed."""
 
-    def __init__(self, context: ssl.SSLContext, host: str) -> None:
-        """Begin the handshake: there is output pending. ``host``: whom the certificate must name."""
+    def __init__(self, context: ssl.SSLContext, host: str | None) -> None:
+        """Begin the handshake: there is output pending.
+
+        Args:
+            host: whom the certificate must name, if ``context`` has names checked.
+        """
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
@@ -74,6 +80,22 @@ class TlsClient:
                 self._tls.unwrap()
             except (ssl.SSLError, OSError):
                 pass  # its own goodbye is not waited for
+
+    def feed_eof(self) -> None:
+        """Take that the host's side of the transport has ended."""
+        if not self.is_established and self.failure is None:
+            self.failure = "connection closed during the TLS handshake"
+
+    @property
+    def protocol(self) -> str:
+        """Version, strength, cipher, as `tls_stream` has it."""
+        name, _, bits = self._tls.cipher() or ("", "", 0)
+        return f"{self._tls.version()},{bits}bits,{name}"
+
+    def certificate(self) -> x509.Certificate | None:
+        """The host's certificate, verified or not."""
+        der = self._tls.getpeercert(binary_form=True)
+        return None if der is None else x509.load_der_x509_certificate(der)
 
     def pending_output(self) -> bytes:
         """Take the octets that have to be sent to the host."""

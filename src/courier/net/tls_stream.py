@@ -12,6 +12,7 @@ A stream is made for being idle in thousands: OpenSSL gives its buffers back
 
 import re
 
+from cryptography import x509
 from OpenSSL import SSL
 
 from courier.net import certificate
@@ -210,9 +211,15 @@ class TlsStream:
 
         Empty without one. There is never an unverified one: it ends the handshake.
         """
+        one = self.certificate()
+        return {} if one is None else certificate.subject(one)
+
+    def certificate(self) -> x509.Certificate | None:
+        """The client's certificate."""
         if not self.is_established or (peer := self._connection.get_peer_certificate()) is None:
-            return {}
-        return certificate.subject(peer.to_cryptography())
+            return None
+        found: x509.Certificate = peer.to_cryptography()
+        return found
 
     def channel_binding(self, kind: str) -> bytes | None:
         """Return the octets of a channel binding; None where this connection has none.
