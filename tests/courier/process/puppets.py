@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from courier import log
 from courier.auth.account import Account
 from courier.auth.client import Timeouts
-from courier.process import channel, login, master, proxy, worker
+from courier.process import channel, login, proxy, staff, worker
 from courier.process.channel import ChannelClosed
 from courier.process.master import ConfigurationError, Master
 from courier.process.message import Kind, LoginRequest
@@ -223,8 +223,8 @@ class Stage:
             login.run = self._puppet("login")
             worker.run = self._puppet("worker")
             proxy.run = self._puppet("proxy")
-            master._PATIENCE_S = self.patience_s
-            master._CRASHING_S = 0.0
+            staff.PATIENCE_S = self.patience_s
+            staff.CRASHING_S = 0.0
             fork = os.fork
 
             def failing() -> int:
