@@ -65,6 +65,7 @@ bench:
 	@tools/unpack courier
 	@tools/unpack dovecot
 	$(PYTHON) -m bench.imap
+	$(PYTHON) -m bench.pop3
 	$(PYTHON) -m bench.daemons
 	$(PYTHON) -m bench.passwords
 

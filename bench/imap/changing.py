@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
+from bench.connection import NoAnswer
 from bench.imap import rows
 from bench.imap.contender import Contender
 from bench.imap.maildirs import messages_to_append
 from bench.imap.run import Run, settle
-from bench.imap.session import NoAnswer, Session
+from bench.imap.session import Session
 
 _COPIES = "INBOX.copies"
 GROWTH = 10  # thousands of messages that are appended

@@ -1,5 +1,7 @@
 """The three servers: how each is started on its maildir, with standard input and output as the session.
 
+All of them have a program for each protocol, which is started in the same way.
+
 They run from copies below the benchmark's directory, because the account that they run as may not be
 able to enter this checkout; ours is compiled there, as packages install it. Dovecot refuses to serve
 mail to root, so when root runs the benchmark all of them run as nobody. ``imap -c FILE`` alone gives
@@ -20,8 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import installation
+from bench.connection import Connection, on_socket_pair
 from bench.imap.maildirs import Owner
-from bench.imap.session import Session, on_socket_pair
+from bench.imap.session import Session, greeted
 from tests.support.servers import COURIER, OURS, REAL, ROOT
 
 DOVECOT = ROOT / ".tools" / "dovecot"
@@ -29,6 +32,19 @@ SERVERS = ("ours", "courier", "dovecot")
 ACCOUNT = "bench"
 NOBODY = 65534
 _WATCHER_STARTS_S = 0.2
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Its programs: our module, Courier's below its root, and Dovecot's service."""
+
+    module: str
+    courier: str
+    service: str
+
+
+IMAP = Protocol("imapd", "usr/bin/imapd", "imap")
+POP3 = Protocol("pop3d", "usr/lib/courier/courier/courierpop3d", "pop3")
 
 
 @dataclass(frozen=True)
@@ -65,9 +81,20 @@ class Contender:
         """As shipped where there is no such setting."""
         return self._open(self.fulltext or self.shipped)
 
-    def _open(self, start: Start) -> Session:
+    def start(self) -> Connection:
+        """Start a session of any protocol, and await nothing."""
+        return self._start(self.shipped)
+
+    def see_to_watcher(self) -> None:
+        """Have running what sessions need beside them, which would take time at the start of one."""
         if self.watcher:
             self.watcher.see_to_it()
+
+    def _open(self, start: Start) -> Session:
+        return greeted(self._start(start))
+
+    def _start(self, start: Start) -> Connection:
+        self.see_to_watcher()
         ids = (self.owner.uid, self.owner.gid)
         return on_socket_pair(start.command, start.environment, self.maildir.parent, ids)
 
@@ -81,19 +108,19 @@ def maildir(name: str, work: Path) -> Path:
     return installation.homes(name, work / name) / ACCOUNT / "Maildir"
 
 
-def contender(name: str, work: Path) -> Contender:
+def contender(name: str, work: Path, protocol: Protocol = IMAP) -> Contender:
     """Copy a server's programs and say how it is started; the maildir is made by others."""
     makers = {"ours": _ours, "courier": _courier, "dovecot": _dovecot}
     (work / name).mkdir(exist_ok=True)
-    return makers[name](work, maildir(name, work))
+    return makers[name](work, maildir(name, work), protocol)
 
 
-def _ours(work: Path, place: Path) -> Contender:
+def _ours(work: Path, place: Path, protocol: Protocol) -> Contender:
     source = work / "ours" / "src"
     shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
     compileall.compile_dir(str(source), quiet=2)
     shipped = {**OURS.variables(), "PYTHONPATH": str(source)}
-    command = [sys.executable, "-m", "imapd", str(place)]
+    command = [sys.executable, "-m", protocol.module, str(place)]
     version = _said([*command[:-1], "--version"], shipped)
     return Contender(
         "ours",
@@ -107,13 +134,12 @@ def _ours(work: Path, place: Path) -> Contender:
     )
 
 
-def _courier(work: Path, place: Path) -> Contender:
+def _courier(work: Path, place: Path, protocol: Protocol) -> Contender:
     program = work / "courier" / "program"
     shutil.copytree(COURIER, program, symlinks=True)
     variables = _courier_variables(work)
-    command = [str(program / "usr/bin/imapd"), str(place)]
-    start = Start(command, variables)
-    version = _said([command[0], "--version"], variables).split("/")[0]
+    start = Start([str(program / protocol.courier), str(place)], variables)
+    version = _said([str(program / IMAP.courier), "--version"], variables).split("/")[0]
     promises = "it never syncs and has no setting for it"
     watcher = FileWatcher(variables)
     return Contender("courier", version, place, owner(), start, start, promises, watcher=watcher)
@@ -125,7 +151,7 @@ def _courier_variables(work: Path) -> dict[str, str]:
     return {name: value.replace(str(COURIER), program) for name, value in REAL.variables().items()}
 
 
-def _dovecot(work: Path, place: Path) -> Contender:
+def _dovecot(work: Path, place: Path, protocol: Protocol) -> Contender:
     home = work / "dovecot"
     program = home / "program"
     shutil.copytree(DOVECOT / "usr/lib/dovecot", program / "usr/lib/dovecot", symlinks=True)
@@ -145,7 +171,8 @@ def _dovecot(work: Path, place: Path) -> Contender:
         settings.write_text(_dovecot_settings(home, place, owner(), fsync))
         command = [
             *(str(program / "usr/bin/doveconf"), "-c", str(settings)),
-            *("-f", "service=imap", "-m", "imap", "-e", str(libraries / "imap")),
+            *("-f", f"service={protocol.service}", "-m", protocol.service),
+            *("-e", str(libraries / protocol.service)),
         ]
         starts.append(Start(command, environment))
     said = {"LD_LIBRARY_PATH": str(DOVECOT / "usr/lib/dovecot")}

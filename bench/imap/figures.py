@@ -6,7 +6,7 @@ import statistics
 from dataclasses import dataclass, field
 from typing import TypedDict
 
-from bench.imap.session import Sample
+from bench.connection import Sample
 
 
 class Stored(TypedDict):

@@ -136,12 +136,23 @@ GOALS: tuple[Goal | Growth, ...] = (
 )
 
 
-def judge(goal: Goal | Growth, sizes: Mapping[int, Figures]) -> Verdict:
-    ours, note = _median(sizes, goal.size, goal.section, goal.row, "ours")
+def judge(
+    goal: Goal | Growth, sizes: Mapping[int, Figures], *, by_processor: bool = False
+) -> Verdict:
+    """Compare medians, of the time that passed or of the processor's."""
+
+    def median(size: int, row: str, server: str) -> tuple[float | None, str]:
+        figures = sizes.get(size)
+        cell = figures.find(goal.section, row, server) if figures else None
+        if cell is None:
+            return None, ""
+        return cell.median_processor if by_processor else cell.median, cell.outcome
+
+    ours, note = median(goal.size, goal.row, "ours")
     if isinstance(goal, Growth):
-        base, base_note = _median(sizes, goal.base_size, goal.section, goal.base_row, "ours")
+        base, base_note = median(goal.base_size, goal.base_row, "ours")
     elif isinstance(goal.unit, str):
-        base, base_note = _median(sizes, goal.size, goal.section, goal.row, goal.unit)
+        base, base_note = median(goal.size, goal.row, goal.unit)
     else:
         base, base_note = goal.unit, ""
     if ours is None:
@@ -149,11 +160,3 @@ def judge(goal: Goal | Growth, sizes: Mapping[int, Figures]) -> Verdict:
     if base is None:
         return Verdict(goal, ours, None, f"the other: {base_note}" if base_note else "")
     return Verdict(goal, ours, ours / base)
-
-
-def _median(
-    sizes: Mapping[int, Figures], size: int, section: str, row: str, server: str
-) -> tuple[float | None, str]:
-    figures = sizes.get(size)
-    cell = figures.find(section, row, server) if figures else None
-    return (cell.median, cell.outcome) if cell else (None, "")

@@ -25,7 +25,7 @@ def report(sizes: Mapping[int, Figures], heads: Mapping[int, str], chart: str) -
     parts.append(goal_table(sizes))
     for size in sorted(sizes):
         parts.append(f"## {size:,} messages\n\n{heads[size]}\n")
-        parts += [_section(name, found) for name, found in sizes[size].sections.items()]
+        parts += [section(name, found) for name, found in sizes[size].sections.items()]
     return "\n".join(parts)
 
 
@@ -46,16 +46,17 @@ def goal_table(sizes: Mapping[int, Figures]) -> str:
             ours,
             "" if by_number else ratio,
         ]
-        lines.append(_line([*cells, goal.wanted, verdict.text]))
+        lines.append(table_line([*cells, goal.wanted, verdict.text]))
     title = "## Goals\n"
     columns = ["row", "section", "messages", "ours, ms or MB", "ratio", "goal", "met or missed"]
     notes = [f"- {' and '.join(dict.fromkeys(of))}: {text}." for text, of in obstacles.items()]
     if notes:
         notes = ["What stands in the way of those missed:\n", *notes, ""]
-    return "\n".join([title, *_head(columns), *lines, "", *notes])
+    return "\n".join([title, *table_head(columns), *lines, "", *notes])
 
 
-def _section(name: str, found: Rows) -> str:
+def section(name: str, found: Rows) -> str:
+    """Write the table of one way of measuring."""
     memory = name == rows.MEMORY
     servers = [one for one in SERVERS if any(one in cells for cells in found.values())]
     others = [one for one in servers if one != "ours"] if "ours" in servers else []
@@ -69,8 +70,8 @@ def _section(name: str, found: Rows) -> str:
         line += [_ratio(cells.get("ours"), cells.get(one)) for one in others]
         if has_processor:
             line += [_processor(cells.get(one)) for one in servers]
-        lines.append(_line(line))
-    return "\n".join([f"### {name}\n", *_head(columns), *lines, ""])
+        lines.append(table_line(line))
+    return "\n".join([f"### {name}\n", *table_head(columns), *lines, ""])
 
 
 def _cell(section: str, cell: Cell | None) -> str:
@@ -102,9 +103,9 @@ def _processor(cell: Cell | None) -> str:
     return "" if median is None else milliseconds(median)
 
 
-def _head(columns: Sequence[str]) -> list[str]:
-    return [_line(columns), "|" + "---|" * len(columns)]
+def table_head(columns: Sequence[str]) -> list[str]:
+    return [table_line(columns), "|" + "---|" * len(columns)]
 
 
-def _line(cells: Sequence[str]) -> str:
+def table_line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"

@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from bench.connection import NoAnswer, Sample, TooSlow
 from bench.imap import rows
 from bench.imap.contender import Contender
 from bench.imap.figures import Figures
 from bench.imap.maildirs import Foreigner, Pool, Yard
-from bench.imap.session import NoAnswer, Sample, Session, TooSlow
+from bench.imap.session import Session
 
 Opener = Callable[[Contender], Session]
 

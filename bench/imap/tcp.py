@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench import installation
+from bench.connection import Sample
 from bench.imap import opening, rows
 from bench.imap.contender import ACCOUNT, NOBODY, Contender
 from bench.imap.run import Run
-from bench.imap.session import Sample, Session, on_port
+from bench.imap.session import Session, on_port
 from bench.installation import Account, Installation
 
 LOGIN = "connect, LOGIN"

@@ -10,10 +10,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from bench.connection import NoAnswer, Sample, TooSlow
 from bench.imap import contender, goals, mail, maildirs, opening, results, rows, run
 from bench.imap.__main__ import _prepared
 from bench.imap.figures import Figures
-from bench.imap.session import NoAnswer, Sample, TooSlow
 
 
 def test_mail_is_the_same_in_every_run_and_no_two_messages_are_alike() -> None:
