@@ -11,9 +11,10 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from io import FileIO
+from itertools import chain
 
 from courier import log
 from courier.maildir import filename
@@ -67,9 +68,9 @@ class Maildrop:
         uid_of = dict(zip(columns.names, columns.uids, strict=True))
         known = yield Work(partial(sizelist.read, self._folder.path, int(time.time())))
         if known.is_current and len(known.entries) == len(uid_of):
-            uids = [uid_of.get(entry.name) for entry in known.entries]
-            if None not in uids:
-                self._take(known, uid_of)
+            uids = [uid for uid in map(uid_of.get, map(sizelist.NAME_OF, known.entries)) if uid]
+            if len(uids) == len(uid_of):
+                self.entries, self._uids = known.entries, uids
                 return
         names = sorted(uid_of, key=filename.arrival)
         listed = {filename.base(entry.name) for entry in known.entries}
@@ -130,10 +131,34 @@ class Maildrop:
         found = os.stat(os.path.join(os.fsencode(self._folder.path), b"cur", name))
         return b"ENOMEM-%016X-%016X-%016X" % (int(found.st_mtime), found.st_dev, found.st_ino)
 
+    # -- settling ----------------------------------------------------------------------------
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether `settle` has nothing to do."""
+        return self._folder.is_settled
+
+    def settle(self, *, at_once: bool = False) -> None:
+        """Leave the folder's index as the next session wants to find it; see `Folder.settle`."""
+        self._folder.settle(at_once=at_once)
+
     # -- messages ----------------------------------------------------------------------------
 
     def uidl(self, index: int) -> bytes:
         return self._emergency or self.entries[index].uidl()
+
+    def sizes_listed(self, indices: Sequence[int]) -> bytes:
+        """Write LIST's lines of messages: one operation for all of them, as there may be many."""
+        sizes = map(sizelist.SIZE, map(self.entries.__getitem__, indices))
+        return _lines(b"%d %d\r\n", indices, sizes)
+
+    def uidls_listed(self, indices: Sequence[int]) -> bytes:
+        """Write UIDL's lines of messages, in the same manner where all unique-ids are of today's."""
+        entries = list(map(self.entries.__getitem__, indices))
+        uids, uidvs = (list(map(field, entries)) for field in (sizelist.UID, sizelist.UIDV))
+        if self._emergency is None and all(uids) and all(uidvs):
+            return _lines(b"%d UID%d-%d\r\n", indices, uids, uidvs)
+        return _lines(b"%d %b\r\n", indices, map(self.uidl, indices))
 
     def open_message(self, index: int) -> FileIO:
         """Open a message's file, which the caller closes.
@@ -163,3 +188,10 @@ class Maildrop:
         """
         wanted = [self._uids[index] for index in indices]
         return self._charged.remove(wanted, only_deleted=False)
+
+
+def _lines(pattern: bytes, indices: Sequence[int], *columns: Iterable[object]) -> bytes:
+    """Fill in the pattern for each message, its number first."""
+    numbers = (index + 1 for index in indices)
+    fields = chain.from_iterable(zip(numbers, *columns, strict=True))
+    return pattern * len(indices) % tuple(fields)

@@ -6,7 +6,7 @@ STANDARDS: RFC 1939, RFC 2449 (CAPA), RFC 6856 (UTF8, LANG).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -97,6 +97,7 @@ class Session:
                 while not self._is_over:
                     yield from self._command()
                 end = End.LOGOUT
+                yield from self._settle()
             except TimeoutError:
                 end = End.TIMEOUT
             except ShuttingDown:
@@ -118,11 +119,17 @@ class Session:
     def _refusal(self, text: str, code: str) -> bytes:
         return wire.refusal(text, code, with_code=self._settings.extensions)
 
+    def _settle(self) -> Steps:
+        """Let the next session find the maildrop without listing it; the client has its answer."""
+        if not self._maildrop.is_settled:
+            yield Work(self._maildrop.settle)
+
     def _finish(self, end: End | None) -> None:
         try:
             self._mark_seen()
         except OSError as error:
             log.error("cannot mark messages", error.filename, error)
+        self._maildrop.settle(at_once=True)
         log.pop3_end(
             end,
             self._client.user,
@@ -199,27 +206,24 @@ class Session:
         yield self._out(b"+OK %d %d\r\n" % (len(sizes), sum(sizes)))
 
     def list_(self, line: Line) -> Iterator[bytes]:
-        entries = self._maildrop.entries
         # Courier: the words are a test of clients that take a reply's text for data.
         first = b"+OK POP3 clients that break here, they violate STD53.\r\n"
-        return self._listing(line, first, lambda index: b"%d" % entries[index].size)
+        return self._listing(line, first, self._maildrop.sizes_listed)
 
     def uidl(self, line: Line) -> Iterator[bytes]:
-        return self._listing(line, b"+OK\r\n", self._maildrop.uidl)
+        return self._listing(line, b"+OK\r\n", self._maildrop.uidls_listed)
 
-    def _listing(self, line: Line, first: bytes, value: Callable[[int], bytes]) -> Iterator[bytes]:
+    def _listing(
+        self, line: Line, first: bytes, listed: Callable[[Sequence[int]], bytes]
+    ) -> Iterator[bytes]:
         if line.words():
             index = self._index(line)
-            if index is None:
-                yield self._out(_NO_SUCH_MESSAGE)
-            else:
-                yield self._out(b"+OK %d %b\r\n" % (index + 1, value(index)))
+            yield self._out(_NO_SUCH_MESSAGE if index is None else b"+OK " + listed([index]))
             return
         yield self._out(Unfinished(first))
         left = self._left()
         while part := list(islice(left, _SLICE)):
-            lines = b"".join([b"%d %b\r\n" % (n + 1, value(n)) for n in part])
-            yield self._out(Unfinished(lines))
+            yield self._out(Unfinished(listed(part)))
         yield self._out(transmission.END)
 
     def retr(self, line: Line) -> Iterator[Request]:
@@ -276,10 +280,15 @@ class Session:
         counted = 0
 
         def pieces() -> Iterator[bytes]:
-            yield before
-            while piece := file.read(_PIECE):
+            if before:
+                yield before
+            is_end = False
+            while not is_end:
+                piece = file.read(_PIECE)
+                is_end = len(piece) < _PIECE  # of a regular file that nobody adds to
                 yield piece
-            yield behind
+            if behind:
+                yield behind
 
         def counting(taken: Iterator[bytes]) -> Iterator[bytes]:
             nonlocal counted

@@ -35,9 +35,8 @@ def stuffed(pieces: Iterable[bytes]) -> Iterator[bytes]:
         first = b"." if last in (b"", b"\n") and data.startswith(b".") else b""
         last = data[-1:]
         yield first + data.replace(b"\n.", b"\n..").replace(b"\n", b"\r\n")
-    if last != b"\n" or held:
-        yield b"\r\n"  # also of an empty message; a CR at the very end is the beginning of it
-    yield END
+    # Also of an empty message; a CR at the very end is the beginning of it.
+    yield END if last == b"\n" and not held else b"\r\n" + END
 
 
 def top(pieces: Iterable[bytes], lines: int | None) -> Iterator[bytes]:

@@ -14,11 +14,14 @@ from courier.log import Peer
 from courier.maildir.folder import Options
 from courier.maildir.store import Store
 from courier.process.request import Receive, ShuttingDown, Wake, Work
-from pop3d import sizelist
+from pop3d import session, sizelist
 from pop3d.maildrop import Maildrop
 from pop3d.session import Client, Session
 from pop3d.settings import Settings
+from tests.courier.maildir.test_folder import listings
 from tests.support.maildirs import deliver, make_maildir
+
+__all__ = ["listings"]  # a fixture
 
 MESSAGE = b"Subject: x\n\nbody\n"
 
@@ -212,3 +215,39 @@ def test_folder_is_shared_with_other_sessions(maildir: Path) -> None:
     pop.command("NOOP")
 
     assert list(folder.columns.flags) != before
+
+
+@pytest.mark.parametrize("end", [b"QUIT\r\n", b"", Wake.TIMEOUT])
+def test_next_session_lists_nothing(maildir: Path, listings: list[str], end: bytes | Wake) -> None:
+    """However a session ends: it has left the index as one of IMAP would."""
+    pop = Pop(maildir)
+    pop.command("RETR 1")
+    pop.command("DELE 2")
+    pop.send(end)
+    if end is Wake.TIMEOUT:  # which is the time for \\Seen
+        pop.send(end)
+    assert pop.is_over
+    listings.clear()
+
+    assert Pop(maildir).command("STAT").startswith("+OK ")
+    assert "cur" not in listings
+
+
+def test_listings_in_slices_of_what_is_left(maildir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LIST and UIDL say the same of all as of one, also of unique-ids of earlier versions."""
+    path = maildir / sizelist.NAME
+    Pop(maildir).command("QUIT")
+    first, *lines = path.read_bytes().splitlines(keepends=True)
+    for number in range(4, 9):
+        deliver(maildir, MESSAGE, number=number, flags="")
+    for written in (lines, [lines[0].replace(b" 1:", b" 0:"), *lines[1:]]):
+        path.write_bytes(first + b"".join(written))
+        monkeypatch.setattr(session, "_SLICE", 3)
+        pop = Pop(maildir)
+        pop.command("DELE 2")
+        for command in ("LIST", "UIDL"):
+            listed = pop.command(command).splitlines()[1:-1]
+            assert [line.split()[0] for line in listed] == ["1", *map(str, range(3, 9))]
+            assert [f"+OK {line}\r\n" for line in listed] == [
+                pop.command(f"{command} {line.split()[0]}") for line in listed
+            ]
