@@ -30,7 +30,7 @@ _PLACES = (
 )
 #: What belongs to a distribution, and not to the other.
 _DEBIANS = re.compile(
-    r"/etc/(init\.d|cron\.monthly|dpkg)/|/usr/share/(doc|lintian|python3)/|/usr/share/man/.*"
+    r"/etc/(init\.d|cron\.monthly|dpkg|logcheck)/|/usr/share/(doc|lintian|python3)/|/usr/share/man/.*"
     r"|/usr/share/pycourier/keep-settings"
 )
 _FEDORAS = re.compile(r"/usr/share/(doc|licenses)/|.*/__pycache__/.*|/usr/share/man/.*")
