@@ -1,10 +1,7 @@
 """A setting exists when its entry in a .dist file, the line that reads it and its paragraph in the
 manual page agree; and the .dist files are some that `sysconftool` can merge."""
 
-import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -219,19 +216,3 @@ def test_every_comment_fits_a_terminal(file: str) -> None:
     lines = dist(file).read_text().split("\n")
 
     assert [line for line in lines if line.startswith("#") and len(line) > 79] == []
-
-
-@pytest.mark.skipif(
-    not shutil.which("man") and "CI" not in os.environ, reason="man(1) is not installed"
-)
-def test_manual_page_is_well_formed() -> None:
-    """`man --warnings` has nothing to say."""
-    shown = subprocess.run(
-        ["man", "--warnings", "-Tutf8", "-l", str(MANUAL)],
-        env=os.environ | {"MANWIDTH": "80", "LC_ALL": "C.UTF-8", "PAGER": "cat"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-
-    assert shown.stderr == ""

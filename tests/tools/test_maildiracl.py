@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import missing
 from tests.support.maildirs import make_folder, make_maildir
-from tests.support.servers import COURIER, OURS, REAL, ROOT
+from tests.support.servers import COURIER, OURS, REAL
 
 BESIDE = ["ours", pytest.param("courier", marks=pytest.mark.courier)]
 
@@ -225,15 +225,3 @@ def test_sharedindexinstall_as_courier_does_it(tmp_path: Path) -> None:
     assert _run(["sh", str(tmp_path / "install")], b"", os.environ) == (0, [])
 
     assert os.listdir(tmp_path / "shared") == ["index"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("page", ["maildiracl.1", "sharedindexinstall.8", "sharedindexsplit.8"])
-def test_manual_page(page: str) -> None:
-    """Formatted without a complaint."""
-    command = ["man", "--warnings", "-l", str(ROOT / "src/tools" / page)]
-    done = subprocess.run(
-        command, capture_output=True, check=False, env={**os.environ, "LC_ALL": "C"}
-    )
-
-    assert (done.returncode, done.stderr) == (0, b"")

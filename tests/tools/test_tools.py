@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import pty
-import re
 import socket
 import subprocess
 import sys
@@ -17,21 +16,8 @@ import pytest
 
 from courier.auth import hmac_state, passwords
 from tests.support.authdaemon import environment
-from tests.support.servers import ROOT
 
 pytestmark = pytest.mark.slow
-
-PAGES = [
-    *(
-        ROOT / "src/tools" / name
-        for name in ("userdb.8", "makeuserdb.8", "userdbpw.8", "authtest.1")
-    ),
-    *(
-        ROOT / "src/tools" / name
-        for name in ("deliverquota.8", "maildirkw.1", "maildirmake.1", "courierindex.1")
-    ),
-    ROOT / "src/authdaemond/authdaemond.8",
-]
 
 
 def run(
@@ -154,24 +140,6 @@ def test_authtest_is_told_nothing(place: Path) -> None:
 
     assert request == b"TCPREMOTEIP=192.0.2.1\nAUTH 24\nimap\nlogin\nalice\nsecret\n"
     assert (process.returncode, errors) == (1, b"Authentication FAILED: Input/output error\n")
-
-
-@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
-def test_manual_page_is_well_formed(page: Path) -> None:
-    if not Path("/usr/bin/man").exists():
-        pytest.skip("man(1) is not installed")
-    shown = subprocess.run(
-        ["man", "--warnings", "-Tutf8", "-l", str(page)],
-        env=os.environ | {"MANWIDTH": "80", "LC_ALL": "C.UTF-8", "PAGER": "cat"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-
-    assert shown.stderr == ""
-    assert re.search(
-        rf"^\.TH {page.stem.upper()} {page.suffix[1:]} ", page.read_text(), re.MULTILINE
-    )
 
 
 @pytest.mark.parametrize("mechanism", ["SCRAM-SHA-1", "SCRAM-SHA-256"])
