@@ -37,8 +37,10 @@ from courier.process import privileges
 from courier.process.logger import FACILITIES, Logger
 from courier.process.privileges import Ids
 
-_KNOWN = ("name", "facility", "pid", "start", "stop", "restart", "respawn", "droproot")
-_KNOWN += ("user", "group")
+_KNOWN = (
+    *("name", "facility", "pid", "start", "stop", "restart", "respawn", "droproot"),
+    *("user", "group"),
+)
 _USAGE = """\
 Usage: courierlogger [-name=name] [-pid=pidfile] [-facility=type]
        [-start|-stop|-restart] [cmd [args...]]

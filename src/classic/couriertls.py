@@ -137,7 +137,9 @@ def _plain_side(
         return None, 0, 1
     ours, theirs = socket.socketpair()
     with theirs:
-        program = subprocess.Popen(options.program, stdin=theirs, stdout=theirs, env=environ)
+        program = subprocess.Popen(
+            options.program, stdin=theirs.fileno(), stdout=theirs.fileno(), env=environ
+        )
     ours.setblocking(False)
     descriptor = ours.detach()
     return program, descriptor, descriptor
