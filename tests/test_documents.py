@@ -115,6 +115,23 @@ def test_every_manual_page_is_installed_by_debian() -> None:
     assert sorted(named) == sorted(NAMES)
 
 
+def test_packages_are_said_to_hold_their_programs() -> None:
+    """Each in the row of its package."""
+    rows = dict(
+        re.findall(
+            r"^\| (pycourier-[\w-]+) \| (.*) \|$",
+            (ROOT / "doc/packages.md").read_text(),
+            re.MULTILINE,
+        )
+    )
+
+    for package in ("common", "authdaemon", "imap", "pop"):
+        lines = (ROOT / f"debian/pycourier-{package}.install").read_text().splitlines()
+        programs = {Path(line).name for line in lines if re.match(r"usr/s?bin/\S+$", line)}
+        said = set(re.findall(r"`(?:/usr/s?bin/)?([\w-]+)`", rows[f"pycourier-{package}"]))
+        assert {name.removesuffix(".courier") for name in programs} <= said
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(
     not shutil.which("man") and "CI" not in os.environ, reason="man(1) is not installed"

@@ -267,7 +267,7 @@ OUTCOMES = ("unchanged", "UPDATED", "new")
 
 
 def test_worked_example() -> None:
-    """config.md's example: sysconftool's result and report, with what it lost in place."""
+    """An example: sysconftool's result and report, with what it lost in place."""
     old = lines(
         "##VERSION: v1|#|# old header comment (user edited)",
         "##NAME: KEEP:0|#|# old description||KEEP=custom|",

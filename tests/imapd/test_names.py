@@ -83,7 +83,7 @@ def test_decode_what_is_no_name(name: bytes, utf8: bool) -> None:
 
 
 def test_decode() -> None:
-    """An ampersand is an ordinary character once UTF-8 is accepted (imap.md 6.2)."""
+    """An ampersand is an ordinary character once UTF-8 is accepted (RFC 6855 3)."""
     assert names.decode(b"INBOX.caf&AOk-", utf8=False) == "INBOX.café"
     assert names.decode(b"INBOX.caf&AOk-", utf8=True) == "INBOX.caf&AOk-"
     assert names.decode("INBOX.café".encode(), utf8=True) == "INBOX.café"

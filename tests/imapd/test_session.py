@@ -43,7 +43,7 @@ def leftovers(maildir: Path) -> list[Path]:
 
 
 def test_input_that_came_with_the_log_in(maildir: Path) -> None:
-    """It is served, behind the greeting (imap.md 2.5: Courier loses it)."""
+    """It is served, behind the greeting (Courier loses it)."""
     driven = Driven(maildir, unread=b"a NOOP\r\nb NO", started=False)
 
     assert driven.run() == GREETING + b"a OK NOOP completed\r\n"

@@ -33,7 +33,7 @@ between them, stand directives:
     no: TAG CODE TEXT    the completion of a command that is refused: TAG NO TEXT, from ours with this response
                          code (RFC 5530), of which Courier knows none
     refused: TAG         the completion of a line that is no valid command: TAG BAD from ours (RFC 9051
-                         7.1.3), TAG NO from Courier (imap.md 2.3); TAG may be ``*``
+                         7.1.3), TAG NO from Courier; TAG may be ``*``
     closed:              the server closes this connection, having said nothing more
     file: PATH TEXT      write a file of the maildir; escapes as in C~
     program: PATH TEXT   … that can be run

@@ -5,7 +5,7 @@
 White space around lines and values does not count, lines that begin with ``#`` are comments. A value
 that ends in a backslash goes on in the next line, with a blank between. Of two lines for one name
 the first counts. A file without the line ``##NAME: MARKER:`` has not been completed by the merge that
-installs it, and is refused. The format is courier-authlib's (config.md 12.1 of its description).
+installs it, and is refused. The format is courier-authlib's.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def test_odd_directory(maildir: Path, drive: Drive, odd: bytes, utf8: bool) -> N
 
 
 def test_what_is_no_folder(maildir: Path, driven: Driven) -> None:
-    """Files and directories with a leading dot are left out (imap.md 7.1: Courier lists them)."""
+    """Files and directories with a leading dot are left out (Courier lists them)."""
     (maildir / ".bashrc").touch()
     (maildir / ".cache").mkdir()
     (maildir / ".link").symlink_to("nowhere")
