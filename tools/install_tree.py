@@ -75,6 +75,14 @@ SBIN: Mapping[str, tuple[str, ...]] = {
     },
 }
 
+# Below libexecdir: what a super-server starts, and what that becomes.
+LIBEXEC: Mapping[str, tuple[str, ...]] = {
+    "courier/courierpop3d": ("pop3d",),
+    "courier/courierpop3login": ("pop3d.pop3login",),
+    "courier/imaplogin": ("imapd.imaplogin",),
+    "courier/pop3login": ("pop3d.pop3login",),
+}
+
 # Generators of systemd's.
 GENERATORS: Mapping[str, tuple[str, ...]] = {
     "pycourier-imap-generator": ("imapd.units",),
@@ -82,7 +90,11 @@ GENERATORS: Mapping[str, tuple[str, ...]] = {
 }
 
 # Manual pages of two programs.
-ALIASES: Mapping[str, str] = {"imapd-ssl.8": "imapd.8", "pop3d-ssl.8": "pop3d.8"}
+ALIASES: Mapping[str, str] = {
+    "imapd-ssl.8": "imapd.8",
+    "pop3d-ssl.8": "pop3d.8",
+    "courierpop3d.8": "courierpop3login.8",
+}
 
 LAUNCHER = '''\
 #!{python} -I
@@ -151,6 +163,7 @@ class Places:
             **{debian: getattr(self, name) for name, debian in STATE.items()},
             **{f"/usr/bin/{name}": f"{self.bindir}/{name}" for name in BIN},
             **{f"/usr/sbin/{name}": f"{self.sbindir}/{name}" for name in SBIN},
+            **{f"/usr/lib/courier/{name}": f"{self.libexecdir}/{name}" for name in LIBEXEC},
         }
         debian = "|".join(re.escape(path) for path in sorted(ours, key=len, reverse=True))
         return re.sub(rf"(?<![\w/])({debian})(?![\w-])", lambda match: ours[match[1]], text)
@@ -213,6 +226,7 @@ def install_programs(places: Places) -> None:
     for directory, programs in (
         (places.bindir, BIN),
         (places.sbindir, SBIN),
+        (places.libexecdir, LIBEXEC),
         (places.generatordir, GENERATORS),
     ):
         for name, (module, *arguments) in programs.items():

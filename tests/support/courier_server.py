@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from courier.auth import userdb_source
@@ -73,20 +74,50 @@ class CourierServer:
         Args:
             sessions_of_ours: Courier's log-in program runs our imapd or pop3d.
         """
-        port = free_port()
         login, session, maildir = PROGRAMS[name]
         if sessions_of_ours:
             session = f"/etc/courier/{name} of ours"
             script = self._root.path / session[1:]
             script.write_text(f'#!/bin/sh\nexec python3 -m {name} "$@"\n')
             script.chmod(0o755)
-        command = ["couriertcpd", "-nodnslookup", "-address=127.0.0.1", "-maxperip=100"]
+        return self.run([login, session, maildir], **settings)
+
+    def run(self, command: Sequence[str], **settings: str) -> int:
+        """Have couriertcpd run a command for each connection; return its port."""
+        port = free_port()
+        tcpd = ["couriertcpd", "-nodnslookup", "-address=127.0.0.1", "-maxperip=100"]
         with self._log.open("ab") as written:
-            self._started.append(
-                self._root.start([*command, str(port), login, session, maildir], written, settings)
-            )
+            self._started.append(self._root.start([*tcpd, str(port), *command], written, settings))
         wait_until(lambda: _is_listening(port), self._log.read_text)
         return port
+
+    def open(self, command: Sequence[str], settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        """Start a command with pipes for standard input and output."""
+        process = subprocess.Popen(
+            self._root.command_line(command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=self._root.variables(settings),
+        )
+        self._started.append(process)
+        return process
+
+    def once(
+        self, command: Sequence[str], stdin: bytes, settings: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run a command to its end."""
+        return self._root.run(command, stdin, settings)
+
+    def add_file(self, path: str, contents: bytes) -> None:
+        file = self._root.path / path[1:]
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(contents)
+        file.chmod(0o644)
+
+    def add_program(self, path: str, script: str) -> None:
+        """Write a script for the shell."""
+        self.add_file(path, f"#!/bin/sh\n{script}".encode())
+        (self._root.path / path[1:]).chmod(0o755)
 
     @property
     def log(self) -> str:

@@ -43,6 +43,10 @@ PROGRAMS = {
     "sbin/authtest",
     "sbin/courierlogger",
     "sbin/couriertcpd",
+    "lib/courier/courier/courierpop3d",
+    "lib/courier/courier/courierpop3login",
+    "lib/courier/courier/imaplogin",
+    "lib/courier/courier/pop3login",
     "sbin/imapd",
     "sbin/imapd-ssl",
     "sbin/makeimapaccess",
@@ -125,7 +129,8 @@ def run(program: Path, *arguments: str, **environment: str) -> subprocess.Comple
 
 
 def test_programs_in_couriers_places(packaged: Path) -> None:
-    installed = {name for name in files(packaged / "usr") if name.split("/")[0] in ("bin", "sbin")}
+    places = ("bin/", "sbin/", "lib/courier/courier/")
+    installed = {name for name in files(packaged / "usr") if name.startswith(places)}
 
     assert installed == PROGRAMS
     for name in PROGRAMS:

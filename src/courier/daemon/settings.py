@@ -169,6 +169,51 @@ def from_environment(kind: type[S], environ: Mapping[str, str]) -> S:
     return made
 
 
+#: Settings of the daemon that a log-in program reads.
+_OF_LOGIN_PROGRAM = frozenset(
+    {"auth_service", "starttls", "tls_required", "login_user", "proxy_encrypted"}
+)
+
+
+def of_login_program(
+    kind: type[S], environ: Mapping[str, str], handed_on: Mapping[str, str], warn: Warn = log.warn
+) -> S:
+    """Read what start scripts, or others, have put into a log-in program's environment.
+
+    A value that can't be meant is told to ``warn`` and is as if unset.
+
+    Args:
+        handed_on: names under which Courier's start script hands settings on, and theirs.
+    """
+    origin = Origin("environment")
+    wanted = [
+        one for field, one in table(kind).items() if field in _OF_LOGIN_PROGRAM or not one.by_daemon
+    ]
+    found: dict[str, Any] = {}  # Any: each field's own type
+    for variable, value in environ.items():
+        name = handed_on.get(variable, variable)
+        if not any(
+            name.startswith(one.name.rstrip("*")) if one.is_family else name == one.name
+            for one in wanted
+        ):
+            continue
+        try:
+            for field, read in values(
+                kind, {name: Assignment(value, origin)}, for_daemon=True
+            ).items():
+                is_family = isinstance(read, dict) and field in found
+                found[field] = {**found[field], **read} if is_family else read
+        except SettingsError as error:
+            warn(str(error))
+    trusted = environ.get("TLS_TRUSTCERTS")
+    tls = TlsSettings(
+        external=environ.get("TLS_EXTERNAL") or None, trusted=Path(trusted) if trusted else None
+    )
+    make: Any = kind  # a dataclass, which no protocol can say
+    made: S = make(**found, tls=tls, environment=dict(environ))
+    return made
+
+
 class ForClient(Generic[S]):
     """Settings with what the access file assigns to a client, which Courier puts into the
     environment of the login program and so of the session.

@@ -31,7 +31,7 @@ def drive(session: Steps, source: int, sink: int) -> None:
 class _Driver:
     def __init__(self, source: int, sink: int) -> None:
         self._source = source
-        self._sink = _Sink(sink)
+        self._sink = Sink(sink)
         self._output: list[bytes] = []
         self._pending = 0
         self._flushed = time.monotonic()
@@ -122,7 +122,7 @@ class _Driver:
         return Wake.TIMEOUT
 
 
-class _Sink:
+class Sink:
     """The writing end. Waits for room at most `_STALLED_S`, whatever kind of file it is."""
 
     def __init__(self, descriptor: int) -> None:

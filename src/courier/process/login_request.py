@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from courier.log import Peer
-from courier.net.tls import Contexts, TlsStream
+from courier.net.tls import Contexts
 from courier.process.message import Kind
 from courier.process.request import Receive
 from courier.tcpd_options import Proxied
@@ -77,6 +77,16 @@ class Answer:
         return int(self.text) if self.kind is Kind.REJECTED and self.text.isdecimal() else 1
 
 
+class Encryption(Protocol):
+    """What log-ins want to know of a connection's TLS."""
+
+    def subject(self) -> dict[str, str]:
+        """Give the fields of a verified certificate's subject."""
+
+    def channel_binding(self, kind: str) -> bytes | None:
+        """Give the octets of a channel binding, if there is one."""
+
+
 @dataclass(slots=True)
 class Stranger:
     """What is known of a connection's other end."""
@@ -84,7 +94,7 @@ class Stranger:
     peer: Peer
     local_ip: str
     local_port: int
-    tls: TlsStream | None = None
+    tls: Encryption | None = None
     #: What the access file assigns to this client.
     environment: Mapping[str, str] = field(default_factory=dict)
 

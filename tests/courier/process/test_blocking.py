@@ -99,7 +99,7 @@ def test_dialog(pipes: Pipes) -> None:
 def test_output_is_gathered(pipes: Pipes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many small chunks are few writes; much output is not kept in memory until the end."""
     written: list[bytes] = []
-    monkeypatch.setattr(blocking._Sink, "write", lambda _, data: written.append(data))
+    monkeypatch.setattr(blocking.Sink, "write", lambda _, data: written.append(data))
 
     def session() -> Steps:
         for _ in range(1000):
