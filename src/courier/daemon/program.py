@@ -345,5 +345,6 @@ def _plan(program: Program[S], settings: S, one: Service, ids: Ids) -> Plan:
         prepare_proxy=prepare_proxy,
         authdaemon_socket=SOCKET,
         authdaemon_limits=timeouts(settings.environment),
+        takes_certificates=options is not None and bool(settings.tls.external),
         refuse=program.refuse,
     )

@@ -1,7 +1,8 @@
 """Log-ins, as a master sees them: from what a client shows for itself to the process that serves it.
 
 SECURITY
-    What an account may do comes from authdaemond alone.
+    What an account may do comes from authdaemond alone. Whom a client's certificate names is a login
+    process's word, which counts only where an administrator has said that certificates do.
 """
 
 from __future__ import annotations
@@ -76,6 +77,8 @@ class Entrance:
             return proven or Rejected()
         asked: Request
         if request.authtype == b"EXTERNAL":
+            if not self._present.plan.takes_certificates:
+                return Rejected()
             asked = Lookup(request.service, request.first, remote_ip=ip)
         else:
             asked = Authenticate(

@@ -8,7 +8,8 @@ DESCRIPTION
 SECURITY
     Runs as root. Reads settings, the messages of `message` and authdaemond's answers, and no octet
     that a client sent but to pass it on. What an account may do comes from authdaemond alone. A
-    login process is trusted with its clients' passwords and addresses, with nothing else.
+    login process is trusted with its clients' passwords and addresses, and, where TLS_EXTERNAL is
+    set, with whom their certificates name; with nothing else.
 """
 
 from __future__ import annotations

@@ -56,5 +56,8 @@ class Plan:
 
     authdaemon_socket: Path
     authdaemon_limits: Timeouts
+    #: Clients' certificates name accounts (TLS_EXTERNAL). Elsewhere no login process can let anybody
+    #: in without a password.
+    takes_certificates: bool
     #: Gives the reason for which an account may not use this service, if there is one.
     refuse: Callable[[Account, bool], str | None]

@@ -61,7 +61,9 @@ class Reactor:
         """Wait until something is due, and do all that is. Returns the signals that came."""
         wait_s = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
         for key, _ in self._selector.select(wait_s):
-            key.data()
+            # An earlier one may have ended it, and closed its descriptor.
+            if self._selector.get_map().get(key.fd) is key:
+                key.data()
         while self._timers and self._timers[0][0] <= time.monotonic():
             heapq.heappop(self._timers)[2]()
         signals, self._signals = self._signals, set()

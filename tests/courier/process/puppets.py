@@ -106,6 +106,7 @@ class Settings:
     is_isolated: bool = False
     one_session_per_worker: bool = False
     shards: int = 1
+    takes_certificates: bool = False
     read_s: float = 30.0  # for authdaemond
 
 
@@ -294,6 +295,7 @@ def _plan(settings: Settings, authdaemond: Path) -> Plan:
         prepare_proxy=_never,
         authdaemon_socket=authdaemond,
         authdaemon_limits=Timeouts(read_s=settings.read_s),
+        takes_certificates=settings.takes_certificates,
         refuse=_refuse,
     )
 

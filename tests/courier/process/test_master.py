@@ -320,6 +320,25 @@ def test_login_that_is_not_let_in(start: Start, userid: str, kind: Kind) -> None
     stage.worker()
 
 
+@pytest.mark.parametrize("takes_certificates", [True, False])
+def test_login_by_certificate(start: Start, *, takes_certificates: bool) -> None:
+    """Without TLS_EXTERNAL a login process lets nobody in whose password it does not know."""
+    stage = start(takes_certificates=takes_certificates)
+    puppet = stage.login()
+    puppet.admit(1)
+
+    puppet.log_in(1, "u@example.com", "", authtype=b"EXTERNAL", tls=True).close()
+
+    if takes_certificates:
+        assert SessionRequest.of(stage.worker().hear()).address == "u@example.com"
+        assert puppet.hear() == [Kind.TAKEN.value, b"1"]
+    else:
+        assert puppet.hear()[:2] == [Kind.REJECTED.value, b"1"]
+        assert stage.starts_nothing(0.0)
+        puppet.say(Kind.ASK, b"1", b"imap", b"EXTERNAL", b"u@example.com", b"")
+        assert puppet.hear()[:2] == [Kind.REJECTED.value, b"1"]
+
+
 def test_failures_of_late_are_told(start: Start) -> None:
     """By address and by userid, each a step more; who knows the password is let in at once."""
     stage = start()
