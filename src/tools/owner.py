@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from courier.process import privileges
 from courier.process.privileges import Ids
+
+#: Symbolic links on the way to a maildir. Linux's own limit.
+_MOST_LINKS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +28,43 @@ class Place:
 def named(path: str) -> Place:
     """Give the maildir at a path, to be looked at as its owner.
 
+    Whose it is must not be said by somebody else's symbolic link: root would do as that one what he
+    had prepared here, and root's own rights are somebody's, too.
+
     Raises:
-        OSError: there is none.
+        OSError: there is none, or such a link leads to it.
     """
-    found = os.stat(os.path.join(path, "cur"))
+    cur = os.path.join(path, "cur")
+    found = os.lstat(cur)
+    if not stat.S_ISDIR(found.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), cur)
+    for link, uid in _links(os.path.abspath(path)):
+        if uid not in (0, found.st_uid):
+            raise PermissionError(errno.EPERM, "Somebody else's symbolic link", link)
     return Place(os.path.abspath(path), Ids(found.st_uid, found.st_gid))
+
+
+def _links(path: str) -> Iterator[tuple[str, int]]:
+    """Give the symbolic links on the way to an absolute path, and whose they are. Raises OSError."""
+    at, waiting, left = "/", path.split("/")[::-1], _MOST_LINKS
+    while waiting:
+        part = waiting.pop()
+        if part == "..":
+            at = os.path.dirname(at)
+        if part in ("", ".", ".."):
+            continue
+        here = os.path.join(at, part)
+        found = os.lstat(here)
+        if not stat.S_ISLNK(found.st_mode):
+            at = here
+            continue
+        if not left:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        left -= 1
+        yield here, found.st_uid
+        target = os.readlink(here)
+        at = "/" if target.startswith("/") else at
+        waiting += target.split("/")[::-1]
 
 
 def each(paths: Iterable[str], work: Callable[[str], bool]) -> bool:
