@@ -258,6 +258,8 @@ def _is_askable(request: Lookup | Authenticate | ChangePassword) -> bool:
         case Lookup():
             names, secrets = [request.service, request.userid], []
         case Authenticate():
+            if request.authtype == NOBODY:  # what that costs is for nobody outside to say
+                return False
             names, secrets = [request.service, request.first], [request.second.reveal()]
         case ChangePassword():
             names = [request.service, request.userid]

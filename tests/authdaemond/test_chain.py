@@ -158,6 +158,12 @@ def test_no_module_sees_what_it_could_mistake(request_: Request) -> None:
     assert play(request_, {"a": DONE}) == ([], [FAIL])
 
 
+def test_comparison_that_a_client_asks_for() -> None:
+    """What a wrong password costs everybody is not said by who asks."""
+    request = Authenticate(b"imap", chain.NOBODY, b"$6$rounds=999999999$x$", Secret(b"x"))
+    assert play(request, {"a": DONE}) == ([], [FAIL])
+
+
 def test_password_that_was_accepted_a_moment_ago() -> None:
     """No module is asked; a change of any password ends that."""
     cache = SuccessCache(60)
