@@ -15,13 +15,17 @@ from courier import log
 from imapd.wire.reader import Announced, Line, Overlong
 
 #: Courier: brackets and braces are tokens of their own, and so atoms end at them.
-_TOKEN = re.compile(
-    rb'(?P<literal>~?\{[0-9]+\+?\})(?:\r?\n)?|"(?P<quoted>(?:[^"\\]|\\.)*)"'
+_QUOTED = rb'"(?P<quoted>(?:[^"\\]|\\.)*+)"'
+_UNQUOTED = (
+    rb"(?P<literal>~?\{[0-9]+\+?\})(?:\r?\n)?"
     rb'|(?P<number>[0-9]+)(?![^\x00-\x20\x7f-\xff\\"()\[\]{}~])'
     rb'|(?P<atom>\\?[^\x00-\x20\x7f-\xff\\"()\[\]{}~]+)|(?P<mark>[()\[\]])'
-    rb"|(?P<blank>[ \t\r]+)|(?P<end>\n)|(?P<other>.)",
-    re.DOTALL,
+    rb"|(?P<blank>[ \t\r]+)|(?P<end>\n)|(?P<other>.)"
 )
+_TOKEN = re.compile(_QUOTED + b"|" + _UNQUOTED, re.DOTALL)
+#: Behind a quote without an end, in which all others are escaped: none of these has an end, either, and
+#: to look for each would take for ever.
+_UNQUOTED_TOKEN = re.compile(_UNQUOTED, re.DOTALL)
 _MARKS = {b"(": b"LPAREN", b")": b"RPAREN", b"[": b"LBRACKET", b"]": b"RBRACKET"}
 _NAMES = {"quoted": b"QUOTED_STRING", "number": b"NUMBER", "atom": b"ATOM"}
 
@@ -100,8 +104,11 @@ def opened(name: str | None, maildir: str) -> Transcript | None:
 
 def _tokens(text: bytes, at: int) -> Iterator[bytes]:
     """Name the tokens of a command from an octet on, as Courier's reader does."""
-    for match in _TOKEN.finditer(text, at):
-        kind = match.lastgroup
+    pattern = _TOKEN
+    while match := pattern.match(text, at):
+        kind, at = match.lastgroup, match.end()
+        if match[0] == b'"':
+            pattern = _UNQUOTED_TOKEN
         if kind == "literal":
             yield match["literal"]
         elif kind == "mark":

@@ -144,3 +144,13 @@ def test_disk_that_is_full(maildir: Path, monkeypatch: pytest.MonkeyPatch) -> No
         made.wrote(b"x")
 
     assert lines == ["ERR: cannot write transcript: there: No space left on device"]
+
+
+def test_quotes_without_an_end() -> None:
+    """The first says of all that follow that they have none; each is no token, as before."""
+    line = b'x "a" "' + b'\\"b' * 40_000 + b"\n"
+
+    tokens = list(transcript._tokens(line, 0))
+
+    expected = [b"ATOM: x", b"QUOTED_STRING: a", b"ERROR"]
+    assert tokens == [*expected, *[b"ERROR", b"ERROR", b"ATOM: b"] * 40_000, b"EOL"]
