@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -47,8 +48,7 @@ def getmetadata(session: Session, arguments: Parser) -> Handling:
     arguments.end()
 
     found = annotation.readable(session, name, "GETMETADATA")
-    values = yield Work(partial(annotation.read, session, found))
-    told = _picked(values, wanted, options.depth)
+    told = yield Work(lambda: _picked(annotation.read(session, found), wanted, options.depth))
     limit = _UNBOUNDED if options.max_size is None else options.max_size
     longest = max((len(value) for value in told.values() if value is not None), default=0)
     fitting = {entry: value for entry, value in told.items() if len(value or b"") <= limit}
@@ -126,18 +126,25 @@ def _picked(values: Annotations, wanted: Iterable[str], depth: int) -> dict[str,
     """Give the entries asked for, in the order asked for, each with those below it (RFC 5464 4.2.2)."""
     told: dict[str, bytes | None] = {}
     seen: set[str] = set()
+    asked: set[str] = set()
+    names = sorted(values) if depth else []
     spelt = dict.fromkeys(wanted)
     for entry in spelt:
         key = entry.lower()
+        if key in asked:
+            continue
+        asked.add(key)
         if key in values and key not in seen:
             told[entry] = values[key]
         elif key not in seen and not depth:
             told[entry] = None
         seen.add(key)
         below = key + "/"
-        for other in sorted(values) if depth else ():
-            deep = other[len(below) :].count("/") < depth
-            if other.startswith(below) and deep and other not in seen:
+        for at in range(bisect(names, below), len(names)):
+            other = names[at]
+            if not other.startswith(below):
+                break
+            if other[len(below) :].count("/") < depth and other not in seen:
                 told[other] = values[other]
                 seen.add(other)
     # RFC 5464 4.2: there is a response in any case.

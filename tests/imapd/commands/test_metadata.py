@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from courier.maildir.annotations import NAME, OF_ACCOUNT, AnnotationFile
+from imapd.commands import metadata
 from tests.imapd.conftest import Drive
 from tests.imapd.driver import Driven
 from tests.imapd.failing import failing_call
@@ -159,6 +161,25 @@ def test_depth(driven: Driven) -> None:
     assert values(driven.ask("b GETMETADATA (DEPTH 1) INBOX /shared/none")) == {
         "/shared/none": None
     }
+
+
+def test_many_entries_below_many() -> None:
+    """Each is looked for where it stands: what is asked for does not multiply with what there is."""
+    looks = 0
+
+    class Name(str):
+        def startswith(self, *arguments: Any) -> bool:
+            nonlocal looks
+            looks += 1
+            return super().startswith(*arguments)
+
+    values = {Name(f"/private/{number}/x"): b"" for number in range(1000)}
+    wanted = [f"/{word}/{number}" for number in range(1000) for word in ("private", "PRIVATE")]
+
+    told = metadata._picked(values, wanted, 1)
+
+    assert len(told) == 1000
+    assert looks <= 2000
 
 
 # -- limits --------------------------------------------------------------------------------
