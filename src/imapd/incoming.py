@@ -177,6 +177,24 @@ def received(
     return Incoming(file, *settable, is_undeclared), rest
 
 
+def check_room(
+    session: Session, folder: Folder, messages: Sequence[Incoming]
+) -> Generator[Step, Any, None]:
+    """See that there is room for what has come, before the client sends more of the same command.
+
+    Raises:
+        CommandFailed: `land` would refuse it, too.
+    """
+    try:
+        yield Work(partial(session.charged(folder).check, _prepared(messages)))
+    except OverQuota:
+        raise CommandFailed(session.over_quota()) from None
+
+
+def _prepared(messages: Sequence[Incoming]) -> list[Prepared]:
+    return [Prepared(one.file, one.flags, one.keywords) for one in messages]
+
+
 def land(
     session: Session,
     target: Mailbox,
@@ -192,12 +210,13 @@ def land(
     Raises:
         CommandFailed: there are none.
     """
-    prepared = [Prepared(one.file, one.flags, one.keywords) for one in messages]
     contents = [partial(outbox.of_file, one.file.path) for one in messages]
     send = outbox.sending(session, target, contents)
     payer = session.charged(folder)
     try:
-        uids: list[int] = yield Work(partial(payer.deliver, prepared, freed=freed, before=send))
+        uids: list[int] = yield Work(
+            partial(payer.deliver, _prepared(messages), freed=freed, before=send)
+        )
     except OverQuota:
         raise CommandFailed(session.over_quota()) from None
     except NotSent:

@@ -44,8 +44,7 @@ class Charged:
             OverQuota: nothing has changed.
             OSError: as `Folder.deliver`.
         """
-        counted = [one for one in messages if self._quota.counts(self._name, one.flags)]
-        size = Usage(sum(one.file.size for one in counted), len(counted))
+        size = self._size(messages)
         if not whatever:
             with self._quota.charged(size, freed=freed):
                 if before is not None:
@@ -54,6 +53,18 @@ class Charged:
         uids = self._folder.deliver(messages)
         self._quota.note(size)
         return uids
+
+    def check(self, messages: Sequence[Prepared]) -> None:
+        """See whether messages could be landed, of which there may be more to come.
+
+        Raises:
+            OverQuota: `deliver` would refuse these, too.
+        """
+        self._quota.check(self._size(messages))
+
+    def _size(self, messages: Sequence[Prepared]) -> Usage:
+        counted = [one for one in messages if self._quota.counts(self._name, one.flags)]
+        return Usage(sum(one.file.size for one in counted), len(counted))
 
     def change_flags(self, uids: Sequence[int], change: FlagChange) -> dict[int, int]:
         """Change flags; see `Folder.change_flags`. ``\\Deleted`` frees room, its removal takes it.

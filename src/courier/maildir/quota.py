@@ -109,6 +109,20 @@ class Quota:
             self._check(state, net)
         self.note(added)
 
+    def check(self, added: Usage) -> None:
+        """See whether there is room, counting nothing.
+
+        Raises:
+            OverQuota: `add` would refuse this, too.
+        """
+        try:
+            state = self._adjusted()
+        except OSError as error:
+            self._complain("cannot read quota", error)
+            return
+        if added and state is not None:
+            self._check(state, added)
+
     def note(self, change: Usage) -> None:
         """Append a line that no limit refuses: messages are gone, or come in any case.
 

@@ -21,6 +21,8 @@ READ_ONLY = No("Current box is selected READ-ONLY.", "READ-ONLY")
 _ONE_AT_A_TIME = No("Only one message may be sent at a time.", "ALERT")
 #: Messages in one command: each is a file in ``tmp/`` until all of them land.
 _MAX_MESSAGES = 10_000
+#: Octets that may come before it is looked whether the account has room for them: tmp/ is not counted.
+_UNCHECKED = 16 << 20
 _TOO_MANY = No("Too many messages in one command.", "LIMIT")
 
 
@@ -37,6 +39,7 @@ def append(session: Session, arguments: Parser) -> Handling:
             return READ_ONLY
     folder = incoming.opened(session, target)
     messages: list[Incoming] = []
+    unchecked = 0
     with ExitStack() as files:  # whatever does not land is removed
         while True:
             message, arguments = yield from incoming.received(
@@ -51,6 +54,10 @@ def append(session: Session, arguments: Parser) -> Handling:
                 return _ONE_AT_A_TIME
             if len(messages) == _MAX_MESSAGES:
                 return _TOO_MANY
+            unchecked += message.file.size
+            if unchecked > _UNCHECKED:
+                yield from incoming.check_room(session, folder, messages)
+                unchecked = 0
         uids = yield from incoming.land(session, target, folder, messages)
     if not session.rev2 and any(message.has_undeclared_unicode for message in messages):
         yield incoming.UNICODE_ALERT

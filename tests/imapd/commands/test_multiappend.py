@@ -126,6 +126,23 @@ def test_quota_for_all(driven: Driven, maildir: Path) -> None:
     assert completion(driven.send(b"b APPEND INBOX {1+}\r\nx {1+}\r\ny\r\n")).name == "OK"
 
 
+def test_quota_before_all_have_come(
+    driven: Driven, maildir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What can't land any more is not asked for: nobody fills the disk by way of tmp/."""
+    monkeypatch.setattr("imapd.commands.append._UNCHECKED", 8)
+    (maildir / "maildirsize").write_bytes(b"10S\n%12d %12d\n" % (0, 0))
+
+    sent = driven.send(b"a APPEND INBOX {6+}\r\nxxxxxx {6+}\r\nyyyyyy {6}\r\n")
+
+    assert completion(sent).code == "OVERQUOTA"
+    assert b"+ OK" not in sent
+    assert message_files(maildir) == {}
+    assert os.listdir(maildir / "tmp") == []
+    assert b"+ OK" in driven.send(b"b APPEND INBOX {3+}\r\nxxx {3}\r\n")
+    assert completion(driven.send(b"yyy\r\n")).name == "OK"
+
+
 def test_message_limit(driven: Driven, maildir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody fills tmp/ with files without end."""
     monkeypatch.setattr("imapd.commands.append._MAX_MESSAGES", 3)
