@@ -27,8 +27,17 @@ OTHERS = {
 PLACES = (ROOT, SRC, SRC / "courier", SRC / "courier/process", SRC / "imapd", SRC / "imapd/smap", ROOT / "doc")  # fmt: skip
 #: Where a file may be of which a document gives the last part alone, next to others of its directory.
 FILES = {
-    path.name for place in ("src", "tests", "conf", "doc") for path in (ROOT / place).rglob("*.*")
+    path.name
+    for place in ("src", "tests", "conf", "doc", "bench")
+    for path in (ROOT / place).rglob("*.*")
 }
+#: All that may refer to a document.
+TEXTS = [
+    path
+    for place in ("src", "tests", "conf", "bench", "tools", "debian", "rpm", "systemd")
+    for path in (ROOT / place).rglob("*")
+    if path.is_file() and path.suffix not in (".pyc", ".eml") and path != Path(__file__)
+]
 #: What looks like a path of the repository and is one elsewhere, or is made.
 ELSEWHERE = re.compile(
     r"/|\.run|\.tools|build/|etc/|M/shared-|tmp/|new/$|cur/$|courierimapkeywords/$"
@@ -72,11 +81,17 @@ def test_a_path_that_is_not_there_is_noticed() -> None:
     }
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_documents_referred_to_exist(document: Path) -> None:
-    named = set(re.findall(r"[\w/-]+\.md\b", document.read_text()))
+def test_documents_referred_to_exist() -> None:
+    """In documents, in code and wherever else."""
+    named = {
+        (name, path.name)
+        for path in (*DOCUMENTS, *TEXTS)
+        for name in re.findall(r"(?<![\w./-])[\w/-]+\.md\b", path.read_text(errors="replace"))
+    }
 
-    assert {name for name in named if not is_there(name)} == set()
+    assert {
+        (name, where) for name, where in named if not is_there(name.replace("DATE", "*"))
+    } == set()
 
 
 def manual_pages(text: str) -> set[str]:
