@@ -75,6 +75,15 @@ def test_rows_are_sorted() -> None:
     assert set(numbers[len(with_one) :]) == {"none:"}
 
 
+def test_the_manual_page_names_the_same_standards() -> None:
+    page = (ROOT / "src/imapd/imapd.8").read_text()
+    named = re.findall(r"RFC\s(\d+) \(", page.partition(".SH STANDARDS")[2])
+
+    assert sorted(map(int, named)) == sorted(
+        int(number) for row in EXTENSIONS if (number := row[0].partition(" ")[0]).isdigit()
+    )
+
+
 @pytest.mark.parametrize("row", EXTENSIONS, ids=lambda row: row[0].replace(" ", "-"))
 def test_files_of_a_row_exist(row: list[str]) -> None:
     """Code and tests, at least one of each."""
