@@ -20,7 +20,13 @@ class Refused(Exception):
 class Client:
     """One connection, from its greeting on."""
 
-    def __init__(self, port: int, source: str = "127.0.0.1", tls: bool = False) -> None:
+    def __init__(
+        self,
+        port: int,
+        source: str = "127.0.0.1",
+        tls: bool = False,
+        greeting: bytes = b"* OK",
+    ) -> None:
         self.socket = socket.socket()
         try:
             self.socket.settimeout(PATIENCE_S)
@@ -29,7 +35,7 @@ class Client:
             self.socket.connect(("127.0.0.1", port))
             if tls:
                 self.socket = _context().wrap_socket(self.socket)
-            if not self.read(b"* OK"):
+            if not self.read(greeting):
                 raise Refused("no greeting")
         except BaseException:
             self.socket.close()

@@ -15,6 +15,7 @@ from bench import process_tree
 
 _BLOCK = 1 << 18
 _TAIL = 4096
+_CONNECT_S = 60.0
 
 
 class NoAnswer(Exception):
@@ -36,12 +37,20 @@ class Sample:
 
 
 class Connection:
-    """``end`` closes it, and sees to the server's process if there is one: ``pid``."""
+    """``end`` closes it, and sees to the server's process if there is one: ``pid``.
+
+    ``roots`` are the processes whose time, with that of those below them, is the server's.
+    """
 
     def __init__(
-        self, connection: socket.socket, end: Callable[[], None], pid: int | None = None
+        self,
+        connection: socket.socket,
+        end: Callable[[], None],
+        pid: int | None = None,
+        roots: Sequence[int] = (),
     ) -> None:
         self.pid = pid
+        self._roots = roots if pid is None else (pid,)
         self.end = end
         self._socket = connection
 
@@ -53,13 +62,16 @@ class Connection:
 
     def sample(self, run: Callable[[], tuple[int, bytes]]) -> Sample:
         """Take the time of ``run``, which returns the octets that came and the end of them."""
-        before = None if self.pid is None else process_tree.running_s(self.pid)
+        before = self.running_s()
         began = time.perf_counter()
         octets, end = run()
         took = time.perf_counter() - began
-        after = None if self.pid is None else process_tree.running_s(self.pid)
-        used = None if before is None or after is None else after - before
+        used = self.running_s() - before if self._roots else None
         return Sample(took, used, octets, end)
+
+    def running_s(self) -> float:
+        """Seconds of the processor that the server has had so far."""
+        return sum(map(process_tree.running_s, self._roots))
 
     def receive(self, is_end: Callable[[bytes], bool], limit_s: float) -> tuple[int, bytes]:
         """Read until the last octets say so; return the number of octets and the last of them.
@@ -121,3 +133,11 @@ def on_socket_pair(
             process.wait()
 
     return Connection(near, end, process.pid)
+
+
+def on_port(port: int, roots: Sequence[int] = ()) -> Connection:
+    """Connect to a daemon."""
+    connection = socket.create_connection(("127.0.0.1", port), _CONNECT_S)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.settimeout(None)
+    return Connection(connection, connection.close, roots=roots)

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,7 +35,17 @@ MAIL_UID = 65534  # of the accounts that share one
 CONNECTIONS = 6000  # the limit of each server, and of each address
 _COURIERS_MASTER = "/opt/usr/sbin/couriertcpd"
 _WATCHER = "/usr/libexec/gam_server"  # its sessions wait for locks through it
-_COURIERS_LOGIN = "/usr/lib/courier/courier/imaplogin"
+
+IMAP, POP3 = "imap", "pop3"  # as Dovecot names its services
+GREETINGS = {IMAP: b"* OK", POP3: b"+OK"}
+#: Courier's log-in program and what it starts.
+_COURIERS_PROGRAMS = {
+    IMAP: ["/usr/lib/courier/courier/imaplogin", "/opt/usr/bin/imapd"],
+    POP3: [
+        "/usr/lib/courier/courier/courierpop3login",
+        "/usr/lib/courier/courier/courierpop3d",
+    ],
+}
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,7 @@ class Installation:
     homes: Path
     port: int
     tls_port: int | None = None
+    protocol: str = IMAP
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -68,7 +79,8 @@ class Installation:
         for port in filter(None, (self.port, self.tls_port)):
             while True:
                 try:
-                    Client(port, tls=port == self.tls_port).socket.close()
+                    greeting = GREETINGS[self.protocol]
+                    Client(port, tls=port == self.tls_port, greeting=greeting).socket.close()
                     break
                 except (OSError, Refused) as error:
                     ended = any(one.poll() is not None for one in self.processes)
@@ -93,7 +105,11 @@ class Installation:
 
 
 def start(
-    name: str, work: Path, accounts: Sequence[Account], stored: str = MD5CRYPT
+    name: str,
+    work: Path,
+    accounts: Sequence[Account],
+    stored: str = MD5CRYPT,
+    protocol: str = IMAP,
 ) -> Installation:
     """Start a server: ``ours``, ``ours-cached``, which keeps passwords that were accepted,
     ``courier``, ``dovecot``, or ``dovecot-fast``, whose log-in processes serve many clients each
@@ -102,10 +118,28 @@ def start(
     ``work``/homes has the accounts' maildirs already; ``stored`` is the hash of `client.PASSWORD`.
     """
     if name in OURS:
-        return _ours(name, work, accounts, stored)
+        return _ours(name, work, accounts, stored, protocol)
     if name == "courier":
-        return _courier(work, accounts, stored)
-    return _dovecot(name, work, accounts, stored, high_performance=name == "dovecot-fast")
+        return _courier(work, accounts, stored, protocol)
+    fast = name == "dovecot-fast"
+    return _dovecot(name, work, accounts, stored, protocol, high_performance=fast)
+
+
+@contextlib.contextmanager
+def running(
+    names: Sequence[str], work: Path, accounts: Sequence[Account], protocol: str = IMAP
+) -> Iterator[dict[str, Installation]]:
+    """Have servers run, each in its directory below ``work``, and stop them in the end."""
+    servers: dict[str, Installation] = {}
+    try:
+        for name in names:
+            servers[name] = start(name, work / name, accounts, protocol=protocol)
+        for server in servers.values():
+            server.wait_until_it_serves()
+        yield servers
+    finally:
+        for server in servers.values():
+            server.stop()
 
 
 def homes(name: str, work: Path) -> Path:
@@ -116,45 +150,32 @@ def homes(name: str, work: Path) -> Path:
 # -- ours ----------------------------------------------------------------------------------------
 
 
-def _ours(name: str, work: Path, accounts: Sequence[Account], stored: str) -> Installation:
+def _ours(
+    name: str, work: Path, accounts: Sequence[Account], stored: str, protocol: str
+) -> Installation:
     etc, run = work / "etc", work / "run"
     for directory in (etc, run):
         directory.mkdir(exist_ok=True)
     environment = authdaemon.environment(work)
-    port, tls_port = free_port(), free_port()
-    certificate = authority().sign("localhost").combined(etc / "imapd.pem")
-    (etc / "imapaccess").touch()
-    _write(
-        etc / "imapd",
-        **SETTINGS,
-        ADDRESS="127.0.0.1",
-        PORT=port,
-        LOGIN_USER="nobody",
-        MAXDAEMONS=CONNECTIONS,
-        MAXPERIP=CONNECTIONS,
-        IMAPACCESSFILE=etc / "imapaccess",
-        PIDFILE=run / "imapd.pid",
-    )
-    _write(
-        etc / "imapd-ssl",
-        SSLADDRESS="127.0.0.1",
-        SSLPORT=tls_port,
-        SSLPIDFILE=run / "imapd-ssl.pid",
-        TLS_CERTFILE=certificate,
-    )
+    made = Installation(name, "", work / "homes", free_port(), protocol=protocol)
+    if protocol == IMAP:
+        made.tls_port = free_port()
+        daemons = _imap_daemons(made, etc, run)
+    else:
+        daemons = _pop3_daemon(made, etc, run)
+    module = daemons[0]
     _make_userdb(etc, accounts, str(work / "homes"), stored)
-    version = _said([sys.executable, "-m", "imapd", "--version"], environment)
-    made = Installation(name, version, work / "homes", port, tls_port)
+    made.version = _said([sys.executable, "-m", module, "--version"], environment)
     settings = {"authmodulelist": "authuserdb", "daemons": "5"}
     if name == "ours-cached":
         settings["SUCCESS_CACHE"] = "3600"
     started = authdaemon.start_ours(work, settings)
     made.processes.append(started.process)
     with (work / "log").open("ab") as log:
-        for daemon in ("imapd", "imapd-ssl"):
+        for daemon in daemons:
             made.processes.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "imapd.daemon", "--config", str(etc), daemon],
+                    [sys.executable, "-m", f"{module}.daemon", "--config", str(etc), daemon],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -162,6 +183,44 @@ def _ours(name: str, work: Path, accounts: Sequence[Account], stored: str) -> In
                 )
             )
     return made
+
+
+def _imap_daemons(made: Installation, etc: Path, run: Path) -> list[str]:
+    """Write the settings of our daemons for IMAP; return their names."""
+    certificate = authority().sign("localhost").combined(etc / "imapd.pem")
+    (etc / "imapaccess").touch()
+    _write(
+        etc / "imapd",
+        **SETTINGS,
+        **_listening(made, run / "imapd.pid"),
+        IMAPACCESSFILE=etc / "imapaccess",
+    )
+    _write(
+        etc / "imapd-ssl",
+        SSLADDRESS="127.0.0.1",
+        SSLPORT=made.tls_port,
+        SSLPIDFILE=run / "imapd-ssl.pid",
+        TLS_CERTFILE=certificate,
+    )
+    return ["imapd", "imapd-ssl"]
+
+
+def _pop3_daemon(made: Installation, etc: Path, run: Path) -> list[str]:
+    """Write the settings of pop3d, which there is without TLS alone here; return its name."""
+    _write(etc / "pop3d", **_listening(made, run / "pop3d.pid"))
+    (etc / "pop3d-ssl").touch()
+    return ["pop3d"]
+
+
+def _listening(made: Installation, pid_file: Path) -> dict[str, object]:
+    return {
+        "ADDRESS": "127.0.0.1",
+        "PORT": made.port,
+        "LOGIN_USER": "nobody",
+        "MAXDAEMONS": CONNECTIONS,
+        "MAXPERIP": CONNECTIONS,
+        "PIDFILE": pid_file,
+    }
 
 
 def _write(target: Path, **values: object) -> None:
@@ -188,12 +247,12 @@ def _said(command: Sequence[str], environment: dict[str, str]) -> str:
 # -- Courier -------------------------------------------------------------------------------------
 
 
-def _courier(work: Path, accounts: Sequence[Account], stored: str) -> Installation:
+def _courier(work: Path, accounts: Sequence[Account], stored: str, protocol: str) -> Installation:
     root = courier_root.make(work / "root")
     _make_userdb(root.configuration, accounts, "/homes", stored)
     done = root.run(["/opt/usr/bin/imapd", "--version"])
     version = (done.stdout + done.stderr).decode().strip().split("/")[0]
-    made = Installation("courier", version, root.path / "homes", free_port())
+    made = Installation("courier", version, root.path / "homes", free_port(), protocol=protocol)
     lookup = authdaemon.start_inside(
         root, {"authmodulelist": "authuserdb", "daemons": "5"}, ours=False
     )
@@ -201,7 +260,7 @@ def _courier(work: Path, accounts: Sequence[Account], stored: str) -> Installati
     command = [
         *(_COURIERS_MASTER, "-address=127.0.0.1", "-nodnslookup", "-noidentlookup"),
         *(f"-maxprocs={CONNECTIONS}", f"-maxperip={CONNECTIONS}", str(made.port)),
-        *(_COURIERS_LOGIN, "/opt/usr/bin/imapd", "Maildir"),
+        *(*_COURIERS_PROGRAMS[protocol], "Maildir"),
     ]
     environment = {**SETTINGS, "TZ": "UTC", "GAM_CLIENT_ID": work.parent.name}
     watcher = ["setpriv", f"--reuid={MAIL_UID}", f"--regid={MAIL_UID}", "--clear-groups"]
@@ -216,7 +275,7 @@ def _courier(work: Path, accounts: Sequence[Account], stored: str) -> Installati
 # -- Dovecot -------------------------------------------------------------------------------------
 
 _DOVECOT_SETTINGS = """
-protocols = imap
+protocols = {protocol}
 listen = 127.0.0.1
 base_dir = /run/dovecot
 state_dir = /run/dovecot
@@ -241,11 +300,11 @@ userdb {{
   driver = passwd-file
   args = /etc/dovecot-users
 }}
-service imap-login {{
-  inet_listener imap {{
+service {protocol}-login {{
+  inet_listener {protocol} {{
     port = {port}
   }}
-  inet_listener imaps {{
+  inet_listener {protocol}s {{
     port = 0
   }}
 {login}
@@ -261,7 +320,13 @@ _HIGH_PERFORMANCE = "service_count = 0\nprocess_min_avail = 2\nclient_limit = 10
 
 
 def _dovecot(
-    name: str, work: Path, accounts: Sequence[Account], stored: str, *, high_performance: bool
+    name: str,
+    work: Path,
+    accounts: Sequence[Account],
+    stored: str,
+    protocol: str,
+    *,
+    high_performance: bool,
 ) -> Installation:
     root = courier_root.make(work / "root")
     libraries = "usr/lib/dovecot"
@@ -270,6 +335,7 @@ def _dovecot(
     port = free_port()
     (root.path / "etc/dovecot.conf").write_text(
         _DOVECOT_SETTINGS.format(
+            protocol=protocol,
             port=port,
             connections=CONNECTIONS,
             login=_HIGH_PERFORMANCE if high_performance else "",
@@ -290,7 +356,7 @@ def _dovecot(
         [str(DOVECOT / "usr/sbin/dovecot"), "--version"],
         {"LD_LIBRARY_PATH": f"{DOVECOT}/usr/lib/dovecot"},
     )
-    made = Installation(name, version, root.path / "homes", port)
+    made = Installation(name, version, root.path / "homes", port, protocol=protocol)
     # The master would start /usr/bin/doveconf to start itself again with its settings.
     settings = ["-c", "/etc/dovecot.conf"]
     command = ["/opt-dovecot/usr/bin/doveconf", "-f", "service=master", *settings]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import time
 from collections.abc import Sequence
 from types import TracebackType
 
+from bench import connection
 from bench.client import PASSWORD
 from bench.connection import Connection, NoAnswer, Sample
 
@@ -18,9 +18,9 @@ _END_S = 30.0
 class Session:
     """One connection, from its greeting on."""
 
-    def __init__(self, connection: Connection) -> None:
-        self.pid = connection.pid
-        self._connection = connection
+    def __init__(self, made: Connection) -> None:
+        self.pid = made.pid
+        self._connection = made
 
     def __enter__(self) -> Session:
         return self
@@ -90,9 +90,9 @@ class Session:
         return self._connection.receive(is_end, limit_s)
 
 
-def greeted(connection: Connection) -> Session:
+def greeted(made: Connection) -> Session:
     """Await the greeting of a session that is authenticated already."""
-    session = Session(connection)
+    session = Session(made)
     try:
         session.until((b"* PREAUTH",), _GREETING_S)
     except BaseException:
@@ -104,14 +104,11 @@ def greeted(connection: Connection) -> Session:
 def on_port(port: int, userid: str) -> tuple[Session, float]:
     """Connect and log in; return the session and the seconds until it was."""
     began = time.perf_counter()
-    connection = socket.create_connection(("127.0.0.1", port), _GREETING_S)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.settimeout(None)
-    session = Session(Connection(connection, connection.close))
+    session = Session(connection.on_port(port))
     try:
         session.until((b"* OK",), _GREETING_S)
         session.timed(f"LOGIN {userid} {PASSWORD}", _GREETING_S)
     except BaseException:
-        connection.close()
+        session.kill()
         raise
     return session, time.perf_counter() - began

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 
 from bench import installation
@@ -12,14 +10,15 @@ from bench.imap import opening, rows
 from bench.imap.contender import ACCOUNT, NOBODY, Contender
 from bench.imap.run import Run
 from bench.imap.session import Session, on_port
-from bench.installation import Account, Installation
+from bench.installation import Account
 
 LOGIN = "connect, LOGIN"
 
 
 def measure(run: Run, work: Path, rounds: int) -> None:
     """Start all daemons on the maildirs that are there; a warm-up and then the rounds."""
-    with _running(run, work) as servers:
+    names = [one.name for one in run.contenders]
+    with installation.running(names, work, [Account(ACCOUNT, NOBODY)]) as servers:
 
         def open_session(contender: Contender) -> Session:
             session, seconds = on_port(servers[contender.name].port, ACCOUNT)
@@ -31,19 +30,3 @@ def measure(run: Run, work: Path, rounds: int) -> None:
         for number in range(rounds + 1):
             run.counts = number > 0
             opening.second(run, number, rows.TCP, open_session)
-
-
-@contextlib.contextmanager
-def _running(run: Run, work: Path) -> Iterator[dict[str, Installation]]:
-    servers: dict[str, Installation] = {}
-    try:
-        for contender in run.contenders:
-            name = contender.name
-            account = Account(ACCOUNT, NOBODY)
-            servers[name] = installation.start(name, work / name, [account])
-        for server in servers.values():
-            server.wait_until_it_serves()
-        yield servers
-    finally:
-        for server in servers.values():
-            server.stop()

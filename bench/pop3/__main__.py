@@ -4,7 +4,7 @@ DESCRIPTION
     ``python3 -m bench.pop3 [--messages N] [--rounds N] [--servers NAME,NAME…] [--write]``
 
     Log-in, LIST and UIDL of 20,000 messages, of the first session and of later ones; RETR of 1,000 messages, and
-    of one of 50 MB. Takes a few minutes. As root it runs the servers as nobody.
+    of one of 50 MB. Takes a few minutes. As root it runs the servers as nobody, and measures over TCP too.
 
     Figures go to standard output, and with all three servers, or ``--write``, to bench/results/pop3.md.
 """
@@ -23,11 +23,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bench import installation
 from bench.imap import maildirs
-from bench.imap.contender import POP3, SERVERS, Contender, contender, maildir, owner
+from bench.imap.contender import (
+    ACCOUNT,
+    NOBODY,
+    POP3,
+    SERVERS,
+    Contender,
+    contender,
+    maildir,
+    owner,
+)
 from bench.imap.mail import MEAN_SIZE
 from bench.imap.results import RESULTS
 from bench.imap.run import say
+from bench.installation import Account
 from bench.pop3 import measure, rows
 from bench.pop3.measure import Run
 from bench.pop3.report import report
@@ -49,6 +60,12 @@ def main() -> int:
         first = min(chosen.rounds, _ROUNDS_FIRST)
         _rounds("first", first, run, lambda number: measure.first(run, number))
         _rounds("later", chosen.rounds, run, lambda number: measure.later(run, number))
+        if os.geteuid() == 0:
+            accounts = [Account(ACCOUNT, NOBODY)]
+            with installation.running(names, work, accounts, installation.POP3) as servers:
+                _rounds(
+                    "TCP", chosen.rounds, run, lambda number: measure.over_tcp(run, number, servers)
+                )
         measure.add_large(run, work)
         _rounds("messages", chosen.rounds, run, lambda number: measure.fetching(run, number))
         measure.compare(run.figures)

@@ -6,6 +6,7 @@ from bench.imap.goals import Goal
 from bench.pop3 import rows
 
 GOALS = (
+    Goal(rows.TCP, rows.TOTAL, 0.7),
     Goal(rows.WARM, rows.NET, 0.7),
     Goal(rows.WARM, rows.LISTING, 0.7),
     *(

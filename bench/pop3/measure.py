@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bench import process_tree
-from bench.connection import Sample
-from bench.imap.contender import Contender
+from bench.connection import Sample, on_port
+from bench.imap.contender import ACCOUNT, Contender
 from bench.imap.figures import Figures
 from bench.imap.maildirs import forget
 from bench.imap.run import settle
+from bench.installation import Installation
 from bench.pop3 import rows
 from bench.pop3.session import Session
 
@@ -52,7 +52,7 @@ def first(run: Run, number: int) -> None:
         forget(contender.maildir)
     settle()
     for contender in run.in_turn(number):
-        _list(run, contender, rows.FIRST)
+        _list(run, contender, rows.FIRST, _begun(run, contender))
 
 
 def later(run: Run, number: int) -> None:
@@ -61,8 +61,8 @@ def later(run: Run, number: int) -> None:
     for contender in run.in_turn(number):
         session, start = _begun(run, run.empty[contender.name])
         session.quit(run.limit_s)
-        run.add(rows.START, rows.EMPTY, contender, start)
-        total = _list(run, contender, rows.WARM)
+        run.add(rows.START, rows.LOGIN, contender, start)
+        total = _list(run, contender, rows.WARM, _begun(run, contender))
         run.add(rows.WARM, rows.NET, contender, _difference(total, start))
 
 
@@ -83,6 +83,23 @@ def fetching(run: Run, number: int) -> None:
             session.kill()
             raise
         run.add(rows.FETCHING, rows.QUIT, contender, session.quit(run.limit_s))
+
+
+def over_tcp(run: Run, number: int, servers: Mapping[str, Installation]) -> None:
+    """The later session with the daemons, from the connection on."""
+    settle()
+    for contender in run.in_turn(number):
+        server = servers[contender.name]
+        began = time.perf_counter()
+        session = Session(on_port(server.port, server.roots))
+        connected = time.perf_counter() - began
+        try:
+            login = session.log_in(ACCOUNT, run.limit_s)
+        except BaseException:
+            session.kill()
+            raise
+        login = replace(login, seconds=login.seconds + connected)
+        _list(run, contender, rows.TCP, (session, login))
 
 
 def add_large(run: Run, work: Path) -> None:
@@ -121,15 +138,15 @@ def _begun(run: Run, contender: Contender) -> tuple[Session, Sample]:
     try:
         session.begin(run.limit_s)
         took = time.perf_counter() - began
-        assert session.pid is not None
-        return session, Sample(took, process_tree.running_s(session.pid), 0, b"")
+        return session, Sample(took, session.running_s(), 0, b"")
     except BaseException:
         session.kill()
         raise
 
 
-def _list(run: Run, contender: Contender, section: str) -> Sample:
-    session, start = _begun(run, contender)
+def _list(run: Run, contender: Contender, section: str, begun: tuple[Session, Sample]) -> Sample:
+    """LIST and UIDL in a session that has begun; return what all of it took."""
+    session, login = begun
     try:
         samples = {row: session.timed([row], run.limit_s) for row in (rows.LIST, rows.UIDL)}
     except BaseException:
@@ -137,12 +154,10 @@ def _list(run: Run, contender: Contender, section: str) -> Sample:
         raise
     session.quit(run.limit_s)
     listing = _sum(*samples.values())
-    total = _sum(start, listing)
-    run.add(section, rows.LOGIN, contender, start)
+    total = _sum(login, listing)
+    samples = {rows.LOGIN: login, **samples, rows.LISTING: listing, rows.TOTAL: total}
     for row, sample in samples.items():
         run.add(section, row, contender, sample)
-    run.add(section, rows.LISTING, contender, listing)
-    run.add(section, rows.TOTAL, contender, total)
     return total
 
 

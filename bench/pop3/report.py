@@ -14,12 +14,13 @@ from bench.pop3.goals import GOALS
 _METHOD = """\
 Every server has a maildir of its own with the same messages (hard links) and is measured with the same client.
 The servers take turns, another one first in each round; the figures are medians of the rounds, and ratios are
-of these. Directories and files are in the kernel's cache. A session is one process with a pair of sockets
-as its standard input and output, already authenticated; its log-in ends when it answers its first command.
+of these. Directories and files are in the kernel's cache. Unless a section says otherwise, a session is one
+process with a pair of sockets as its standard input and output, already authenticated; its log-in ends when it
+answers its first command.
 
-Our process starts Python, and Dovecot's reads its settings by doveconf, for every session here; in the daemons
-neither does. What that takes is measured too, with empty maildirs, and taken off where a row says so.
-Processor time is the server's own, which other work on the machine disturbs less."""
+For every such session ours starts Python, and Dovecot's reads its settings by doveconf; what that takes is measured
+with empty maildirs, and taken off where a row says so. The daemons, over TCP, do neither.
+Processor time is the server's own, of all its processes, which other work on the machine disturbs less."""
 
 
 def report(figures: Figures, head: str, contenders: Sequence[Contender]) -> str:

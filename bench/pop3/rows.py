@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-START = "Process: its start and a log-in to an empty maildir"
-FIRST = "First session: the server has kept nothing yet"
-WARM = "Later session: nothing changed since"
+START = "Process: an empty maildir, whose log-in is the start of the process"
+FIRST = (
+    "First session: the server has kept nothing yet; the log-in has the start of the process in it"
+)
+WARM = "Later session: nothing changed since; the log-in has the start of the process in it"
+TCP = "Later session over TCP, with the daemons: connection, USER, PASS"
 FETCHING = "Messages, of a later session"
 
-EMPTY = "start, log-in"
-LOGIN = "start, log-in"
+LOGIN = "log-in"
 LIST = "LIST"
 UIDL = "UIDL"
 LISTING = "LIST + UIDL"
-TOTAL = "start, log-in + LIST + UIDL"
-NET = "log-in + LIST + UIDL without the start"
+TOTAL = "log-in + LIST + UIDL"
+NET = "log-in + LIST + UIDL, the start taken off"
 FETCHED = 1000  # messages of a round
 RETR = f"RETR of {FETCHED:,} messages, one after the other"
 QUIT = "QUIT after that"
 LARGE_SIZE = 50_000_000
 RETR_LARGE = "RETR of a message of 50 MB"
 
-SHORT = {START: "process", FIRST: "first session", WARM: "later session", FETCHING: "messages"}
+SHORT = {
+    START: "process",
+    FIRST: "first session",
+    WARM: "later session",
+    TCP: "TCP",
+    FETCHING: "messages",
+}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
+from bench.client import PASSWORD
 from bench.connection import Connection, NoAnswer, Sample
 
 _END_S = 30.0
@@ -17,8 +18,8 @@ class Session:
     the greeting or without one.
     """
 
-    def __init__(self, connection: Connection, *, greets: bool) -> None:
-        self.pid = connection.pid
+    def __init__(self, connection: Connection, *, greets: bool = True) -> None:
+        self.running_s = connection.running_s
         self._connection = connection
         self._lines = 2 if greets else 1
 
@@ -31,6 +32,19 @@ class Session:
 
         self._connection.send(b"NOOP\r\n")
         self._connection.receive(is_end, limit_s)
+
+    def log_in(self, userid: str, limit_s: float) -> Sample:
+        """Await the greeting of a daemon, and say who is there."""
+
+        def run() -> tuple[int, bytes]:
+            octets, end = self._connection.receive(_is_end_of_one, limit_s)
+            for line in (f"USER {userid}\r\n", f"PASS {PASSWORD}\r\n"):
+                self._connection.send(line.encode())
+                size, end = self._connection.receive(_is_end_of_one, limit_s)
+                octets += size
+            return octets, end
+
+        return self._connection.sample(run)
 
     def timed(self, commands: Sequence[str], limit_s: float) -> Sample:
         """Run commands with responses of many lines, each when the one before was answered.

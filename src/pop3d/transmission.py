@@ -14,7 +14,9 @@ _LONG_LINE = 1 << 20
 
 def sent_size(data: bytes) -> int:
     """Count the octets that RETR sends of a message, without stuffing and the line with the dot."""
-    size = len(data) + data.count(b"\n") - data.count(b"\r\n")
+    size = len(data) + data.count(b"\n")
+    if b"\r" in data:  # hardly any has one, and a single octet is looked for ten times as fast
+        size -= data.count(b"\r\n")
     if data.endswith(b"\n"):
         return size
     return size + (1 if data.endswith(b"\r") else 2)
@@ -30,7 +32,7 @@ def stuffed(pieces: Iterable[bytes]) -> Iterator[bytes]:
             data, held = data[:-1], b"\r"
         if not data:
             continue
-        if b"\r\n" in data:
+        if b"\r" in data:
             data = data.replace(b"\r\n", b"\n")
         first = b"." if last in (b"", b"\n") and data.startswith(b".") else b""
         last = data[-1:]
