@@ -109,7 +109,7 @@ def prepared(size: int, names: Sequence[str]) -> Iterator[tuple[Run, Path]]:
             watcher = contenders[-1].watcher
             empty[name] = replace(contender(name, nothing, POP3), watcher=watcher)
         try:
-            yield Run(contenders, empty, _LIMIT_S), work
+            yield Run(contenders, empty, pool.files, _LIMIT_S), work
         finally:
             for one in contenders:
                 if one.watcher:

@@ -32,6 +32,7 @@ class Run:
 
     contenders: Sequence[Contender]
     empty: Mapping[str, Contender]
+    files: list[Path]  # of the messages, in their order; all maildirs have links to them
     limit_s: float
     figures: Figures = field(default_factory=Figures)
     counts: bool = True  # the round that is going on is no warm-up
@@ -70,6 +71,8 @@ def fetching(run: Run, number: int) -> None:
     """Messages that no round before has fetched, and a large one, in one session."""
     at = number * rows.FETCHED
     commands = [f"RETR {at + n + 1}" for n in range(rows.FETCHED)]
+    for path in (*run.files[at : at + rows.FETCHED], run.files[-1]):
+        path.read_bytes()  # into the kernel's cache, which may have given them up
     for contender in run.in_turn(number):
         session, _ = _begun(run, contender)
         try:
@@ -108,6 +111,7 @@ def add_large(run: Run, work: Path) -> None:
     data = b"Subject: large\n\n" + line * (rows.LARGE_SIZE // len(line))
     path = work / "large"
     path.write_bytes(data)
+    run.files.append(path)
     for contender in run.contenders:
         contender.owner.give(path)
         os.link(path, contender.maildir / "cur" / _LARGE_NAME.format(len(data)))
