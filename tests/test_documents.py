@@ -94,6 +94,45 @@ def test_documents_referred_to_exist() -> None:
     } == set()
 
 
+def is_defined(name: str) -> bool:
+    """`imapd.settings.load`: whether there is such a module, and a word of that kind in it."""
+    parts = name.split(".")
+    for depth in range(len(parts), 0, -1):
+        module = SRC.joinpath(*parts[:depth])
+        source = next(
+            filter(Path.is_file, (module.with_suffix(".py"), module / "__init__.py")), None
+        )
+        if source is not None:
+            text = source.read_text()
+            return all(re.search(rf"\b{part}\b", text) for part in parts[depth:])
+    return False
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_names_of_python_exist(document: Path) -> None:
+    named = re.findall(
+        r"`((?:courier|imapd|pop3d|authdaemond|tools|classic)(?:\.(?!rc\b|pem\b)[A-Za-z_]\w*)+)(?=[`(])",
+        document.read_text(),
+    )
+
+    assert {name for name in named if not is_there(name) and not is_defined(name)} == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_settings_exist(document: Path) -> None:
+    """What is called like a setting is shipped as one, or one of old Courier's that the log knows."""
+    sources = (*(ROOT / "conf").glob("*.dist"), SRC / "courier/daemon/settings.py")
+    known = "".join(path.read_text() for path in sources)
+    named = set(
+        re.findall(
+            r"\b(?:IMAP|POP3|TLS|MAILDIR|SMAP|AUTH|OUTBOX|LOGIN|DEBUG)_[A-Z0-9_]*[A-Z0-9]\b",
+            document.read_text(),
+        )
+    )
+
+    assert {name for name in named if not re.search(rf"\b{name}\b", known)} == set()
+
+
 def manual_pages(text: str) -> set[str]:
     """Pages referred to: `imapd(8)`, `.BR imapd (8)`, as imapd.8."""
     found = re.findall(r"(?<![\w`/\\-])([a-z][\w.-]*)\((\d)\)", text)
@@ -109,7 +148,7 @@ def test_manual_pages_referred_to_exist(path: Path) -> None:
 def test_every_program_has_its_manual_page() -> None:
     others = {Path(name).name for name in INSTALLED["LIBEXEC"]}
     programs = {*INSTALLED["BIN"], *INSTALLED["SBIN"], *others}
-    programs.remove("pop3login")  # Debian's name of courierpop3login
+    programs.remove("pop3login")  # upstream's name of courierpop3login
 
     assert len(programs) > 30
     assert {name for name in programs if not {f"{name}.1", f"{name}.8"} & NAMES} == set()
