@@ -80,8 +80,9 @@ LIBEXEC: Mapping[str, tuple[str, ...]] = {
     "courier/courierpop3d": ("pop3d",),
     "courier/courierpop3login": ("pop3d.pop3login",),
     "courier/imaplogin": ("imapd.imaplogin",),
-    "courier/pop3login": ("pop3d.pop3login",),
 }
+# Upstream's names of Debian's.
+LINKS: Mapping[str, str] = {"courier/pop3login": "courierpop3login"}
 
 # Generators of systemd's.
 GENERATORS: Mapping[str, tuple[str, ...]] = {
@@ -232,6 +233,10 @@ def install_programs(places: Places) -> None:
         for name, (module, *arguments) in programs.items():
             text = launcher(places, module, arguments)
             write(places.real(directory) / name, text.encode(), 0o755)
+    for name, target in LINKS.items():
+        link = places.real(places.libexecdir) / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
 
 
 def launcher(places: Places, module: str, arguments: Iterable[str]) -> str:
