@@ -196,6 +196,23 @@ def test_there_and_back(configured: Path) -> None:
             machine.kill()
 
 
+def test_courierlogger_of_both(configured: Path) -> None:
+    """Ours is in the place of Courier's, which comes back when ours goes, with its manual page."""
+    place = "/usr/sbin/courierlogger /usr/share/man/man1/courierlogger*.gz"
+    with copied(configured) as root:
+        before = run_in(root, f"sha256sum {place}")
+
+        run_in(root, TO_OURS)
+        assert run_in(root, "head -1 /usr/sbin/courierlogger") == "#!/usr/bin/python3 -I\n"
+        run_in(root, "courierlogger -name=x sh -c true")
+        diverted = run_in(root, "dpkg-divert --list pycourier-authdaemon")
+        assert diverted.count("courierlogger") == 4
+
+        run_in(root, f"{APT} remove pycourier-imap pycourier-pop pycourier-authdaemon")
+        assert run_in(root, f"sha256sum {place}") == before
+        assert run_in(root, "dpkg-divert --list pycourier-authdaemon") == ""
+
+
 def test_purge_of_debians_courier(configured: Path) -> None:
     """Afterwards: settings, keys and databases that are ours by then stay, with owner and mode."""
     with copied(configured) as root:
