@@ -11,21 +11,22 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from io import FileIO
-from itertools import chain
 
 from courier import log
 from courier.maildir import filename
 from courier.maildir.change import FlagChange
 from courier.maildir.charged import Charged
+from courier.maildir.columns import Columns
 from courier.maildir.filename import Flag
 from courier.maildir.folder import Folder, MessageGone
 from courier.maildir.lock import FolderLock
 from courier.maildir.quota import Limits, Quota
 from courier.process.request import Steps, Work
-from pop3d import sizelist, transmission, unicode
+from pop3d import listing, sizelist, transmission, unicode
+from pop3d.listing import Listing
 from pop3d.sizelist import Entry, SizeList
 
 #: Messages described before others get their turn.
@@ -44,8 +45,7 @@ class Maildrop:
         Args:
             limits: the account's quota, as authentication gave it.
         """
-        self.entries: Sequence[Entry] = ()
-        self._uids: Sequence[int] = ()  # the folder's, in the order of the entries
+        self.listing = Listing()
         self._folder = folder
         self._user = user
         self._charged = Charged(
@@ -65,24 +65,41 @@ class Maildrop:
         """
         yield Work(partial(self._folder.synchronise, take_new=True))
         columns = self._folder.columns
+        known = yield Work(partial(self._known, columns))
+        if isinstance(known, Listing):
+            self.listing = known
+            return
         uid_of = dict(zip(columns.names, columns.uids, strict=True))
-        known = yield Work(partial(sizelist.read, self._folder.path, int(time.time())))
-        if known.is_current and len(known.entries) == len(uid_of):
-            uids = [uid for uid in map(uid_of.get, map(sizelist.NAME_OF, known.entries)) if uid]
-            if len(uids) == len(uid_of):
-                self.entries, self._uids = known.entries, uids
-                return
         names = sorted(uid_of, key=filename.arrival)
         listed = {filename.base(entry.name) for entry in known.entries}
         new = [name for name in names if filename.base(name) not in listed]
         described: dict[bytes, tuple[int, bool]] = {}
         for at in range(0, len(new), _SLICE):
             described |= yield Work(partial(self._describe, new[at : at + _SLICE], uid_of))
-        self._take((yield Work(partial(self._number, names, described))), uid_of)
+        made = yield Work(partial(self._number, names, described))
+        self.listing = yield Work(partial(self._listed, made, uid_of))
 
-    def _take(self, made: SizeList, uid_of: dict[bytes, int]) -> None:
-        self.entries = [entry for entry in made.entries if entry.name in uid_of]
-        self._uids = [uid_of[entry.name] for entry in self.entries]
+    def _known(self, columns: Columns) -> Listing | SizeList:
+        """Give the listing if the list names just the messages there are; otherwise what it says."""
+        text = sizelist.read_text(self._folder.path) or b""
+        kept = listing.load(self._folder, columns, text)
+        if kept is not None:
+            return kept
+        known = sizelist.parse(text, int(time.time()))
+        if not known.is_current or len(known.entries) != len(columns):
+            return known
+        uid_of = dict(zip(columns.names, columns.uids, strict=True))
+        uids = [uid_of.get(name, 0) for name in map(sizelist.NAME_OF, known.entries)]
+        if set(uids) != set(uid_of.values()):
+            return known
+        made = listing.made(known.entries, uids)
+        listing.keep(self._folder, columns, text, made)
+        return made
+
+    def _listed(self, made: SizeList, uid_of: dict[bytes, int]) -> Listing:
+        entries = [entry for entry in made.entries if entry.name in uid_of]
+        uids = [uid_of[entry.name] for entry in entries]
+        return listing.made(entries, uids, self._emergency)
 
     def _describe(
         self, names: Sequence[bytes], uid_of: dict[bytes, int]
@@ -144,21 +161,10 @@ class Maildrop:
 
     # -- messages ----------------------------------------------------------------------------
 
-    def uidl(self, index: int) -> bytes:
-        return self._emergency or self.entries[index].uidl()
-
-    def sizes_listed(self, indices: Sequence[int]) -> bytes:
-        """Write LIST's lines of messages: one operation for all of them, as there may be many."""
-        sizes = map(sizelist.SIZE, map(self.entries.__getitem__, indices))
-        return _lines(b"%d %d\r\n", indices, sizes)
-
-    def uidls_listed(self, indices: Sequence[int]) -> bytes:
-        """Write UIDL's lines of messages, in the same manner where all unique-ids are of today's."""
-        entries = list(map(self.entries.__getitem__, indices))
-        uids, uidvs = (list(map(field, entries)) for field in (sizelist.UID, sizelist.UIDV))
-        if self._emergency is None and all(uids) and all(uidvs):
-            return _lines(b"%d UID%d-%d\r\n", indices, uids, uidvs)
-        return _lines(b"%d %b\r\n", indices, map(self.uidl, indices))
+    def name(self, index: int) -> bytes:
+        """Give the name of a message's file, as last seen; nothing if it is gone."""
+        row = self._folder.columns.message(self.listing.uids[index])
+        return row.name if row else b""
 
     def open_message(self, index: int) -> FileIO:
         """Open a message's file, which the caller closes.
@@ -167,15 +173,15 @@ class Maildrop:
             MessageGone: another session removed it.
             OSError: it can't be opened.
         """
-        return open(self._folder.open(self._uids[index]), "rb", buffering=0)
+        return open(self._folder.open(self.listing.uids[index]), "rb", buffering=0)
 
     def is_seen(self, index: int) -> bool:
-        flags, _ = self._folder.current(self._uids[index]) or (Flag.SEEN, 0)
+        flags, _ = self._folder.current(self.listing.uids[index]) or (Flag.SEEN, 0)
         return bool(flags & Flag.SEEN)
 
     def mark_seen(self, indices: Sequence[int]) -> None:
         """Set ``\\Seen``, one rename each. Raises OSError."""
-        uids = [self._uids[index] for index in indices]
+        uids = [self.listing.uids[index] for index in indices]
         self._folder.change_flags(uids, FlagChange(add=Flag.SEEN))
 
     def remove(self, indices: Sequence[int]) -> list[bytes]:
@@ -186,12 +192,5 @@ class Maildrop:
         Raises:
             OSError: one can't be removed; the ones before it are.
         """
-        wanted = [self._uids[index] for index in indices]
+        wanted = [self.listing.uids[index] for index in indices]
         return self._charged.remove(wanted, only_deleted=False)
-
-
-def _lines(pattern: bytes, indices: Sequence[int], *columns: Iterable[object]) -> bytes:
-    """Fill in the pattern for each message, its number first."""
-    numbers = (index + 1 for index in indices)
-    fields = chain.from_iterable(zip(numbers, *columns, strict=True))
-    return pattern * len(indices) % tuple(fields)

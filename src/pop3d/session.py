@@ -6,7 +6,7 @@ STANDARDS: RFC 1939, RFC 2449 (CAPA), RFC 6856 (UTF8, LANG).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -26,6 +26,7 @@ from courier.process.request import (
     Work,
 )
 from pop3d import capability, transmission, unicode, wire
+from pop3d.listing import Lines
 from pop3d.maildrop import Maildrop
 from pop3d.settings import Settings
 from pop3d.wire import Line, Reader, number
@@ -193,37 +194,36 @@ class Session:
         """Give the message that a command's first argument names; None if there is none."""
         words = line.words()
         found = number(words[0]) if words else None
-        if found is None or not 0 < found <= len(self._maildrop.entries):
+        if found is None or not 0 < found <= len(self._maildrop.listing.sizes):
             return None
         return None if found - 1 in self._deleted else found - 1
 
     def _left(self) -> Iterator[int]:
-        return (n for n in range(len(self._maildrop.entries)) if n not in self._deleted)
+        return (n for n in range(len(self._maildrop.listing.sizes)) if n not in self._deleted)
 
     def stat(self, line: Line) -> Iterator[bytes]:
-        entries = self._maildrop.entries
-        sizes = [entries[index].size for index in self._left()]
+        sizes = [self._maildrop.listing.sizes[index] for index in self._left()]
         yield self._out(b"+OK %d %d\r\n" % (len(sizes), sum(sizes)))
 
     def list_(self, line: Line) -> Iterator[bytes]:
         # Courier: the words are a test of clients that take a reply's text for data.
         first = b"+OK POP3 clients that break here, they violate STD53.\r\n"
-        return self._listing(line, first, self._maildrop.sizes_listed)
+        return self._listing(line, first, self._maildrop.listing.size_lines)
 
     def uidl(self, line: Line) -> Iterator[bytes]:
-        return self._listing(line, b"+OK\r\n", self._maildrop.uidls_listed)
+        return self._listing(line, b"+OK\r\n", self._maildrop.listing.uidl_lines)
 
-    def _listing(
-        self, line: Line, first: bytes, listed: Callable[[Sequence[int]], bytes]
-    ) -> Iterator[bytes]:
+    def _listing(self, line: Line, first: bytes, lines: Lines) -> Iterator[bytes]:
         if line.words():
             index = self._index(line)
-            yield self._out(_NO_SUCH_MESSAGE if index is None else b"+OK " + listed([index]))
+            yield self._out(_NO_SUCH_MESSAGE if index is None else b"+OK " + lines.of([index]))
             return
         yield self._out(Unfinished(first))
-        left = self._left()
+        left = self._left() if self._deleted else iter(())
         while part := list(islice(left, _SLICE)):
-            yield self._out(Unfinished(listed(part)))
+            yield self._out(Unfinished(lines.of(part)))
+        for at in range(0, 0 if self._deleted else len(lines.text), _PIECE):
+            yield self._out(Unfinished(lines.text[at : at + _PIECE]))
         yield self._out(transmission.END)
 
     def retr(self, line: Line) -> Iterator[Request]:
@@ -233,7 +233,7 @@ class Session:
             return
         before, behind = self._wrapping(index)
         wrapped = sum(map(transmission.sent_size, (before, behind))) if before else 0
-        first = b"+OK %d octets follow.\r\n" % (self._maildrop.entries[index].size + wrapped)
+        first = b"+OK %d octets follow.\r\n" % (self._maildrop.listing.sizes[index] + wrapped)
         counted = yield from self._send(index, first, before, behind, lambda pieces: pieces)
         if counted is None:
             return
@@ -302,13 +302,13 @@ class Session:
                 for piece in transmission.stuffed(counting(cut(pieces()))):
                     yield self._out(Unfinished(piece))
             except OSError as error:
-                log.pop3_io_error(self._maildrop.entries[index].name.decode("latin-1"), error)
+                log.pop3_io_error(self._maildrop.name(index).decode("latin-1"), error)
                 raise _MessageFailed from error
         yield b""
         return counted
 
     def _wrapping(self, index: int) -> tuple[bytes, bytes]:
-        if self._utf8 or not self._maildrop.entries[index].utf8:
+        if self._utf8 or not self._maildrop.listing.utf8[index]:
             return b"", b""
         return unicode.wrapping(self._settings.unicode_message_type)
 

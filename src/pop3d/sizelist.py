@@ -115,17 +115,21 @@ def read(maildir: str, now: int) -> SizeList:
     Raises:
         OSError: it can't be read, though it may well be good.
     """
+    text = read_text(maildir)
+    return SizeList(1, now, (), is_current=False) if text is None else parse(text, now)
+
+
+def read_text(maildir: str) -> bytes | None:
+    """Read a maildir's list as it stands there; None if there is none. Raises as `read`."""
     path = os.path.join(maildir, NAME)
     for is_last in (False,) * (_TRIES - 1) + (True,):
         try:
-            data, _ = delivery.read_regular(path)
+            return delivery.read_regular(path)[0]
         except FileNotFoundError:
-            return SizeList(1, now, (), is_current=False)
+            return None
         except OSError as error:
             if error.errno != errno.ESTALE or is_last:
                 raise
-        else:
-            return parse(data, now)
     raise AssertionError("not reached")
 
 
