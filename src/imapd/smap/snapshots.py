@@ -21,6 +21,7 @@ import time
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 
 from courier import log
@@ -60,13 +61,14 @@ class Snapshots:
         """
         folder = self._view.folder
         with contextlib.suppress(FileExistsError):
-            path = os.path.join(folder.path, DIRECTORY)
-            os.mkdir(path, 0o755)
+            os.mkdir(os.path.join(folder.path, DIRECTORY), 0o755)
         name = delivery.unique_name("snapshot")
         text = _text(self._view, self._last)
-        delivery.write_atomically(folder.path, os.path.join(DIRECTORY, name), text, "snapshot")
-        if self._before:
-            delivery.unlink_quietly(_path(folder, self._before))
+        with _directory(folder) as directory:
+            path = os.path.join(DIRECTORY, name)
+            delivery.write_atomically(folder.path, path, text, "snapshot")
+            if self._before:
+                _remove(self._before, directory)
         self._before, self._last = self._last, name
         self.is_outdated = False
         return name
@@ -81,13 +83,13 @@ def restore(view: View, name: str) -> Snapshots | None:
     if not is_name(name):
         return None
     try:
-        path = _path(folder, name)
-        if os.lstat(path).st_size > _LARGEST:
-            return None
-        text, _ = delivery.read_regular(path)
-        found = _parsed(folder, text)
-        if found is not None:
-            os.utime(path, follow_symlinks=False)
+        with _directory(folder) as directory:
+            if os.lstat(name, dir_fd=directory).st_size > _LARGEST:
+                return None
+            text, _ = delivery.read_regular(name, directory)
+            found = _parsed(folder, text)
+            if found is not None:
+                os.utime(name, dir_fd=directory, follow_symlinks=False)
     except OSError:
         return None
     if found is None:
@@ -113,23 +115,21 @@ def tidy(folder: Folder) -> None:
 
     Dot files are somebody else's.
     """
-    directory = os.path.join(folder.path, DIRECTORY)
     times: list[tuple[float, str]] = []
     try:
-        for name in os.listdir(directory):
-            path = os.path.join(directory, name)
-            if name.startswith("."):
-                continue
-            if not _is_ours(path):
-                delivery.unlink_quietly(path)
-            else:
-                times.append((os.lstat(path).st_mtime, name))
+        with _directory(folder) as directory:
+            for name in os.listdir(directory):
+                if name.startswith("."):
+                    continue
+                if not _is_ours(name, directory):
+                    _remove(name, directory)
+                else:
+                    times.append((os.lstat(name, dir_fd=directory).st_mtime, name))
+            for name in _superfluous(times, time.time()):
+                _remove(name, directory)
     except OSError as error:
         if not isinstance(error, FileNotFoundError):
-            log.error("cannot tidy up", directory, error)
-        return
-    for name in _superfluous(times, time.time()):
-        delivery.unlink_quietly(os.path.join(directory, name))
+            log.error("cannot tidy up", os.path.join(folder.path, DIRECTORY), error)
 
 
 def _superfluous(times: list[tuple[float, str]], now: float) -> Iterator[str]:
@@ -143,10 +143,10 @@ def _superfluous(times: list[tuple[float, str]], now: float) -> Iterator[str]:
         count -= 1
 
 
-def _is_ours(path: str) -> bool:
+def _is_ours(name: str, directory: int) -> bool:
     """Tell whether a file begins as a snapshot does."""
     try:
-        fd, _ = delivery.open_regular(path)
+        fd, _ = delivery.open_regular(name, directory)
     except OSError:
         return False
     try:
@@ -155,8 +155,23 @@ def _is_ours(path: str) -> bool:
         os.close(fd)
 
 
-def _path(folder: Folder, name: str) -> str:
-    return os.path.join(folder.path, DIRECTORY, name)
+@contextmanager
+def _directory(folder: Folder) -> Iterator[int]:
+    """Open the directory, which no symbolic link can be: files are removed there.
+
+    Raises: OSError.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(os.path.join(folder.path, DIRECTORY), flags)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _remove(name: str, directory: int) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(name, dir_fd=directory)
 
 
 def _text(view: View, last: str) -> bytes:

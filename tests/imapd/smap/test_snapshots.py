@@ -180,6 +180,24 @@ def test_tidying_up(drive: Drive, fill: Fill, snapshots: Path) -> None:
     assert all(age <= 7 + 2 * (len(numbers) - 10) for age in ages)
 
 
+def test_directory_that_is_a_link(
+    drive: Drive, fill: Fill, snapshots: Path, tmp_path: Path
+) -> None:
+    """Who owns a folder can't have those who open it remove files of theirs: none are used, or taken."""
+    fill(1)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "letter").write_text("dear")
+    (elsewhere / "1").write_text("1 0 1 1:letter\n")
+    snapshots.symlink_to(elsewhere)
+
+    assert drive().ask("OPEN INBOX")[-1] == "+OK Folder opened"
+    session = drive()
+    assert session.ask('SOPEN "1" INBOX')[-1] == "+OK Folder opened"
+    assert session.ask("NOOP") == ["+OK Folder updated"]
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["1", "letter"]
+
+
 @pytest.mark.slow
 @pytest.mark.courier
 @pytest.mark.parametrize("ours_first", [True, False])
