@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Iterable
 from selectors import EVENT_READ, EVENT_WRITE
 
+from courier import log
+
 __all__ = ["EVENT_READ", "EVENT_WRITE", "Reactor"]
 
 
@@ -58,14 +60,17 @@ class Reactor:
         heapq.heappush(self._timers, (time.monotonic() + delay_s, next(self._ties), call))
 
     def turn(self) -> set[int]:
-        """Wait until something is due, and do all that is. Returns the signals that came."""
+        """Wait until something is due, and do all that is. Returns the signals that came.
+
+        What a call raises is logged: one log-in's trouble must not end everybody's session.
+        """
         wait_s = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
         for key, _ in self._selector.select(wait_s):
             # An earlier one may have ended it, and closed its descriptor.
             if self._selector.get_map().get(key.fd) is key:
-                key.data()
+                _call(key.data)
         while self._timers and self._timers[0][0] <= time.monotonic():
-            heapq.heappop(self._timers)[2]()
+            _call(heapq.heappop(self._timers)[2])
         signals, self._signals = self._signals, set()
         return signals
 
@@ -79,6 +84,13 @@ class Reactor:
         for end in self._ends:
             end.close()
         self._selector.close()
+
+
+def _call(call: Callable[[], object]) -> None:
+    try:
+        call()
+    except Exception as error:
+        log.bug("-", "master", error)
 
 
 def _drain(woken: socket.socket) -> None:

@@ -49,6 +49,27 @@ def test_descriptor_that_another_call_has_ended(
     assert len(called) == 1
 
 
+def test_call_that_raises_is_logged(
+    reactor: Reactor, ready: list[socket.socket], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Others are called as if nothing had happened: all sessions end with the master."""
+    called: list[str] = []
+
+    def fails() -> None:
+        called.append("failing")
+        raise ValueError("a bug")
+
+    for one in ready:
+        reactor.watch(one.fileno(), EVENT_READ, fails)
+    reactor.at(0.0, fails)
+    reactor.at(0.0, lambda: called.append("timer"))
+
+    reactor.turn()
+
+    assert called == ["failing"] * 3 + ["timer"]
+    assert capfd.readouterr().err.count("ERR: ValueError: a bug") == 3
+
+
 def test_number_of_a_descriptor_that_another_call_has_ended(
     reactor: Reactor, ready: list[socket.socket]
 ) -> None:
