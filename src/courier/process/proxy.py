@@ -71,9 +71,10 @@ def run(control: socket.socket, ids: Ids, prepare: Callable[[], PreparedProxy]) 
 
     def make(fields: list[bytes], ended: Callable[[], None]) -> Passage:
         request = ProxyRequest.of(fields)
+        number = request.number  # and nothing else of it stays
 
         def tell(kind: Kind) -> None:
-            attendant.tell(kind, request.number)
+            attendant.tell(kind, number)
 
         return Passage(loop, partial(FarEnd, loop, threads), prepared, request, tell, ended)
 
@@ -97,7 +98,8 @@ class Passage:
         self._loop = loop
         self._make_far_end = make_far_end
         self._prepared = prepared
-        self._request = request
+        self._request: ProxyRequest | None = request  # until a host is reached: it has the password
+        self._address = request.address
         self._tell = tell
         self._ended = ended
         self._hosts = iter(request.hosts)
@@ -122,7 +124,7 @@ class Passage:
 
     def _next_host(self) -> None:
         host = next(self._hosts, None)
-        if host is None:
+        if host is None or self._request is None:
             self._tell(Kind.FAILED)
             self._end()
             return
@@ -137,12 +139,13 @@ class Passage:
         if self._far is not None:
             self._far.abort()
         self._hosts = iter(())
-        self.failed(f"No log-in for {self._request.address} on another host in time")
+        self.failed(f"No log-in for {self._address} on another host in time")
 
     def reached(self, said: bytes) -> None:
         """From here on the host speaks with the client alone."""
         client, self._client = self._client, None
-        if client is None or self._far is None:
+        request, self._request = self._request, None
+        if client is None or self._far is None or request is None:
             return
         if self._timer is not None:
             self._timer.cancel()
@@ -154,7 +157,7 @@ class Passage:
             self._end()
             return
         self._tell(Kind.REACHED)
-        self._far.write(self._request.unread)
+        self._far.write(request.unread)
         self.from_far(said)
 
     # -- the host's side -------------------------------------------------------------------

@@ -10,6 +10,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,9 +20,10 @@ from courier.log import Peer
 from courier.net import tls_client
 from courier.process import channel, far_end, proxy
 from courier.process.far_login import ENCRYPT, NEXT_LINE, Approach, FarEndFailed, FarLogin
+from courier.process.loop import Loop
 from courier.process.message import Kind, ProxyRequest
 from courier.process.privileges import Ids
-from courier.process.proxy import PreparedProxy
+from courier.process.proxy import Passage, PreparedProxy
 from courier.setting_reader import Encrypted
 from tests.courier.net.authority import authority
 from tests.support.daemon import is_alive, wait_until
@@ -181,6 +183,44 @@ def exactly(connection: socket.socket, size: int) -> bytes:
     while len(said) < size and (data := connection.recv(size - len(said))):
         said += data
     return bytes(said)
+
+
+class FarEndOfTests:
+    """Takes everything."""
+
+    is_blocked = False
+
+    def __init__(self, *_: object) -> None:
+        self.taken = b""
+
+    def write(self, data: bytes) -> None:
+        self.taken += data
+
+    def abort(self) -> None: ...
+
+
+def test_password_is_forgotten_when_a_host_is_reached() -> None:
+    """It is not needed any more, and sessions last for days."""
+    login = _log_in("host", "never")
+    prepared = PreparedProxy(lambda request, host: Approach(9, "never", login), None)
+    request = ProxyRequest(
+        *(1, "u@example.com", Secret(b"secret"), ("host",), Peer("::1", "1")),
+        *(b"", b"early", "IMAP", False),
+    )
+    far, loop = FarEndOfTests(), Loop()
+    make: Any = lambda *_: far  # noqa: E731
+    passage = Passage(loop, make, prepared, request, lambda kind: None, lambda: None)
+    client, theirs = socket.socketpair()
+    with client:
+        passage.start(theirs)
+        assert request in vars(passage).values()
+
+        passage.reached(b"in")
+
+        assert request not in vars(passage).values()
+        assert (far.taken, client.recv(9)) == (b"early", b"in")
+        passage.stop()
+    loop.close()
 
 
 # --- The relay --------------------------------------------------------------------------------------
