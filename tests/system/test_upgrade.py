@@ -102,7 +102,8 @@ def seen(machine: Machine, user: User) -> list[str]:
             flags = set(re.findall(r"[\\$]?\w+", line.partition("FLAGS (")[2].partition(")")[0]))
             facts = re.findall(r'UID \d+|SIZE \d+|"[^"]+"', line)
             found.append(" ".join([name, *sorted(facts), *sorted(flags - {"\\Recent"})]))
-    found += sorted(_text(client.lsub()).splitlines())
+    # Courier tells of levels above, too; RFC 3501 6.3.9 does not for "*".
+    found += sorted(line for line in _text(client.lsub()).splitlines() if "Noselect" not in line)
     # Ours tells of RFC 4314's rights, which Courier has as c and d.
     rights = _text(client.getacl("INBOX.Work")).split()
     found += sorted(
