@@ -108,6 +108,14 @@ class CourierServer:
         """Run a command to its end."""
         return self._root.run(command, stdin, settings)
 
+    @property
+    def library_path(self) -> str:
+        """LD_LIBRARY_PATH of Courier's programs."""
+        return self._root.variables()["LD_LIBRARY_PATH"]
+
+    def read_file(self, path: str) -> bytes:
+        return (self._root.path / path[1:]).read_bytes()
+
     def add_file(self, path: str, contents: bytes) -> None:
         file = self._root.path / path[1:]
         file.parent.mkdir(exist_ok=True)
