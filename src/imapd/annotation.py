@@ -8,7 +8,7 @@ there are only one's own.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypedDict
 
 from courier import log
@@ -100,26 +100,28 @@ def of_several(
     session: Session,
     mailboxes: Iterable[Mailbox],
     uses: Mapping[str, special_uses.Uses],
-) -> dict[str, Annotations]:
-    """Give all annotations of mailboxes by their names, without those that can't be read.
+) -> Iterator[tuple[str, Annotations]]:
+    """Give the names of mailboxes and all their annotations, without those that can't be read.
+
+    One after the other: there may be some megabytes of each.
 
     Args:
         uses: of the account's own mailboxes, by name.
     """
     account: Annotations | None = None
-    values = {}
     for one in mailboxes:
         try:
             if one.space is Space.PERSONAL:
                 stored = AnnotationFile(one.directory).read()
                 stored.pop(special_uses.ENTRY, None)
-                values[one.name] = stored | _of_uses(uses.get(one.name, ()))
+                found = stored | _of_uses(uses.get(one.name, ()))
             else:
                 account = _account(session).read() if account is None else account
-                values[one.name] = _of_others(session, one, account)
+                found = _of_others(session, one, account)
         except OSError as error:
             log.error("cannot read annotations", one.directory, error)
-    return values
+        else:
+            yield one.name, found
 
 
 def _of_server(settings: Settings) -> Annotations:

@@ -157,7 +157,7 @@ def annotated(
 ) -> dict[str, dict[str, int]]:
     """Give the hashes of all annotations' values by mailbox and entry; in a thread."""
     values = annotation.of_several(session, [one.mailbox for one in of], used)
-    return {name: hashes(found) for name, found in values.items()}
+    return {name: hashes(found) for name, found in values}
 
 
 def hashes(found: Annotations) -> dict[str, int]:

@@ -38,6 +38,10 @@ _USES = special_uses.ENTRY
 #: Mailboxes listed, and mailboxes looked into, before others get their turn.
 _PART = 500
 _SLICE = 50
+#: And with their annotations, which may be some megabytes of each.
+_SLICE_ANNOTATED = 5
+#: Octets of responses after which others get their turn.
+_PIECE = 65_536
 
 
 def list_(session: Session, arguments: Parser) -> Handling:
@@ -60,7 +64,8 @@ def list_(session: Session, arguments: Parser) -> Handling:
     else:
         entries = listing.plain(session.settings, existing.values(), wanted)
     yield status_items.begin(session, request.status)
-    while slice_ := (yield Work(lambda: list(islice(entries, _SLICE)))):
+    size = _SLICE_ANNOTATED if request.metadata else _SLICE
+    while slice_ := (yield Work(lambda: list(islice(entries, size)))):
         yield from _told(session, slice_, request, uses)
     return Ok("LIST completed")
 
@@ -162,7 +167,7 @@ def _told(
     if request.metadata:
         there = [one for entry in entries if (one := _there(entry)) is not None]
         readable = [one for one in there if annotation.is_readable(one)]
-        values = yield Work(partial(annotation.of_several, session, readable, uses))
+        values = yield Work(lambda: dict(annotation.of_several(session, readable, uses)))
     lines: list[bytes] = []
     for entry in entries:
         more = _union(session, entry, request.union) if request.union else _child_info(entry)
@@ -174,6 +179,9 @@ def _told(
             if entry.name in values:
                 valued = metadata.valued(values[entry.name], request.metadata)
                 lines += metadata.responses(session, entry.name, valued)
+        if sum(map(len, lines)) > _PIECE:
+            yield b"".join(lines)
+            lines = []
     yield b"".join(lines)
 
 

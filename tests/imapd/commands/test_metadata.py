@@ -438,6 +438,23 @@ def test_list(maildir: Path, driven: Driven) -> None:
     assert [one.name for one in responses] == ["LIST", "METADATA", "LIST", "METADATA", "LIST", "OK"]
 
 
+def test_large_list_comes_in_pieces(maildir: Path, drive: Drive) -> None:
+    """However many mailboxes there are, only some's annotations are held, and others get their turn."""
+    driven = drive(IMAP_METADATA_MAXSIZE="65536")
+    data = b"x" * 40_000
+    for number in range(12):
+        make_folder(maildir, f"INBOX.{number}")
+        name = b"INBOX.%d" % number
+        driven.send(b"a SETMETADATA %b (/shared/a {%d+}\r\n%b)\r\n" % (name, len(data), data))
+    driven.written.clear()
+
+    responses = driven.ask('a LIST "" "INBOX.*" RETURN (METADATA (/shared/a))')
+
+    assert sum(one.name == "METADATA" for one in responses) == 12
+    assert sum(map(len, driven.written)) > 12 * len(data)
+    assert max(map(len, driven.written)) < 3 * len(data)
+
+
 @pytest.mark.parametrize("option", ["METADATA", "METADATA ()", "METADATA (x)"])
 def test_malformed_list(driven: Driven, option: str) -> None:
     assert ended(driven.ask(f'a LIST "" * RETURN ({option})'))[0] == "BAD"
