@@ -7,7 +7,6 @@ from bench.pop3 import rows
 
 GOALS = (
     Goal(rows.TCP, rows.TOTAL, 0.7),
-    Goal(rows.WARM, rows.NET, 0.7),
     Goal(rows.WARM, rows.LISTING, 0.7),
     *(
         Goal(rows.FETCHING, row, 1.0, server)

@@ -63,8 +63,7 @@ def later(run: Run, number: int) -> None:
         session, start = _begun(run, run.empty[contender.name])
         session.quit(run.limit_s)
         run.add(rows.START, rows.LOGIN, contender, start)
-        total = _list(run, contender, rows.WARM, _begun(run, contender))
-        run.add(rows.WARM, rows.NET, contender, _difference(total, start))
+        _list(run, contender, rows.WARM, _begun(run, contender))
 
 
 def fetching(run: Run, number: int) -> None:
@@ -76,16 +75,18 @@ def fetching(run: Run, number: int) -> None:
     for contender in run.in_turn(number):
         session, _ = _begun(run, contender)
         try:
-            sample = session.timed(commands, run.limit_s)
-            run.add(rows.FETCHING, rows.RETR, contender, sample)
-            end = session.timed(["LIST"], run.limit_s).end
-            large = end.splitlines()[-2].split()[0].decode()
-            sample = session.timed([f"RETR {large}"], run.limit_s)
-            run.add(rows.FETCHING, rows.RETR_LARGE, contender, sample)
+            fetched = session.timed(commands, run.limit_s)
+            listed = session.timed(["LIST"], run.limit_s)
+            large = listed.end.splitlines()[-2].split()[0].decode()
+            of_large = session.timed([f"RETR {large}"], run.limit_s)
+            left = session.quit(run.limit_s)
         except BaseException:
             session.kill()
             raise
-        run.add(rows.FETCHING, rows.QUIT, contender, session.quit(run.limit_s))
+        run.add(rows.FETCHING, rows.RETR, contender, fetched)
+        run.add(rows.FETCHING, rows.RETR_LARGE, contender, of_large)
+        run.add(rows.FETCHING, rows.QUIT, contender, left)
+        run.add(rows.FETCHING, rows.KEPT, contender, _sum(fetched, listed, left))
 
 
 def over_tcp(run: Run, number: int, servers: Mapping[str, Installation]) -> None:
@@ -148,8 +149,8 @@ def _begun(run: Run, contender: Contender) -> tuple[Session, Sample]:
         raise
 
 
-def _list(run: Run, contender: Contender, section: str, begun: tuple[Session, Sample]) -> Sample:
-    """LIST and UIDL in a session that has begun; return what all of it took."""
+def _list(run: Run, contender: Contender, section: str, begun: tuple[Session, Sample]) -> None:
+    """LIST and UIDL in a session that has begun."""
     session, login = begun
     try:
         samples = {row: session.timed([row], run.limit_s) for row in (rows.LIST, rows.UIDL)}
@@ -162,15 +163,9 @@ def _list(run: Run, contender: Contender, section: str, begun: tuple[Session, Sa
     samples = {rows.LOGIN: login, **samples, rows.LISTING: listing, rows.TOTAL: total}
     for row, sample in samples.items():
         run.add(section, row, contender, sample)
-    return total
 
 
 def _sum(*samples: Sample) -> Sample:
     processor_s = sum(one.processor_s or 0.0 for one in samples)
     octets = sum(one.octets for one in samples)
     return Sample(sum(one.seconds for one in samples), processor_s, octets, b"")
-
-
-def _difference(total: Sample, start: Sample) -> Sample:
-    processor_s = (total.processor_s or 0.0) - (start.processor_s or 0.0)
-    return Sample(total.seconds - start.seconds, processor_s, total.octets, b"")

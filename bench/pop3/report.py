@@ -18,8 +18,9 @@ of these. Directories and files are in the kernel's cache. Unless a section says
 process with a pair of sockets as its standard input and output, already authenticated; its log-in ends when it
 answers its first command.
 
-For every such session ours starts Python, and Dovecot's reads its settings by doveconf; what that takes is measured
-with empty maildirs, and taken off where a row says so. The daemons, over TCP, do neither.
+For every such session ours starts Python, and Dovecot's reads its settings by doveconf, which the figures of an empty
+maildir show; the daemons, over TCP, do neither. A message that was fetched gets the flag
+of one that was seen, at once or with a later command: RETR is also given with what follows.
 Processor time is the server's own, of all its processes, which other work on the machine disturbs less."""
 
 

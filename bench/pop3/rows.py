@@ -15,10 +15,11 @@ LIST = "LIST"
 UIDL = "UIDL"
 LISTING = "LIST + UIDL"
 TOTAL = "log-in + LIST + UIDL"
-NET = "log-in + LIST + UIDL, the start taken off"
 FETCHED = 1000  # messages of a round
 RETR = f"RETR of {FETCHED:,} messages, one after the other"
 QUIT = "QUIT after that"
+#: A server may mark messages as seen at any of these.
+KEPT = "RETR of them, LIST and QUIT together"
 LARGE_SIZE = 50_000_000
 RETR_LARGE = "RETR of a message of 50 MB"
 
