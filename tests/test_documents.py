@@ -148,7 +148,6 @@ def test_manual_pages_referred_to_exist(path: Path) -> None:
 def test_every_program_has_its_manual_page() -> None:
     others = {Path(name).name for name in INSTALLED["LIBEXEC"]}
     programs = {*INSTALLED["BIN"], *INSTALLED["SBIN"], *others}
-    programs.remove("pop3login")  # upstream's name of courierpop3login
 
     assert len(programs) > 30
     assert {name for name in programs if not {f"{name}.1", f"{name}.8"} & NAMES} == set()
