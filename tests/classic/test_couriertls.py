@@ -110,6 +110,19 @@ def test_server(serve: Serve, signer: Signed) -> None:
     assert process.wait(20) == 0
 
 
+def test_descriptors_of_the_program(serve: Serve, signer: Signed, program: Program) -> None:
+    """It has the three that it needs. Courier: and the file with the private key."""
+    near, process = serve("sh", "-c", "ls -l /proc/$$/fd")
+
+    with trusting(signer).wrap_socket(near, server_hostname="localhost") as client:
+        said = all_of(client).decode()
+
+    assert ("server.pem" in said) is not program.is_ours
+    if program.is_ours:
+        assert sorted(re.findall(r" (\d+) ->", said)) == ["0", "1", "2"]
+    assert process.wait(20) == 0
+
+
 def test_certificate_of_a_client(serve: Serve, signer: Signed, tmp_path: Path) -> None:
     """-printx509 describes it; the program has its subject."""
     one = signer.sign("me", fields=[(NameOID.EMAIL_ADDRESS, "me@example.com")])
