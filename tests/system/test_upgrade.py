@@ -201,17 +201,19 @@ def test_courierlogger_of_both(configured: Path) -> None:
     """Ours is in the place of Courier's, which comes back when ours goes, with its manual page."""
     place = "/usr/sbin/courierlogger /usr/share/man/man1/courierlogger*.gz"
     with copied(configured) as root:
-        before = run_in(root, f"sha256sum {place}")
+        before = re.findall(r"[0-9a-f]{64}  .*", run_in(root, f"sha256sum {place}"))
 
         run_in(root, TO_OURS)
-        assert run_in(root, "head -1 /usr/sbin/courierlogger") == "#!/usr/bin/python3 -I\n"
+        assert "#!/usr/bin/python3 -I\n" in run_in(root, "head -1 /usr/sbin/courierlogger")
         run_in(root, "courierlogger -name=x sh -c true")
         diverted = run_in(root, "dpkg-divert --list pycourier-authdaemon")
-        assert diverted.count("courierlogger") == 4
+        assert len(re.findall(r"^diversion of \S*courierlogger", diverted, re.M)) == 2
 
         run_in(root, f"{APT} remove pycourier-imap pycourier-pop pycourier-authdaemon")
-        assert run_in(root, f"sha256sum {place}") == before
-        assert run_in(root, "dpkg-divert --list pycourier-authdaemon") == ""
+        assert len(before) == 2
+        after = run_in(root, f"sha256sum {place}; dpkg-divert --list pycourier-authdaemon")
+        assert re.findall(r"[0-9a-f]{64}  .*", after) == before
+        assert "diversion of" not in after
 
 
 def test_purge_of_debians_courier(configured: Path) -> None:
