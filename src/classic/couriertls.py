@@ -87,7 +87,7 @@ def _serve(options: Options, environ: Mapping[str, str]) -> int:
     passage = Passage(end, remote, source, sink)
     broken = passage.run(
         said,
-        waits=program is None,
+        waits=source == 0,  # a shell's input ends before the answer is there
         has_ended=lambda: program is not None and program.poll() is not None,
     )
     if broken is not None:
