@@ -17,6 +17,8 @@ _HIGH_WATER = 65_536
 #: Seconds for the handshake, and for the end: to write what is left when the plain side has ended.
 _HANDSHAKE_S = 60.0
 _END_S = 10.0
+#: How often to look whether the program has ended, if something that it left behind is still there.
+_LOOK_MS = 10_000
 
 
 class Failed(Exception):
@@ -106,7 +108,7 @@ class Passage:
             wanted[self._sink] = wanted.get(self._sink, 0) | select.POLLOUT
         for descriptor, events in wanted.items():
             poll.register(descriptor, events)
-        ready = dict(poll.poll(1000))
+        ready = dict(poll.poll(_LOOK_MS if self._give_up is None else 1000))
         ended = select.POLLIN | select.POLLHUP | select.POLLERR
         if ready.get(remote, 0) & ended and wanted.get(remote, 0) & select.POLLIN:
             self._from_remote()
