@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import missing
+from tests.courier.net.authority import Signed, authority
 from tests.support.servers import COURIER, OURS, REAL
 from tests.support.syslog import Syslog
 
@@ -65,3 +66,20 @@ def syslog() -> Iterator[Syslog]:
 @pytest.fixture
 def pid_file(tmp_path: Path) -> Path:
     return tmp_path / "daemon.pid"
+
+
+@pytest.fixture(scope="module")
+def signer() -> Signed:
+    return authority()
+
+
+@pytest.fixture
+def files(tmp_path: Path, signer: Signed) -> dict[str, str]:
+    """What TLS_* name: a server's certificate, and whom to trust."""
+    signer.sign("localhost").combined(tmp_path / "server.pem")
+    (tmp_path / "trusted.pem").write_bytes(signer.certificate_pem)
+    return {
+        "TLS_CERTFILE": f"{tmp_path}/server.pem",
+        "TLS_TRUSTCERTS": f"{tmp_path}/trusted.pem",
+        "TLS_VERIFYPEER": "PEER",
+    }
