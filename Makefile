@@ -23,13 +23,13 @@ run:
 	@tools/install run
 	@exec $(PYTHON) tools/demo.py
 
-# Machines that boot and packages that are installed are waited for most of the time: the rest of the tests
-# runs meanwhile.
+# Machines that boot, and other programs, are waited for most of the time: the rest of the tests runs meanwhile.
+BESIDE = tests/system tests/classic tests/clients
 check: tools lint
 	@mkdir -p build
-	@$(PYTEST) tests/system >build/system.log 2>&1 & system=$$!; \
-	$(PYTEST) --ignore=tests/system; rest=$$?; \
-	wait $$system; code=$$?; echo 'tests/system:'; cat build/system.log; \
+	@$(PYTEST) $(BESIDE) >build/beside.log 2>&1 & beside=$$!; \
+	$(PYTEST) $(BESIDE:%=--ignore=%); rest=$$?; \
+	wait $$beside; code=$$?; echo '$(BESIDE):'; cat build/beside.log; \
 	exit $$((rest ? rest : code))
 
 check-fast: tools/venv
