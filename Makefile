@@ -23,14 +23,8 @@ run:
 	@tools/install run
 	@exec $(PYTHON) tools/demo.py
 
-# Machines that boot, and other programs, are waited for most of the time: the rest of the tests runs meanwhile.
-BESIDE = tests/system tests/classic tests/clients
 check: tools lint
-	@mkdir -p build
-	@$(PYTEST) $(BESIDE) >build/beside.log 2>&1 & beside=$$!; \
-	$(PYTEST) $(BESIDE:%=--ignore=%); rest=$$?; \
-	wait $$beside; code=$$?; echo '$(BESIDE):'; cat build/beside.log; \
-	exit $$((rest ? rest : code))
+	@PYTEST='$(PYTEST)' tools/run-tests
 
 check-fast: tools/venv
 	@tools/install check
