@@ -113,9 +113,10 @@ def test_next_version(root: Path, tmp_path: Path) -> None:
     rest = rest.replace(
         removed, "##NAME: IMAP_NEW:0\n#\n# Something new.\n\nIMAP_NEW=1\n\n" + removed
     )
-    rest = rest.replace("\nMAXDAEMONS=40\n", "\nMAXDAEMONS=50\n").replace(
-        "\nIMAP_USELOCKS=1\n", "\n"
-    )
+    rest = rest.replace("\nMAXDAEMONS=40\n", "\nMAXDAEMONS=50\n")
+    gone = rest[rest.index("##NAME: IMAP_USELOCKS:") :]
+    gone = gone[: gone.index("##NAME: ", 1)]
+    rest = rest.replace(gone, "")
     template.write_text(f"{version} next\n{rest}")
     changelog = source / "debian/changelog"
     first = changelog.read_text()
@@ -136,5 +137,6 @@ def test_next_version(root: Path, tmp_path: Path) -> None:
         merged = settings.read_text()
         assert "\nIMAP_NEW=1\n" in merged
         assert "\nMAXPERIP=7 # mine\n" in merged and "# My own.\n" in merged
+        assert "# Kept from the old file, section IMAP_USELOCKS:" in merged
         assert "\nMAXDAEMONS=40\n" in merged  # as it was: the new value is a new machine's
         assert settings.with_name("imapd.bak").read_text() == mine + "# My own.\n"
