@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -443,6 +444,26 @@ def test_silence(drive: Drive) -> None:
 
     assert session.send(Wake.TIMEOUT) == b"* BYE Disconnected for inactivity.\r\n"
     assert session.ended
+
+
+def test_no_watch_to_be_had(
+    drive: Drive, fill: Fill, logged: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """IDLE is not ENHANCED then; the folder is looked at every IMAP_IDLE_TIMEOUT."""
+
+    def refuse(path: str) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    session = drive(IMAP_IDLE_TIMEOUT="7", IMAP_ENHANCEDIDLE="1")
+    monkeypatch.setattr(session.session.store.watcher, "watch", refuse)
+    session.do("OPEN INBOX")
+
+    assert session.ask("IDLE") == ["+OK Entering idle mode"]
+    waiting = session.requests[-1]
+    assert isinstance(waiting, Receive) and (waiting.timeout_s, waiting.watch) == (7, None)
+    assert "cannot watch folder, polling instead" in logged.lines[-1]
+    fill(1)
+    assert session.send(Wake.TIMEOUT) == b"* EXISTS 1\n"
 
 
 def test_server_that_stops(drive: Drive) -> None:

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 def idle(session: Session, words: Words) -> Generator[Any, Any, str]:
-    if session.view is None:
-        yield b"+OK Entering idle mode...\n"
-    else:
-        enhanced = b"ENHANCED " if session.settings.enhanced_idle else b""
-        yield b"+OK Entering " + enhanced + b"idle mode\n"
     deadline = time.monotonic() + INACTIVITY_S
     watching = _watch(session)
     try:
+        if session.view is None:
+            yield b"+OK Entering idle mode...\n"
+        else:
+            is_enhanced = session.settings.enhanced_idle and watching is not None
+            yield b"+OK Entering " + (b"ENHANCED " if is_enhanced else b"") + b"idle mode\n"
         while True:
             if watching is not None:
                 watching.take()
