@@ -6,12 +6,12 @@ format, repeated, filled in by one operation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
 
-from courier.maildir.items import Table
+from courier.maildir.items import Damaged, Table
 from courier.maildir.numberset import NumberSet
 from courier.maildir.view import View
 from courier.message.facts import NUMBER, Flag
@@ -69,6 +69,27 @@ class Batch:
     needs_more: bool  # of each message a digest has to be known: see `known.enriched`
     sections: tuple[int, ...]  # writers that give header lines, which are counted
     uid_only: bool = False  # RFC 9586
+    backwards: bool = False  # from the highest sequence number down (RFC 9738)
+
+    def slices(self, table: Table | None, wanted: NumberSet) -> Iterator[tuple[int, int]]:
+        """Cut messages into slices, as `slices` does, in the order in which they are to be written.
+
+        Backwards one that can't be written whole is cut into messages.
+        """
+        if not self.backwards:
+            yield from slices(table, wanted)
+            return
+        for start, stop in reversed([*slices(table, wanted)]):
+            if self._is_whole(table, start, stop):
+                yield start, stop
+            else:
+                yield from ((row, row + 1) for row in reversed(range(start, stop)))
+
+    def _is_whole(self, table: Table | None, start: int, stop: int) -> bool:
+        try:
+            return self.end_of_run(table, start, stop) == stop
+        except Damaged:
+            return False
 
     def end_of_run(self, table: Table | None, start: int, stop: int) -> int:
         """Tell how far from ``start`` on messages can be written from what is known."""
@@ -103,15 +124,19 @@ class Batch:
         numbers: Sequence[int] = range(rows.start + 1, rows.stop + 1)
         if self.uid_only:
             numbers = rows.view.uids[rows.start : rows.stop]
-        columns = chain((numbers,), *values)
+        lines: Iterable[tuple[object, ...]] = zip(*chain((numbers,), *values), strict=True)
+        if self.backwards:
+            lines = reversed([*lines])
         headers = sum(int(size) for place in self.sections for size in values[place][0])
         count = rows.stop - rows.start
         name = b"UIDFETCH" if self.uid_only else b"FETCH"
         text = (b"* %d " + name + b" (" + line + b")\r\n") * count
-        return text % tuple(chain.from_iterable(zip(*columns, strict=True))), headers
+        return text % tuple(chain.from_iterable(lines)), headers
 
 
-def batch(items: Sequence[FetchItem], *, utf8: bool, uid_only: bool = False) -> Batch | None:
+def batch(
+    items: Sequence[FetchItem], *, utf8: bool, uid_only: bool = False, backwards: bool = False
+) -> Batch | None:
     """Plan a FETCH of these items; None if one of them needs the message."""
     writers = [_writer(item, utf8) for item in items]
     known = [writer for writer in writers if writer is not None]
@@ -127,7 +152,9 @@ def batch(items: Sequence[FetchItem], *, utf8: bool, uid_only: bool = False) -> 
             excluded |= Flag.TEXT_IN_FILE
     needs_table = any(item.name not in _OF_COLUMNS for item in items)
     needs_more = any(item.name in OF_DIGESTS for item in items)
-    return Batch(tuple(known), needs_table, excluded, needs_more, tuple(sections), uid_only)
+    return Batch(
+        tuple(known), needs_table, excluded, needs_more, tuple(sections), uid_only, backwards
+    )
 
 
 def slices(table: Table | None, wanted: NumberSet) -> Iterator[tuple[int, int]]:

@@ -151,6 +151,11 @@ def _words(settings: Settings, tls: bool, of_login: Sequence[str]) -> Iterator[s
         else:
             yield "APPENDLIMIT"
         yield from _OURS
+        # RFC 9738 3: never both.
+        if settings.message_limit:
+            yield f"MESSAGELIMIT={settings.message_limit}"
+        elif settings.save_limit:
+            yield f"SAVELIMIT={settings.save_limit}"
         if has_rev2(settings, tls=tls):
             yield "IMAP4rev2"
         if settings.acl:

@@ -1,5 +1,5 @@
 """Search criteria: reading them (RFC 9051 6.4.4, RFC 3501 6.4.4, RFC 5032, RFC 5182, RFC 5466, RFC 7162,
-RFC 8474, RFC 8514)."""
+RFC 8474, RFC 8514, RFC 9738)."""
 
 from __future__ import annotations
 
@@ -182,6 +182,9 @@ class _Reader:
         if word == "UID":
             which = self._arguments.sequence_set()
             return self._numbers(which) if which.is_saved else leaves.uids(which)
+        if word in ("UIDAFTER", "UIDBEFORE"):  # RFC 9738 3.2
+            uid = self._arguments.nz_number()
+            return leaves.after(uid) if word == "UIDAFTER" else leaves.before(uid)
         if word in DATES:
             return leaves.arrived(*DATES[word](self._arguments.date()))
         if word in ("EMAILID", "THREADID"):  # RFC 8474 6

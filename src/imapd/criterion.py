@@ -94,6 +94,9 @@ class Criterion(Protocol):
     def bounds(self, rows: Rows) -> Bounds:
         """Tell what columns know of a run."""
 
+    def scope(self, rows: Rows) -> Mask:
+        """Tell which rows have to be searched, when numbers and UIDs in it are all that one looks at."""
+
     def test(self, candidate: Candidate) -> bool:
         """Look at one message of a run whose bounds have been asked for."""
 
@@ -189,9 +192,13 @@ class Leaf:
     look: Callable[[Candidate], bool]  # asked only where the bounds leave it open
     asks_modseq: bool = False
     names_numbers: bool = False
+    is_scope: bool = False  # it names messages by number or UID
 
     def bounds(self, rows: Rows) -> Bounds:
         return rows.bounds_of(self)
+
+    def scope(self, rows: Rows) -> Mask:
+        return self.bounds(rows)[1] if self.is_scope else rows.every
 
     def test(self, candidate: Candidate) -> bool:
         known = candidate.rows.known(self, candidate.at)
@@ -205,7 +212,12 @@ def by_column(column: Callable[[Rows], Bounds]) -> Leaf:
 
 def by_number(column: Callable[[Rows], Bounds]) -> Leaf:
     """Give a leaf whose bounds are always exact and that names sequence numbers."""
-    return Leaf(Cost.COLUMNS, column, _never_asked, names_numbers=True)
+    return Leaf(Cost.COLUMNS, column, _never_asked, names_numbers=True, is_scope=True)
+
+
+def by_uid(column: Callable[[Rows], Bounds]) -> Leaf:
+    """Give a leaf whose bounds are always exact and that names UIDs."""
+    return Leaf(Cost.COLUMNS, column, _never_asked, is_scope=True)
 
 
 def by_modseq(column: Callable[[Rows], Bounds]) -> Leaf:
@@ -245,6 +257,12 @@ class All:
                 break  # the others need not be asked: no row is left
         return low, high
 
+    def scope(self, rows: Rows) -> Mask:
+        scope = rows.every
+        for key in self._keys:
+            scope &= key.scope(rows)
+        return scope
+
     def test(self, candidate: Candidate) -> bool:
         return all(key.test(candidate) for key in self._keys)
 
@@ -262,6 +280,9 @@ class Either:
         (low, high), (other_low, other_high) = self._first.bounds(rows), self._second.bounds(rows)
         return low | other_low, high | other_high
 
+    def scope(self, rows: Rows) -> Mask:
+        return rows.every
+
     def test(self, candidate: Candidate) -> bool:
         return self._first.test(candidate) or self._second.test(candidate)
 
@@ -278,6 +299,9 @@ class Negated:
     def bounds(self, rows: Rows) -> Bounds:
         low, high = self._key.bounds(rows)
         return high ^ rows.every, low ^ rows.every
+
+    def scope(self, rows: Rows) -> Mask:
+        return rows.every
 
     def test(self, candidate: Candidate) -> bool:
         return not self._key.test(candidate)

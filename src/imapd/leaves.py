@@ -26,7 +26,9 @@ from imapd.criterion import (
     by_message,
     by_modseq,
     by_number,
+    by_uid,
 )
+from imapd.wire.grammar import MAX_NUMBER
 from imapd.wire.parser import SequenceSet
 
 if TYPE_CHECKING:
@@ -73,12 +75,22 @@ def uids(which: SequenceSet) -> Leaf:
         ranges = ((low or last, high or last) for low, high in which.ranges)
         return rows.slices(NumberSet(pair for pair in ranges if pair != (0, 0)).slices(uids))
 
-    return by_column(column)
+    return by_uid(column)
 
 
 def among(uids: NumberSet) -> Leaf:
     """Messages with these UIDs."""
-    return by_column(lambda rows: rows.slices(uids.slices(rows.view.uids)))
+    return by_uid(lambda rows: rows.slices(uids.slices(rows.view.uids)))
+
+
+def after(uid: int) -> Leaf:
+    """Messages with higher UIDs (RFC 9738 3.2)."""
+    return among(NumberSet([(uid + 1, MAX_NUMBER)]) if uid < MAX_NUMBER else NumberSet())
+
+
+def before(uid: int) -> Leaf:
+    """Messages with lower UIDs (RFC 9738 3.2)."""
+    return among(NumberSet([(1, uid - 1)]) if uid > 1 else NumberSet())
 
 
 def numbers(which: SequenceSet) -> Leaf:

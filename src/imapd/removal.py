@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from courier import log
 from courier.maildir import acl, filename
 from courier.maildir.filename import Flag
+from courier.maildir.folder import Folder
 from courier.maildir.numberset import NumberSet
 from imapd import transfer
 from imapd.mailboxes import Space
@@ -24,15 +25,16 @@ _MARKED = re.compile(b"[" + re.escape(bytes(f for f in range(32) if f & Flag.DEL
 _SLICE = 100
 
 
-def remove_deleted(session: AccountSession, among: NumberSet | None = None) -> None:
-    """Remove the messages that bear ``\\Deleted`` on disk, of all or ``among`` these UIDs.
+def remove_deleted(session: AccountSession) -> None:
+    """Remove the messages that bear ``\\Deleted`` on disk. Raises: as `remove`."""
+    remove(session, deleted(session.selected.folder), only_deleted=True)
 
-    Raises: as `remove`.
-    """
-    columns = session.selected.folder.columns
+
+def deleted(folder: Folder, among: NumberSet | None = None) -> list[int]:
+    """List the UIDs of the messages that bear ``\\Deleted`` on disk, of all or ``among`` these."""
+    columns = folder.columns
     marked = (columns.uids[found.start()] for found in _MARKED.finditer(columns.flags))
-    uids = [uid for uid in marked if among is None or uid in among]
-    remove(session, uids, only_deleted=True)
+    return [uid for uid in marked if among is None or uid in among]
 
 
 def remove(session: AccountSession, uids: Sequence[int], *, only_deleted: bool) -> None:

@@ -17,7 +17,7 @@ from courier.maildir.store import Store
 from courier.maildir.tree import Tree
 from courier.maildir.view import FolderReset, View
 from courier.process.request import ClientGone, Request, ShuttingDown, Steps, Wake, Work
-from imapd import capability, transcript
+from imapd import capability, message_limit, transcript
 from imapd.account_session import AccountSession, Client
 from imapd.changes import Changes
 from imapd.commands import table
@@ -65,6 +65,7 @@ class Session(AccountSession):
         )
         self.connection.transcript = transcript.opened(settings.debug_file, tree.path)
         self.counts = self.connection.counts
+        self.message_limit = message_limit.of(settings)
         self.changes = Changes(self)
         self.notices = Notices(wanted=settings.extensions)
         self.notifier = Notifier(self)
@@ -137,6 +138,7 @@ class Session(AccountSession):
         event = yield from self._event()
         tag = self.tag = reader.tag_of(event.text) or b"*"
         self.notices.begin(tag)
+        self.message_limit.begin()
         name = ""
         try:
             if isinstance(event, reader.Overlong):
@@ -160,6 +162,9 @@ class Session(AccountSession):
             self._violations = 0
             if (yield from self._carry_out(self._tell(command.disturbs))):
                 completion = self.changes.with_highest(completion)
+            left_out, completion = self.message_limit.told(completion)
+            if left_out:
+                yield from self.connection.send(left_out)
         except CommandFailed as failure:
             completion = failure.completion
             # Courier counts wrong arguments, too, which say nothing against the client's being one.

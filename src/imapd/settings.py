@@ -116,6 +116,20 @@ def _limit(text: str) -> int | None:
     return read.number(1)(text) if text else None
 
 
+_EXPECTED_LIMIT = Expected("a number, at least 1000, or 0 for no limit")
+
+
+def _messages(text: str) -> int:
+    """Messages in one command: fewer no server should allow (RFC 9738 3)."""
+    try:
+        count = read.number(0)(text) if text.strip() else 0
+    except Expected:
+        raise _EXPECTED_LIMIT from None
+    if 0 < count < 1000:
+        raise _EXPECTED_LIMIT
+    return count
+
+
 def _no_or_one(text: str) -> bool:
     return read.number(0, 1)(text) == 1
 
@@ -226,6 +240,8 @@ class Settings:
     compress: bool = setting("IMAP_COMPRESS", read.flag_or_on, unset=True)
     client_workarounds: bool = setting("IMAP_CLIENT_WORKAROUNDS", read.flag_or_on, unset=True)
     max_append: int = setting("IMAP_MAX_APPEND", read.octets, unset=0)
+    message_limit: int = setting("IMAP_MESSAGELIMIT", _messages, unset=0)
+    save_limit: int = setting("IMAP_SAVELIMIT", _messages, unset=0)
     special_uses: tuple[SpecialUse, ...] = setting(
         "IMAP_SPECIALUSE", _special_uses, unset=_special_uses(_SPECIAL_USES)
     )

@@ -235,6 +235,11 @@ class _Reader:
             self.exact(b")")
             if goal is not None and (done is None or done >= goal):
                 raise self.fail("less than the goal")
+        elif name == b"MESSAGELIMIT":  # RFC 9738 5
+            self.sp()
+            self.nz_number()
+            if self.maybe(b" "):
+                self.nz_number()
         elif name == b"UNDEFINED-FILTER":  # RFC 5466 4
             self.sp()
             self.match(_ATOM, "filter-name")

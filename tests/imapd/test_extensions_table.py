@@ -41,7 +41,11 @@ def announced() -> set[str]:
         "SMAP_CAPABILITY": "SMAP1",
     }
     found: set[str] = set()
-    for more in ({}, {"IMAP_CAPABILITY": SHIPPED[1] + " LITERAL-"}):
+    variants: list[dict[str, str]] = [
+        {"IMAP_MESSAGELIMIT": "1000"},
+        {"IMAP_SAVELIMIT": "1000", "IMAP_CAPABILITY": SHIPPED[1] + " LITERAL-"},
+    ]
+    for more in variants:
         given = settings.from_environment(environ | more)
         found.update(capability.listed(given, tls=True).split(" "))
         found.update(

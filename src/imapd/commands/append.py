@@ -52,6 +52,7 @@ def append(session: Session, arguments: Parser) -> Handling:
             options = incoming.options(session, arguments)
             if outbox.is_outbox(session, target) and not session.settings.outbox_multiple_send:
                 return _ONE_AT_A_TIME
+            session.message_limit.check_appended(len(messages) + 1)
             if len(messages) == _MAX_MESSAGES:
                 return _TOO_MANY
             unchecked += message.file.size

@@ -52,6 +52,10 @@ def _copy(session: Session, arguments: Parser, *, by_uid: bool, move: bool) -> H
         for right in "te":
             if right not in session.rights:
                 return No(_MAY_NOT_REMOVE.format(command, right), "NOPERM")
+    if move:
+        seqs = session.message_limit.newest(view, seqs)
+    else:
+        session.message_limit.check_copied(view, seqs)
     wanted = [view.uids[seq - 1] for seq in mailbox.sequence_numbers(seqs)]
     if (
         len(wanted) > 1

@@ -1,7 +1,8 @@
-"""EXPUNGE and UID EXPUNGE: remove messages marked as deleted. RFC 9051 6.4.3, RFC 4315 2.1."""
+"""EXPUNGE and UID EXPUNGE: remove messages marked as deleted. RFC 9051 6.4.3, RFC 4315 2.1, RFC 9738 3.1."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,10 @@ def _expunge(session: Session, among: NumberSet | None) -> Handling:
     if session.selected.read_only:
         return No("Cannot expunge read-only mailbox.", "READ-ONLY")
     yield from session.changes.refresh()
-    yield Work(partial(removal.remove_deleted, session, among))
+    uids: Sequence[int] = yield Work(partial(removal.deleted, session.selected.folder, among))
+    if among is not None:  # EXPUNGE has no limit
+        uids = session.message_limit.newest_uids(uids)
+    yield Work(partial(removal.remove, session, uids, only_deleted=True))
     yield from session.changes.refresh()
     done: Completion = Ok("EXPUNGE completed")
     return done

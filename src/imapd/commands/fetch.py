@@ -1,5 +1,5 @@
 """FETCH and UID FETCH. RFC 9051 6.4.5, RFC 3501 6.4.5 and 7.4.2, RFC 7162 3.1.4 and 3.2.6, RFC 3516,
-RFC 9394."""
+RFC 9394, RFC 9738."""
 
 from __future__ import annotations
 
@@ -70,6 +70,8 @@ def _fetch(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     arguments.end()
 
     view = session.selected
+    if modifiers.partial is not None:
+        session.message_limit.check_page(modifiers.partial)
     since = modifiers.since
     if since is not None and all(item.name != "MODSEQ" for item in items):
         items.append(FetchItem("MODSEQ"))
@@ -86,11 +88,17 @@ def _fetch(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
             among = modseqs.uids(view, which)
             yield from modseqs.earlier((yield Work(partial(modseqs.vanished, view, among, since))))
         wanted = yield Work(partial(modseqs.changed, view, wanted, since))
+    wanted = session.message_limit.newest(view, wanted)
     planned = None
     if not plan.sets_seen:
-        planned = batch.batch(plan.items, utf8=session.utf8, uid_only=form.uid_only)
+        planned = batch.batch(
+            plan.items,
+            utf8=session.utf8,
+            uid_only=form.uid_only,
+            backwards=session.message_limit.is_exceeded,
+        )
     if planned is None:
-        missed = yield from _from_files(session, plan, mailbox.sequence_numbers(wanted))
+        missed = yield from _from_files(session, plan, session.message_limit.in_order(wanted))
     else:
         missed = yield from _from_known(session, plan, planned, wanted)
     if missed & _Missed.UNDECODABLE:
@@ -180,7 +188,7 @@ def _from_known(
         table = yield from ready(view, unread)
     missed = _Missed.NOTHING
     is_renewed = False
-    for start, stop in batch.slices(table, wanted):
+    for start, stop in planned.slices(table, wanted):
         while start < stop:
             try:
                 end = planned.end_of_run(table, start, stop)

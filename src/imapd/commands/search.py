@@ -1,4 +1,4 @@
-"""SEARCH and UID SEARCH. RFC 9051 6.4.4, RFC 3501 6.4.4, RFC 4731, RFC 5182, RFC 5267, RFC 7162."""
+"""SEARCH and UID SEARCH. RFC 9051 6.4.4, RFC 3501 6.4.4, RFC 4731, RFC 5182, RFC 5267, RFC 7162, RFC 9738."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def _search(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     criterion = yield from search_program.read(session, arguments, wanted)
 
     view = session.selected
+    criterion = session.message_limit.searched(criterion, view)
     enough = wanted.enough if wanted is not None else 0
     found = yield from matching.find(criterion, view, enough)
     numbers = result.numbers(view, found, by_uid=by_uid)
@@ -44,7 +45,8 @@ def _search(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     if wanted is not None and wanted.saves:
         view.saved = yield Work(partial(result.saved, wanted, uids))
     if wanted is None:
-        yield from result.listed(b"SEARCH", numbers, modseq)
+        backwards = session.message_limit.is_exceeded
+        yield from result.listed(b"SEARCH", reversed(numbers) if backwards else numbers, modseq)
     else:
         correlator = result.correlator(session.tag)
         yield from result.extended(correlator, wanted, numbers, modseq, by_uid=by_uid)

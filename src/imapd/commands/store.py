@@ -64,7 +64,8 @@ def _store(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     view = session.selected
     if view.read_only:
         return No("Current box is selected READ-ONLY.", "READ-ONLY")
-    seqs = mailbox.sequence_numbers(mailbox.messages(view, which, by_uid=by_uid))
+    wanted = mailbox.messages(view, which, by_uid=by_uid)
+    seqs = session.message_limit.in_order(session.message_limit.newest(view, wanted))
     if until is not None:
         yield session.changes.need_modseqs()
         yield from session.changes.refresh()
