@@ -1,19 +1,17 @@
 """MESSAGELIMIT and SAVELIMIT: how many messages one command may deal with. RFC 9738.
 
-Of the RFC no more than the abstract was at hand. The rules are taken from others' servers and clients, and from what
-they say of its sections. At least three agree on each of these:
+Of the RFC no more than the abstract was at hand. The rules are taken from what its authors said of a draft, from
+three other servers, from clients, and from what these say of its sections:
 
-- FETCH, STORE, SEARCH, MOVE and UID EXPUNGE deal with the messages of the highest UIDs, and the tagged OK tells the
-  lowest of these (3.1). COPY and APPEND, which are all or nothing, do nothing instead. EXPUNGE, CLOSE and STATUS
-  have no limit.
-- UID EXPUNGE counts messages with ``\\Deleted`` (3.1); UIDAFTER and UIDBEFORE leave the UID itself out (3.2);
-  ``$`` gets what was found among those that were searched (3.4).
-
-Rules that one or two of them have: responses from the highest UID down, the untagged NO where the OK needs its code
-for something else, SEARCH counting what is searched and not what is found, PARTIAL of FETCH (all 3.1), SORT and THREAD
-refused (3.3). Ours, for nobody says anything: CHANGEDSINCE chooses before messages are counted; UPDATE tells of
-messages down to the lowest that was searched; ESEARCH in other mailboxes than the selected one, where a UID alone would
-name no message, and REPLACE have no limit.
+- Three or more agree: FETCH, STORE, SEARCH, MOVE and UID EXPUNGE deal with the messages of the highest UIDs, and the
+  tagged OK tells the lowest of these. COPY and APPEND, which are all or nothing, do nothing instead (3.1). UIDAFTER
+  and UIDBEFORE leave the UID itself out (3.2). ``$`` gets what was found among those that were searched (3.4).
+- Two: EXPUNGE and CLOSE have no limit; UID EXPUNGE counts messages with ``\\Deleted``; a wider PARTIAL of FETCH is
+  refused; an untagged NO has the code where the OK needs another one (3.1).
+- One, and another one differs: responses go from the highest UID down; SEARCH counts what is searched, not what is
+  found (3.1); SORT is refused, as THREAD is (3.3).
+- Nobody says anything: CHANGEDSINCE chooses before messages are counted; UPDATE tells of messages down to the lowest
+  that was searched; the ESEARCH command, of which a UID alone would not say in which mailbox, and REPLACE have no limit.
 """
 
 from __future__ import annotations

@@ -19,12 +19,14 @@ class Notices:
         self._tag = b"NIL"
         self._heard = 0.0  # by time.monotonic: when the client has heard something last
         self._is_amid = False  # a response goes on: nothing can stand in it
+        self._done = self._goal = 0  # what this command's client was told; 0: nothing yet
 
     def begin(self, tag: bytes) -> None:
         """Begin with a command."""
         # In brackets some clients take the first one that closes for the last.
         self._tag = b"NIL" if b"]" in tag or tag == b"*" else b'"%b"' % tag
         self._is_amid = False
+        self._done = self._goal = 0
         self.waited()
 
     def waited(self) -> None:
@@ -42,8 +44,13 @@ class Notices:
         if time.monotonic() - self._heard < _EVERY_S or self._is_amid or not self._wanted:
             return b""
         self.waited()
-        state = b"NIL NIL"
-        if isinstance(step, Progress):
-            # RFC 9585 3: what is done is less than the goal, or the command would have ended.
-            state = b"%d %d" % (min(step.done, step.total - 1), step.total)
-        return b"* OK [INPROGRESS (%b %b)] Still working.\r\n" % (self._tag, state)
+        return b"* OK [INPROGRESS (%b %b)] Still working.\r\n" % (self._tag, self._state(step))
+
+    def _state(self, step: Work | Progress) -> bytes:
+        """Write what is done, and the goal, which stays the same (RFC 9585 4): not of other work of a command."""
+        if not isinstance(step, Progress) or self._goal not in (0, step.total):
+            return b"NIL NIL"
+        self._goal = step.total
+        # RFC 9585 4: less than the goal, or the command would have ended; and never less than before.
+        self._done = max(self._done, min(step.done, step.total - 1))
+        return b"%d %d" % (self._done, self._goal)

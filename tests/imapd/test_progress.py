@@ -157,3 +157,22 @@ def test_silence_after_an_unfinished_response_of_the_last_command(clock: Clock) 
     clock.now += 10
 
     assert notices.due(Progress(0, 1)) == b'* OK [INPROGRESS ("b" 0 1)] Still working.\r\n'
+
+
+def test_goal_of_a_command_stays(clock: Clock) -> None:
+    """RFC 9585 4: of other work of the same command nothing is told but that it goes on."""
+    notices = Notices(wanted=True)
+    told = []
+    for begins, step in (
+        (True, Progress(3, 10)),
+        (False, Progress(1, 500)),
+        (False, Progress(2, 10)),
+        (False, Progress(7, 10)),
+        (True, Progress(1, 500)),
+    ):
+        if begins:
+            notices.begin(b"a")
+        clock.now += 10
+        told.append(notices.due(step)[18:-19])
+
+    assert told == [b'"a" 3 10', b'"a" NIL NIL', b'"a" 3 10', b'"a" 7 10', b'"a" 1 500']

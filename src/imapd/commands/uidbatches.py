@@ -1,4 +1,8 @@
-"""UIDBATCHES: ranges of UIDs that hold equally many messages. RFC 10022."""
+"""UIDBATCHES: ranges of UIDs that hold equally many messages. RFC 10022.
+
+A batch has as many messages as the client asks for, also where a limit (RFC 9738) allows commands fewer: whoever reckons
+how many batches there are, would else miss the oldest messages.
+"""
 
 from __future__ import annotations
 

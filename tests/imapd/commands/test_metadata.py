@@ -455,6 +455,22 @@ def test_large_list_comes_in_pieces(maildir: Path, drive: Drive) -> None:
     assert max(map(len, driven.written)) < 3 * len(data)
 
 
+def test_list_with_status(maildir: Path, driven: Driven) -> None:
+    """RFC 9590: what a mailbox has follows its LIST; one entry needs no parentheses; none of what can't be selected."""
+    make_folder(maildir, "INBOX.p.Sent")
+    driven.ask('s SETMETADATA INBOX.p.Sent (/shared/x "1")')
+
+    told = driven.ask('a LIST "" "INBOX.*" RETURN (STATUS (MESSAGES) METADATA /shared/x)')
+
+    assert [one.line for one in told] == [
+        '* LIST (\\HasNoChildren) "." "INBOX.p.Sent"',
+        '* STATUS "INBOX.p.Sent" (MESSAGES 0)',
+        '* METADATA "INBOX.p.Sent" (/shared/x "1")',
+        '* LIST (\\NonExistent \\HasChildren) "." "INBOX.p"',
+        "a OK LIST completed",
+    ]
+
+
 @pytest.mark.parametrize("option", ["METADATA", "METADATA ()", "METADATA (x)"])
 def test_malformed_list(driven: Driven, option: str) -> None:
     assert ended(driven.ask(f'a LIST "" * RETURN ({option})'))[0] == "BAD"

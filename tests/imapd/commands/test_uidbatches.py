@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from imapd.commands import uidbatches
+from imapd.message_limit import MessageLimit
 from tests.imapd.driver import Driven
 from tests.support.maildirs import deliver
 
@@ -112,6 +113,13 @@ def test_saved_result_stays(seven: Driven) -> None:
     batches(seven, "2")
 
     assert seven.ask("c UID SEARCH RETURN (ALL) $")[0].values[2] == {"ALL": b"9"}
+
+
+def test_with_a_message_limit(seven: Driven) -> None:
+    """Batches have as many messages as was said, whatever commands may deal with."""
+    seven.session.message_limit = MessageLimit(2)
+
+    assert batches(seven, "3") == [(21, 15), (14, 6), (5, 1)]
 
 
 def test_read_only(seven: Driven) -> None:

@@ -70,6 +70,8 @@ def test_not_without_extensions(drive: Drive) -> None:
         "UID SEARCH OR SEEN (NOT *)",
         "UID SORT (DATE) UTF-8 1:2",
         "UID THREAD REFERENCES UTF-8 1:2",
+        "UID SEARCH RETURN (UPDATE) 1:2",
+        "ESEARCH IN (personal) ALL 1:2",
     ],
 )
 def test_numbers_are_refused(selected: Driven, command: str) -> None:
@@ -81,6 +83,14 @@ def test_numbers_are_refused(selected: Driven, command: str) -> None:
         "4 UIDFETCH (FLAGS (\\Recent))",
         "6 UIDFETCH (FLAGS (\\Recent))",
     ]
+
+
+def test_refused_before_a_literal_is_sent(selected: Driven) -> None:
+    """RFC 9586 3.2: nothing that the client could still send would help."""
+    for command in ("SEARCH SUBJECT {3}", "REPLACE 1 INBOX {3}"):
+        (completion,) = selected.ask(f"a {command}")
+
+        assert (completion.name, completion.code) == ("BAD", "UIDREQUIRED")
 
 
 def test_sequence_match_data(selected: Driven) -> None:
@@ -188,6 +198,18 @@ def test_in_idle(filled: Path, selected: Driven, drive: Drive) -> None:
     told = selected.send(Wake.CHANGED)
 
     assert b"* VANISHED 6\r\n" in told and b"EXPUNGE" not in told
+
+
+def test_notified_of_new_messages(filled: Path, selected: Driven) -> None:
+    """RFC 9586 3.6: what NOTIFY and UPDATE have the client want, too."""
+    selected.ask("n NOTIFY SET (selected (MessageNew (FLAGS) MessageExpunge))")
+    selected.ask("u UID SEARCH RETURN (UPDATE (RFC822.SIZE)) UNSEEN")
+    deliver(filled, b"Subject: new\n\n", number=9, flags="")
+
+    told = lines(selected, "NOOP")
+
+    assert "7 UIDFETCH (FLAGS (\\Recent) RFC822.SIZE 16)" in told
+    assert 'ESEARCH (TAG "u") UID ADDTO (0 7)' in told
 
 
 def test_move(filled: Path, selected: Driven) -> None:
