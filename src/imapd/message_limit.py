@@ -10,21 +10,26 @@ three other servers, from clients, and from what these say of its sections:
   refused; an untagged NO has the code where the OK needs another one (3.1).
 - One, and another one differs: responses go from the highest UID down; SEARCH counts what is searched, not what is
   found (3.1); SORT is refused, as THREAD is (3.3).
-- Nobody says anything: CHANGEDSINCE chooses before messages are counted; UPDATE tells of messages down to the lowest
-  that was searched; the ESEARCH command, of which a UID alone would not say in which mailbox, and REPLACE have no limit.
+- One has CHANGEDSINCE choose before messages are counted. Nobody says anything of the rest: UPDATE tells of messages
+  down to the lowest that was searched; the ESEARCH command, of which a UID alone would not say in which mailbox, and
+  REPLACE have no limit.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from courier.maildir.numberset import NumberSet
 from courier.maildir.view import View
+from courier.process.request import Work
 from imapd import leaves, mailbox
 from imapd.completion import CommandFailed, Completion, No, Ok
 from imapd.criterion import All, Criterion, Rows
+from imapd.request import Step
 from imapd.result import Wanted
 from imapd.settings import Settings
 from imapd.wire.parser import PartialRange
@@ -83,35 +88,32 @@ class MessageLimit:
         found = mailbox.sequence_numbers(seqs)
         return reversed([*found]) if self.is_exceeded else found
 
-    def searched(self, criterion: Criterion, view: View) -> Criterion:
+    def searched(self, criterion: Criterion, view: View) -> Generator[Step, Any, Criterion]:
         """Give what to search for: the same, among the newest messages if there are too many to be searched."""
-        lowest = self._lowest_of(criterion, view)
+        lowest = yield from self._lowest_of(criterion, view)
         if not lowest:
             return criterion
         self._lowest = lowest
         return All((leaves.after(lowest - 1), criterion))
 
-    def _lowest_of(self, criterion: Criterion, view: View) -> int:
+    def _lowest_of(self, criterion: Criterion, view: View) -> Generator[Step, Any, int]:
         """Give the UID of the last message that may be searched, from the highest down; 0 if all may be."""
-        count = len(view.uids)
-        if not self._messages or count <= self._messages:
+        if not self._messages or len(view.uids) <= self._messages:
             return 0
-        rows = Rows(view, 0, count)
-        octets = rows.octets(criterion.scope(rows))
-        if octets.count(1) <= self._messages:
-            return 0
-        place = bisect_right(range(count), -self._messages, key=lambda at: -octets.count(1, at)) - 1
-        return view.uids[place]
+        lowest: int = yield Work(partial(_lowest_searched, criterion, view, self._messages))
+        return lowest
 
     # -- commands that do all or nothing ----------------------------------------------------
 
-    def check_sorted(self, criterion: Criterion, view: View, wanted: Wanted | None = None) -> None:
+    def check_sorted(
+        self, criterion: Criterion, view: View, wanted: Wanted | None = None
+    ) -> Generator[Step, Any, None]:
         """See that all that has to be searched for SORT or THREAD may be.
 
         Raises:
             CommandFailed: it may not.
         """
-        if not self._lowest_of(criterion, view):
+        if not (yield from self._lowest_of(criterion, view)):
             return
         if wanted is not None and wanted.saves:
             view.saved = NumberSet()  # RFC 5182 2.1
@@ -159,6 +161,16 @@ def _last(seqs: NumberSet, count: int) -> NumberSet:
 def _lowest(view: View, seqs: NumberSet) -> int:
     """Give the lowest UID of some messages."""
     return view.uids[next(mailbox.sequence_numbers(seqs)) - 1]
+
+
+def _lowest_searched(criterion: Criterion, view: View, count: int) -> int:
+    """Find the UID of the last of so many messages to be searched, from the highest down; 0: there are no more."""
+    rows = Rows(view, 0, len(view.uids))
+    octets = rows.octets(criterion.scope(rows))
+    if octets.count(1) <= count:
+        return 0
+    place = bisect_right(range(len(octets)), -count, key=lambda at: -octets.count(1, at)) - 1
+    return view.uids[place]
 
 
 def of(settings: Settings) -> MessageLimit:

@@ -20,6 +20,7 @@ from courier.maildir.numberset import NumberSet
 from courier.maildir.view import View
 from imapd import known as keeping
 from imapd import matching
+from imapd.message_limit import MessageLimit
 from imapd.request import Step
 from tests.imapd.conftest import Drive
 from tests.imapd.driver import Driven
@@ -104,6 +105,8 @@ def leaf() -> st.SearchStrategy[tuple[str, Predicate]]:
             lambda p: (f"{p[0]}:{p[1]}", lambda one: min(p) <= one.seq <= max(p))
         ),
         number.map(lambda n: (f"UID {n}:*", lambda one: one.uid >= min(n, COUNT))),
+        number.map(lambda n: (f"UIDAFTER {n}", lambda one: one.uid > n)),
+        number.map(lambda n: (f"UIDBEFORE {n}", lambda one: one.uid < n)),
         day.map(lambda d: (f"BEFORE {d:%d-%b-%Y}", lambda one: one.arrived < d)),
         day.map(lambda d: (f"ON {d:%d-%b-%Y}", lambda one: one.arrived == d)),
         day.map(lambda d: (f"SINCE {d:%d-%b-%Y}", lambda one: one.arrived >= d)),
@@ -185,6 +188,41 @@ def test_columns_tell_what_messages_tell(
         sent = driven.send(f"a SEARCH {text}\r\n".encode())
         expected = "".join(f" {one.seq}" for one in known if predicate(one))
         assert sent.decode() == f"* SEARCH{expected}\r\na OK SEARCH done.\r\n"
+
+    compare()
+
+
+@pytest.mark.slow
+def test_parts_together_are_the_whole(
+    maildir: Path, drive: Drive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 9738: where a search leaves messages out, one below the UID that it tells finds the rest.
+
+    No part looks at more messages than it may, whatever the criteria.
+    """
+    monkeypatch.setattr(matching, "_RUN", 7)
+    known = fill(maildir)
+    driven = drive()
+    opened(driven, known)
+
+    @settings(max_examples=120, suppress_health_check=list(HealthCheck), deadline=None)
+    @given(criteria, st.integers(1, COUNT))
+    def compare(key: tuple[str, Predicate], limit: int) -> None:
+        text, predicate = key
+        driven.session.message_limit = MessageLimit(limit)
+        expected = [one.uid for one in known if predicate(one)]
+        found: list[object] = []
+        below = COUNT + 1
+        while below:
+            untagged, completion = driven.ask(f"a UID SEARCH ({text}) UIDBEFORE {below}")
+            assert len(untagged.values) <= limit
+            found += untagged.values
+            lowest = int(completion.code.split()[-1]) if completion.code else 0
+            assert lowest < below and (
+                not lowest or completion.code == f"MESSAGELIMIT {limit} {lowest}"
+            )
+            below = lowest
+        assert sorted(found) == expected  # type: ignore[type-var]
 
     compare()
 

@@ -33,7 +33,7 @@ def _search(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     criterion = yield from search_program.read(session, arguments, wanted)
 
     view = session.selected
-    criterion = session.message_limit.searched(criterion, view)
+    criterion = yield from session.message_limit.searched(criterion, view)
     enough = wanted.enough if wanted is not None else 0
     found = yield from matching.find(criterion, view, enough)
     numbers = result.numbers(view, found, by_uid=by_uid)

@@ -36,7 +36,7 @@ def _sort(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     criterion = yield from search_program.read(session, arguments, wanted, charset_first=True)
 
     view = session.selected
-    session.message_limit.check_sorted(criterion, view, wanted)
+    yield from session.message_limit.check_sorted(criterion, view, wanted)
     found = yield from matching.find(criterion, view)
     uids = result.numbers(view, found, by_uid=True)
     numbers = uids if by_uid else result.numbers(view, found, by_uid=False)

@@ -43,7 +43,7 @@ def _thread(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     criterion = yield from search_program.read(session, arguments, charset_first=True)
 
     view = session.selected
-    session.message_limit.check_sorted(criterion, view)
+    yield from session.message_limit.check_sorted(criterion, view)
     if criterion.asks_modseq:
         yield session.changes.need_modseqs()
     found = yield from matching.find(criterion, view)
