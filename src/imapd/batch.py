@@ -310,11 +310,5 @@ def recent_places(view: View, start: int, stop: int) -> list[int]:
     """List the rows among these whose messages are ``\\Recent`` for this client."""
     if not view.tells_recent:
         return []
-    uids = view.uids[start:stop]
-    places = {
-        start + place for begin, end in view.recent.slices(uids) for place in range(begin, end)
-    }
-    if view.read_only:
-        waiting = view.folder.unclaimed
-        places.update(start + place for place, uid in enumerate(uids) if waiting and uid in waiting)
-    return sorted(places)
+    slices = view.shown_recent().slices(view.uids[start:stop])
+    return [start + place for begin, end in slices for place in range(begin, end)]

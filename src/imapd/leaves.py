@@ -108,11 +108,7 @@ def rows(which: SequenceSet, count: int) -> Iterator[tuple[int, int]]:
 
 def _recent(rows: Rows) -> Bounds:
     view = rows.view
-    bounds = rows.slices(view.recent.slices(view.uids))
-    if not view.read_only:
-        return bounds
-    waiting = NumberSet.of(view.folder.unclaimed)
-    return rows.exactly(bounds[0] | rows.slices(waiting.slices(view.uids))[0])
+    return rows.slices(view.shown_recent().slices(view.uids))
 
 
 RECENT = by_column(_recent)

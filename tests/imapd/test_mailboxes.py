@@ -262,7 +262,7 @@ def test_flags_need_their_rights(log_in: LogIn, accounts: dict[str, Path]) -> No
 
     assert len(told) == 3
     assert after == [
-        "* 1 FETCH (FLAGS (\\Flagged \\Seen word))",
-        "* 2 FETCH (FLAGS ())",
-        "* 3 FETCH (FLAGS ())",
+        "* 1 FETCH (FLAGS (\\Flagged \\Seen \\Recent word))",
+        "* 2 FETCH (FLAGS (\\Recent))",
+        "* 3 FETCH (FLAGS (\\Recent))",
     ]

@@ -29,6 +29,7 @@ from courier.maildir.locate import Locator, MessageGone
 from courier.maildir.lock import FolderLock
 from courier.maildir.memo import Memos
 from courier.maildir.numbering import UidsUsedUp
+from courier.maildir.numberset import NumberSet
 from courier.maildir.scan import FolderGone
 from courier.maildir.second_link import SecondLink
 from courier.maildir.state import Options, State
@@ -159,7 +160,7 @@ class Folder:
     def synchronise_at_once(self, *, take_new: bool) -> bool:
         """Do what `synchronise` does, if that means neither waiting nor much reading; tell whether.
 
-        Handing a call to a thread costs more than to find that nothing has changed.
+        What is ``\\Recent`` is left to `claim_at_once`. Handing a call to a thread costs more than to find that nothing has changed.
         """
         if not self._mutex.acquire(blocking=False):
             return False
@@ -174,15 +175,26 @@ class Folder:
         finally:
             self._mutex.release()
 
+    def claim_at_once(self) -> Sequence[int]:
+        """Give what `synchronise` would, with ``take_new``, of a folder that is current; nothing if
+        that means waiting: it is the next one's then.
+        """
+        if not self._state.unclaimed or not self._mutex.acquire(blocking=False):
+            return ()
+        try:
+            return self._state.claim()
+        finally:
+            self._mutex.release()
+
     def _synchronise(self, take_new: bool) -> Sequence[int]:
         if self._is_current(take_new):
             self._pay()
-            return ()
+            return self._state.claim() if take_new else ()
         try:
             with self._locked():
                 self.is_writable = True
                 if self._is_current(take_new):
-                    return ()
+                    return self._state.claim() if take_new else ()
                 return self._read(take_new)
         except OSError as error:
             if error.errno not in (*_NO_RIGHT, *_NO_ROOM):
@@ -198,7 +210,7 @@ class Folder:
         state = self._state
         state.load()
         now = state.look()
-        if not state.is_begun or (take_new and self.unclaimed) or self._wants_writing():
+        if not state.is_begun or (take_new and self.columns.in_new) or self._wants_writing():
             return False
         if not state.current(now).all or not state.check_names():
             return False
@@ -335,9 +347,15 @@ class Folder:
                 log.error("cannot purge", os.path.join(self.path, "tmp"), error)
 
     @property
-    def unclaimed(self) -> frozenset[int]:
-        """UIDs of messages that would be ``\\Recent`` for the next caller with ``take_new``."""
-        return self.columns.in_new | self._state.unclaimed
+    def unclaimed(self) -> NumberSet:
+        """UIDs of messages that would be ``\\Recent`` for the next caller with ``take_new``; some
+        may be gone by now.
+        """
+        in_new, in_cur = self.columns.in_new, self._state.unclaimed
+        return NumberSet.of(in_new) | in_cur if in_new else in_cur
+
+    def is_unclaimed(self, uid: int) -> bool:
+        return uid in self.columns.in_new or uid in self._state.unclaimed
 
     def keyword_number(self, words: Iterable[str]) -> int:
         """Give the number of a keyword set in `keyword_sets`, adding it if it is new."""
@@ -359,7 +377,8 @@ class Folder:
     def deliver(self, messages: Sequence[Prepared]) -> list[int]:
         """Land prepared messages in ``cur/`` and return their UIDs, in the same order.
 
-        Others see the messages one by one, without an entry in courierimapuiddb until that
+        They are ``\\Recent`` for the first who takes what is new in this process. Others see
+        the messages one by one, without an entry in courierimapuiddb until that
         file lists them. A crash leaves some of them landed: the next reading gives them UIDs.
         An error leaves none of them.
 
@@ -390,6 +409,8 @@ class Folder:
             ]
             self._state.note(rows, (), self._state.stamp, landed=given)
             self._state.is_told = True
+            # RFC 3501 6.3.11, 6.4.7: who is told of them first has them as \\Recent.
+            self._state.unclaimed |= NumberSet.of(given)
             return list(given)
 
     def _number(self, landed: Sequence[bytes]) -> range:
@@ -530,7 +551,7 @@ class Folder:
             old = state.columns.message(uid)
             assert old is not None  # it was found by this very column, under the mutex
             rows.append(old._replace(name=name, in_new=False, flags=filename.flags(name)))
-        state.unclaimed |= state.columns.in_new & renamed.keys()
+        state.unclaimed |= NumberSet.of(state.columns.in_new & renamed.keys())
         if rows:
             state.note(rows, (), state.stamp)
 

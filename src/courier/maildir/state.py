@@ -24,6 +24,7 @@ from courier.maildir.index import Index, Loaded
 from courier.maildir.journal import Change
 from courier.maildir.keyword_table import KeywordTable
 from courier.maildir.numbering import Numbering
+from courier.maildir.numberset import NumberSet
 from courier.maildir.scan import Stamp
 from courier.maildir.snapshot import Snapshot
 from courier.maildir.witness import Witness
@@ -73,7 +74,7 @@ class State:
         self.table = KeywordTable()
         self.witness = Witness()
         self.stamp: Stamp | None = None
-        self.unclaimed: frozenset[int] = frozenset()  # in cur/, and recent for no session yet
+        self.unclaimed = NumberSet()  # UIDs in cur/ that were recent for no session yet
         self.is_void = False  # its UIDs were told under another UIDVALIDITY: open it anew
         self.is_begun = False  # the columns are what was once there
         self.is_replaced = False  # by what the index says, which may not be all that is known
@@ -251,7 +252,15 @@ class State:
         """Take all UIDs for void: courierimapuiddb has another UIDVALIDITY."""
         self.is_void = self.is_void or self.is_told
         self._lose()
-        self.columns, self.unclaimed = replace(EMPTY, highest=self.log.highest), frozenset()
+        self.columns, self.unclaimed = replace(EMPTY, highest=self.log.highest), NumberSet()
+
+    def claim(self) -> Sequence[int]:
+        """Give the UIDs that are ``\\Recent`` for this caller, ascending, and for no later one."""
+        if not self.unclaimed:
+            return ()
+        claimed, self.unclaimed = self.unclaimed, NumberSet()
+        uids = self.columns.uids
+        return [uid for begin, end in claimed.slices(uids) for uid in uids[begin:end]]
 
     def _lose(self) -> None:
         """Know nothing; the index is written anew."""

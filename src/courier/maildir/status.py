@@ -66,7 +66,8 @@ def _from_index(folder: Folder, sizes: bool) -> Status | None:
     )
     return Status(
         messages=len(columns) + len(names),
-        recent=len(columns.in_new) + len(names),
+        recent=sum(end - begin for begin, end in folder.unclaimed.slices(columns.uids))
+        + len(names),
         uidnext=folder.uidnext + len(names),
         uidvalidity=folder.uidvalidity,
         unseen=len(columns.flags.translate(None, _SEEN)) + unseen,

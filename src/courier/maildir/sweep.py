@@ -17,6 +17,7 @@ from courier import log
 from courier.maildir import filename, keywords, memory, scan
 from courier.maildir.columns import EMPTY, Bases, Columns, Names, Row
 from courier.maildir.numbering import UidsUsedUp
+from courier.maildir.numberset import NumberSet
 from courier.maildir.scan import Stamp
 from courier.maildir.state import Current, State
 from courier.maildir.uiddb import UidDb
@@ -257,7 +258,7 @@ class Sweep:
         state.lacks_messages = False
         found.came |= dict(zip(given, new, strict=True))
         fresh = {uid for uid, (_, in_new) in zip(given, new, strict=True) if not in_new}
-        state.unclaimed |= fresh
+        state.unclaimed |= NumberSet.of(fresh)
 
     def _give(self, found: Found, count: int) -> range:
         """Give UIDs; if there are not enough left, all messages get new ones."""
@@ -408,7 +409,7 @@ class Sweep:
     def _claim(self, found: Found) -> Sequence[int]:
         """Give the UIDs that are ``\\Recent`` for this caller, and for no later one."""
         state = self._state
-        claimed, state.unclaimed = set(state.unclaimed), frozenset()
+        claimed = set(state.claim())
         if found.arrived:
             for uid, (name, _) in (found.renamed | found.came).items():
                 if filename.base(name) in found.arrived:

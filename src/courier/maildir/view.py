@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from courier.maildir.changelog import Changes
@@ -63,28 +63,36 @@ class View:
 
     def refresh(self) -> None:
         """Read the folder if it changed; claim what is new as ``\\Recent``. Raises as the folder."""
-        fresh = self.folder.synchronise(take_new=not self.read_only)
-        if fresh:
-            self.recent |= NumberSet.of(fresh)
-            self._claimed += (uid for uid in fresh if self.seq(uid) is not None)
+        self._claim(self.folder.synchronise(take_new=not self.read_only))
 
     def refresh_at_once(self) -> bool:
         """Do what `refresh` does if that needs no thread; tell whether it is done."""
-        return self.folder.synchronise_at_once(take_new=not self.read_only)
+        if not self.folder.synchronise_at_once(take_new=not self.read_only):
+            return False
+        if not self.read_only:
+            self._claim(self.folder.claim_at_once())
+        return True
+
+    def _claim(self, fresh: Sequence[int]) -> None:
+        if fresh:
+            self.recent |= NumberSet.of(fresh)
+            self._claimed += (uid for uid in fresh if self.seq(uid) is not None)
 
     def restore(self, uids: Column, flags: bytes, keywords: Column) -> None:
         """Take what a client knows from an earlier session; an `update` gives what it has missed."""
         self.uids, self.flags, self.keywords = uids, flags, keywords
         self.modseqs = array("Q", bytes(8 * len(uids)))
 
+    def shown_recent(self) -> NumberSet:
+        """UIDs that are ``\\Recent`` here; EXAMINE shows those that it leaves to another session."""
+        return self.recent | self.folder.unclaimed if self.read_only else self.recent
+
     def is_recent(self, uid: int) -> bool:
-        return uid in self.recent or (self.read_only and uid in self.folder.unclaimed)
+        return uid in self.recent or (self.read_only and self.folder.is_unclaimed(uid))
 
     def recents(self) -> int:
         """Count the messages that are ``\\Recent`` in this session."""
-        waiting = self.folder.unclaimed if self.read_only else frozenset()
-        extra = sum(1 for uid in waiting if uid not in self.recent and self.seq(uid))
-        return extra + sum(end - begin for begin, end in self.recent.slices(self.uids))
+        return sum(end - begin for begin, end in self.shown_recent().slices(self.uids))
 
     def seq(self, uid: int) -> int | None:
         """Give the sequence number of ``uid``; None when the client knows no such message."""

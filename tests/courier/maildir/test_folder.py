@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from courier.maildir import filename, folder, keywords, scan, uiddb
+from courier.maildir import filename, folder, keywords, scan, status, uiddb
 from courier.maildir.columns import Columns
 from courier.maildir.delivery import TemporaryFile
 from courier.maildir.filename import Flag
@@ -25,6 +25,7 @@ from courier.maildir.folder import (
     Options,
     Prepared,
 )
+from courier.maildir.view import View
 from tests.courier.maildir.test_delivery import calls_of, failed, fresh_maildirs, open_files
 from tests.support.maildirs import deliver, message_files, uid_database
 
@@ -372,13 +373,47 @@ def test_recent_is_claimed_by_one_process(maildir: Path) -> None:
 
 
 def test_recent_after_deliver_found_it(maildir: Path) -> None:
-    """A message that an APPEND came across is recent for the next session all the same."""
+    """A message that an APPEND came across is recent for the next session as that of the APPEND."""
     found = opened(maildir)
     deliver(maildir, b"x\n", number=1, flags="")
 
-    (appended,) = found.deliver([prepared(maildir)])
+    found.deliver([prepared(maildir)])
 
-    assert list(found.synchronise(take_new=True)) == [uid for uid in (1, 2) if uid != appended]
+    assert list(found.synchronise(take_new=True)) == [1, 2]
+
+
+def test_recent_after_deliver_and_nothing_else(maildir: Path) -> None:
+    """What was appended is claimed without reading the folder, and only once (RFC 3501 6.3.11)."""
+    found = opened(maildir)
+    found.deliver([prepared(maildir), prepared(maildir)])
+
+    assert found.synchronise_at_once(take_new=True)
+    assert list(found.claim_at_once()) == [1, 2]
+    assert list(found.claim_at_once()) == []
+    assert list(found.synchronise(take_new=True)) == []
+
+
+def test_recent_and_removed_before_anybody_looked(maildir: Path) -> None:
+    """Only what is still there can be recent."""
+    found = opened(maildir)
+    found.deliver([prepared(maildir), prepared(maildir)])
+    found.remove([1], only_deleted=False)
+
+    assert status.read(found).recent == 1
+    assert list(found.synchronise(take_new=True)) == [2]
+
+
+def test_recent_stays_while_examined(maildir: Path) -> None:
+    """EXAMINE shows what it leaves to the next session that may write."""
+    found = opened(maildir)
+    examined = View(found, read_only=True)
+    found.deliver([prepared(maildir)])
+    examined.refresh()
+    examined.update(expunge=True)
+
+    assert examined.recents() == 1
+    assert examined.is_recent(1)
+    assert list(found.synchronise(take_new=True)) == [1]
 
 
 def test_message_arriving_during_the_reading(
@@ -671,7 +706,7 @@ def test_keywords_switched_off(maildir: Path) -> None:
 
 
 def test_deliver(maildir: Path) -> None:
-    """UIDs come in the order given, with flags and keywords, and none is recent."""
+    """UIDs come in the order given, with flags and keywords, and all are recent."""
     base = deliver(maildir, b"x\n", number=1)
     found = opened(maildir, take_new=False)
 
@@ -688,7 +723,7 @@ def test_deliver(maildir: Path) -> None:
     assert words(found, 2) == ("word",)
     assert uid_database(maildir).uids == uids(found)
     assert os.listdir(maildir / "new") == [base]
-    assert list(found.synchronise(take_new=True)) == [1]
+    assert list(found.synchronise(take_new=True)) == [1, 2, 3]
     assert os.listdir(maildir / "tmp") == []
 
 

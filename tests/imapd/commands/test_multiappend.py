@@ -50,9 +50,9 @@ def test_each_with_what_is_its_own(driven: Driven, plus: bytes) -> None:
     assert sent.count(b"+ OK\r\n") == (0 if plus else 3)
     assert re.fullmatch(r"APPENDUID \d+ 1:3", code), sent
     assert fetched(driven, "UID FLAGS BODY.PEEK[]") == [
-        (1, [b"\\Seen"], b"one\r\n"),
-        (2, [b"\\Draft", b"kw"], b"two\r\n"),
-        (3, [], b"three\r\n"),
+        (1, [b"\\Seen", b"\\Recent"], b"one\r\n"),
+        (2, [b"\\Draft", b"\\Recent", b"kw"], b"two\r\n"),
+        (3, [b"\\Recent"], b"three\r\n"),
     ]
     dates = [date for (date,) in fetched(driven, "INTERNALDATE")]
     assert [dates[0], dates[2]] == [

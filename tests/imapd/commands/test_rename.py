@@ -53,7 +53,12 @@ def test_all_messages_move(filled: Path, drive: Drive) -> None:
         b"Subject: 2",
         b"Subject: 3",
     ]
-    for flags in (b"(\\Seen)", b"(\\Flagged kw)", b"FLAGS ()", b'"01-Jan-1970'):
+    for flags in (
+        b"(\\Seen \\Recent)",
+        b"(\\Flagged \\Recent kw)",
+        b"FLAGS (\\Recent)",
+        b'"01-Jan-1970',
+    ):
         assert flags in found
     assert os.listdir(filled / ".old.mail" / "tmp") == []
 

@@ -57,7 +57,7 @@ def test_in_the_same_mailbox(
         b"old %d\n" % number for number in {1, 2, 3} - {replaced}
     }
     (fetched, _) = ready.ask("f FETCH 3 (UID FLAGS)")
-    assert dict(fetched.values) == {b"UID": 4, b"FLAGS": [b"\\Draft"]}  # type: ignore[arg-type]
+    assert dict(fetched.values) == {b"UID": 4, b"FLAGS": [b"\\Draft", b"\\Recent"]}  # type: ignore[arg-type]
 
 
 def test_in_another_mailbox(ready: Driven, maildir: Path) -> None:
