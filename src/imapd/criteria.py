@@ -51,9 +51,9 @@ def read(arguments: Parser, terms: Terms, *, charset_first: bool = False) -> Cri
         charset_first: read ``charset 1*(SP search-key)``, as SORT and THREAD have it.
 
     Raises:
-        ParseError: the grammar, or one of the limits above.
-        CommandFailed: the character set is not known, or may not be named; or sequence numbers or a
-            filter.
+        ParseError: the grammar.
+        CommandFailed: one of the limits above; the character set is not known, or may not be named; or
+            sequence numbers or a filter.
     """
     encoding = "utf-8"
     if charset_first:
@@ -105,7 +105,7 @@ class _Reader:
         """``search-key``."""
         self._nodes += 1
         if self._nodes > MAX_NODES or depth > MAX_DEPTH:
-            raise self._arguments.fail("too many criteria")
+            raise CommandFailed(No("Too many search criteria.", "LIMIT"))
         if self._arguments.at(b"("):
             return _all(self._arguments.parenthesised(lambda: self.key(depth + 1)))
         word = self._arguments.peek_word()
