@@ -22,7 +22,6 @@ def enable(session: Session, arguments: Parser) -> Handling:
     arguments.end()
 
     wanted = {word.upper() for word in words}
-    before = _enabled(session)
     if b"IMAP4REV2" in wanted and session.has_rev2:
         session.use_rev2()
     if b"UTF8=ACCEPT" in wanted:
@@ -35,8 +34,9 @@ def enable(session: Session, arguments: Parser) -> Handling:
     elif b"CONDSTORE" in wanted:
         told = session.changes.use_modseqs()
     # RFC 9051 6.3.1: not what earlier commands enabled. Courier tells all that is on.
-    of_this = [word for word in _enabled(session) if word not in before or word.upper() in wanted]
-    yield b" ".join([b"* ENABLED", *of_this]) + b"\r\n"
+    # RFC 5161 3.2: of what the client has listed; that QRESYNC brings CONDSTORE with it, it knows.
+    of_these = [word for word in _enabled(session) if word.upper() in wanted]
+    yield b" ".join([b"* ENABLED", *of_these]) + b"\r\n"
     yield told
     return Ok("Options enabled")
 
