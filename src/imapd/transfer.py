@@ -35,6 +35,7 @@ def copy(
     *,
     move: bool,
     sends: bool = True,
+    whole: bool = False,
     view: View | None = None,
 ) -> Generator[Step, Any, dict[int, int]]:
     """Copy messages of the selected mailbox, or of another; give the UIDs there by those here, of those that were left.
@@ -43,10 +44,11 @@ def copy(
         target: the folder of ``to``, on which the right to insert is held.
         move: they will be removed here: they need room only where that is another account's.
         sends: what is copied to the outbox is sent.
+        whole: nothing is copied if one of them is gone.
         view: of another mailbox than the selected one.
 
     Raises:
-        OverQuota, NotSent, OSError: nothing has been copied.
+        OverQuota, NotSent, OSError: nothing has been copied; MessageGone: because of ``whole``.
     """
     view = view or session.selected
     source, payer = session.charged(view.folder), session.charged(target)
@@ -55,6 +57,8 @@ def copy(
         for at in range(0, len(uids), _SLICE):
             batch = uids[at : at + _SLICE]
             prepared |= yield Work(partial(prepare, view, batch, target, files, to.rights))
+            if whole and len(prepared) < at + len(batch):
+                raise MessageGone
             yield Progress(at + len(batch), len(uids))
         freed = NOTHING
         if move and source.shares_quota(payer):

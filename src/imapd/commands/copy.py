@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from courier import log
+from courier.maildir.folder import MessageGone
 from courier.maildir.quota import OverQuota
 from imapd import mailbox, outbox, transfer
 from imapd.completion import No, Ok
@@ -67,7 +68,10 @@ def _copy(session: Session, arguments: Parser, *, by_uid: bool, move: bool) -> H
 
     yield from session.changes.refresh()  # the copies bear the flags that the messages have now
     try:
-        copied = yield from transfer.copy(session, wanted, to, target, move=move)
+        copied = yield from transfer.copy(session, wanted, to, target, move=move, whole=not by_uid)
+    except MessageGone:
+        # RFC 9051 6.4.9: a UID that nobody has is passed over; a number is a message's that was wanted.
+        return No("Some of the messages are gone.", "EXPUNGEISSUED")
     except OverQuota:
         return session.over_quota()
     except NotSent:

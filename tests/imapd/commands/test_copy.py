@@ -107,6 +107,21 @@ def test_vanished_message(maildir: Path) -> None:
     assert completion.code.split(" ")[2:] == ["1,3", "1:2"]
 
 
+@pytest.mark.parametrize("command", ["COPY", "MOVE"])
+def test_vanished_message_by_number(maildir: Path, command: str) -> None:
+    """All or none (RFC 9051 6.4.7, RFC 5530 3); the client learns which is gone, and asks again."""
+    driven = filled(maildir, 3)
+    next(path for path in (maildir / "cur").iterdir() if b"1\n" in path.read_bytes()).unlink()
+
+    told = driven.ask(f"a {command} 1:3 INBOX.x")
+
+    assert [(one.name, one.code) for one in told if one.tag == b"a"] == [("NO", "EXPUNGEISSUED")]
+    assert [one.number for one in told if one.name == "EXPUNGE"] == [2]
+    assert contents(maildir / ".x") == []
+    assert len(contents(maildir)) == 2
+    assert driven.ask(f"b {command} 1:2 INBOX.x")[-1].name == "OK"
+
+
 def test_nothing_to_copy(maildir: Path) -> None:
     """No COPYUID, for an empty set can't be written."""
     driven = filled(maildir, 1)
