@@ -148,16 +148,13 @@ def messages(view: View, which: SequenceSet, *, by_uid: bool) -> NumberSet:
     ranges = []
     for low, high in which.ranges:
         if not by_uid:
-            # "n:*" includes the last message even if n is above it (RFC 9051 9, seq-range).
-            starred = low is None or high is None
+            # RFC 9051 9, seq-number. That "n:*" has the last message even if n is above it is true of UIDs.
             for number in (low or 0, high or 0):
-                if number > exists and not (starred and exists):
+                if number > exists:
                     raise CommandFailed(Bad(f"Invalid message sequence number: {number}"))
             if not exists:
                 raise CommandFailed(Bad("Invalid message sequence number: *"))
         pair = (last if low is None else low, last if high is None else high)
-        if not by_uid:
-            pair = (min(pair[0], exists), min(pair[1], exists))
         if pair != (0, 0):
             ranges.append(pair)
     wanted = NumberSet(ranges)
