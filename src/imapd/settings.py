@@ -96,7 +96,7 @@ def _days(text: str) -> int:
         raise _EXPECTED_PURGES from None
 
 
-_USES = ("All", "Archive", "Drafts", "Flagged", "Junk", "Sent")
+_USES = ("All", "Archive", "Drafts", "Flagged", "Important", "Junk", "Sent")
 _EXPECTED_USES = Expected("FOLDER:USE separated by commas: Sent Items:Sent")
 
 

@@ -1,4 +1,4 @@
-"""Special uses of mailboxes: ``\\Sent``, ``\\Drafts`` and their kin. RFC 6154, RFC 9051 7.3.1.
+"""Special uses of mailboxes: ``\\Sent``, ``\\Drafts`` and their kin. RFC 6154, RFC 8457, RFC 9051 7.3.1.
 
 An account's own folders have them, and nobody else's: a use is its user's. What a client has assigned
 stands in the folder's annotation /private/specialuse, and counts also when it is empty. A use that
@@ -18,7 +18,9 @@ from imapd.settings import Settings
 ENTRY = "/private/specialuse"
 TRASH = "\\Trash"
 #: What a client may assign. There are no virtual mailboxes here for \\All and \\Flagged.
-_ASSIGNABLE = {use.lower(): use for use in ("\\Archive", "\\Drafts", "\\Junk", "\\Sent")}
+_ASSIGNABLE = {
+    use.lower(): use for use in ("\\Archive", "\\Drafts", "\\Important", "\\Junk", "\\Sent")
+}
 
 Uses = tuple[str, ...]
 

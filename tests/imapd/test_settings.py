@@ -351,6 +351,7 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("IMAP_SPECIALUSE", "", "special_uses", ()),
     ("IMAP_SPECIALUSE", "Sent Items:sent, a.b:c:Junk ,", "special_uses",
      (SpecialUse("Sent Items", "\\Sent"), SpecialUse("a.b:c", "\\Junk"))),
+    ("IMAP_SPECIALUSE", "VIP:Important", "special_uses", (SpecialUse("VIP", "\\Important"),)),
     ("IMAP_METADATA_MAXSIZE", "1024", "max_annotation", 1024),
     ("IMAP_METADATA_MAXENTRIES", "1000", "max_annotations", 1000),
     ("IMAP_METADATA_COMMENT", "Two words", "metadata_comment", "Two words"),

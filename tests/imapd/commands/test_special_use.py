@@ -16,7 +16,9 @@ from tests.support.maildirs import make_folder
 
 pytestmark = pytest.mark.usefixtures("logged")
 
-USES = {"\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash"}
+USES = {
+    *("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Important", "\\Junk", "\\Sent", "\\Trash"),
+}
 
 
 def uses(driven: Driven) -> dict[str, str]:
@@ -94,6 +96,16 @@ def test_create(maildir: Path, driven: Driven) -> None:
     assert uses(driven) == {"Mine": "\\Drafts", "Other": "\\Sent"}
     assert ended(driven.ask("c CREATE INBOX.Plain (USE ())"))[0] == "OK"
     assert not (maildir / ".Plain" / NAME).exists()
+
+
+def test_important(maildir: Path, driven: Driven) -> None:
+    """RFC 8457 3.2: a use like others, and a keyword like others."""
+    assert ended(driven.ask("a CREATE INBOX.Mine (USE (\\important))"))[0] == "OK"
+    assert uses(driven) == {"Mine": "\\Important"}
+
+    driven.ask("b APPEND INBOX.Mine ($Important) {1+}\r\nx")
+    driven.ask("c SELECT INBOX.Mine")
+    assert driven.ask("d SEARCH KEYWORD $important")[0].values == (1,)
 
 
 @pytest.mark.parametrize(
