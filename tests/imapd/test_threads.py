@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 
 import pytest
@@ -287,36 +287,47 @@ def test_each_message_once(messages: Messages) -> None:
 # -- hostile folders -----------------------------------------------------------------------------
 
 
-def hostile() -> Iterator[tuple[str, Messages]]:
-    """Folders of 50,000 messages made to take time."""
-    count = 50_000
-    names = list(range(1, count + 1))
-    plain = {"sent": [0] * count, "subjects": [""] * count, "replies": [False] * count}
-    chain = [[name - 1] for name in names]
-    yield "chain", Messages(**plain, ids=names, references=chain)
-    yield "chain backwards", Messages(**plain, ids=names[::-1], references=chain[::-1])
-    yield "one id", Messages(**plain, ids=[1] * count, references=[[1]] * count)
-    yield "copies", Messages(**plain, ids=[n % 50 for n in names], references=[[1, 2, 3]] * count)
-    yield "own id", Messages(**plain, ids=names, references=[[name] for name in names])
-    circle = [[name % count + 1] for name in names]
-    yield "circle", Messages(**plain, ids=names, references=circle)
-    # Each is given a child first, and then a parent at the end of a long chain.
-    half = count // 3
+COUNT = 50_000
+NAMES = range(1, COUNT + 1)
+
+
+def _folder(
+    ids: Iterable[int | str], references: Iterable[list[int]], subject: str = ""
+) -> Messages:
+    named = list(ids)
+    count = len(named)
+    return Messages([0] * count, [subject] * count, [False] * count, named, list(references))
+
+
+def _deep() -> Messages:
+    """Each is given a child first, and then a parent at the end of a long chain."""
+    half = COUNT // 3
     deep = [[name - 1] for name in range(1, half + 1)]
     pairs = [[half + pair] for pair in range(half)]
     parents = [[half]] * half
     ids = [*range(1, half + 1), *([""] * half), *range(half, 2 * half)]
-    fields = {name: column[: 3 * half] for name, column in plain.items()}
-    yield "deep", Messages(**fields, ids=ids, references=deep + pairs + parents)
-    same = {**plain, "subjects": ["S"] * count}
-    yield "one subject", Messages(**same, ids=names, references=[[]] * count)
-    dummies = [[-name, -name - 1, -name - 2] for name in names]
-    yield "dummies", Messages(**same, ids=names, references=dummies)
+    return _folder(ids, deep + pairs + parents)
 
 
-@pytest.mark.parametrize("messages", [pytest.param(one, id=name) for name, one in hostile()])
-def test_hostile_folders(messages: Messages) -> None:
+#: Folders of 50,000 messages made to take time.
+HOSTILE: dict[str, Callable[[], Messages]] = {
+    "chain": lambda: _folder(NAMES, ([name - 1] for name in NAMES)),
+    "chain backwards": lambda: _folder(NAMES[::-1], ([name - 1] for name in NAMES[::-1])),
+    "one id": lambda: _folder([1] * COUNT, [[1]] * COUNT),
+    "copies": lambda: _folder([name % 50 for name in NAMES], [[1, 2, 3]] * COUNT),
+    "own id": lambda: _folder(NAMES, ([name] for name in NAMES)),
+    "circle": lambda: _folder(NAMES, ([name % COUNT + 1] for name in NAMES)),
+    "deep": _deep,
+    "one subject": lambda: _folder(NAMES, [[]] * COUNT, "S"),
+    "dummies": lambda: _folder(NAMES, ([-name, -name - 1, -name - 2] for name in NAMES), "S"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_folders(name: str) -> None:
     """They take a second or two, no recursion, and every message is written once."""
+    messages = HOSTILE[name]()
+
     with linear(10):
         text = written(threads.references(messages))
         threads.refs(messages)
