@@ -14,7 +14,7 @@ from courier.maildir import acl, delivery
 from courier.maildir.acl import ALL, Identity, InvalidAcl
 from courier.maildir.acl_files import HIERARCHY, NAME, AclFiles
 from courier.maildir.tree import Tree
-from tests.courier.maildir.test_delivery import Faults, calls_of, fresh_maildirs, killed
+from tests.courier.maildir.test_delivery import calls_of, faults, fresh_maildirs, killed
 from tests.support.maildirs import make_folder
 
 BOB = Identity("bob")
@@ -264,8 +264,7 @@ def test_with_each_call_failing_or_killed(tmp_path: Path, operation: str, error:
         files = filled(maildir)
         with contextlib.suppress(OSError):
             if error:
-                with pytest.MonkeyPatch.context() as patch:
-                    Faults(patch, at, error)
+                with faults(at, error):
                     OPERATIONS[operation](files)
             else:
                 killed(partial(OPERATIONS[operation], files), at)

@@ -7,6 +7,7 @@ import re
 import socket
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,37 +36,49 @@ CALLS = (
 ERRORS = (errno.ENOSPC, errno.EACCES, errno.EIO)
 
 
-class Faults:
-    """Counts the system calls of an operation; lets one of them fail, or the process die before it."""
+@contextmanager
+def faults(at: int = -1, error: int = 0) -> Iterator[list[str]]:
+    """List the system calls made meanwhile; let number ``at`` fail, or the process die before it.
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int = -1, error: int = 0) -> None:
-        gc.collect()  # what others left open is closed now, and not in between
-        self.calls: list[str] = []
-        self._at = at
-        self._error = error
-        for name in CALLS:
-            monkeypatch.setattr(os, name, self._wrapped(name, getattr(os, name)))
+    The garbage collector rests: what others left open is not closed in between.
+    """
+    calls: list[str] = []
 
-    def _wrapped(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(*arguments: Any, **options: Any) -> Any:
-            self.calls.append(name)
-            if len(self.calls) - 1 != self._at:
+    def wrapped(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any, **options: Any) -> Any:
+            calls.append(name)
+            if len(calls) - 1 != at:
                 return call(*arguments, **options)
-            if not self._error:
+            if not error:
                 os._exit(0)
             if name == "close":
                 call(*arguments, **options)  # Linux closes the descriptor, then reports
-            raise OSError(self._error, os.strerror(self._error))
+            raise OSError(error, os.strerror(error))
 
-        return wrapped
+        return counted
+
+    with without_collector(), pytest.MonkeyPatch.context() as patch:
+        for name in CALLS:
+            patch.setattr(os, name, wrapped(name, getattr(os, name)))
+        yield calls
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def calls_of(operation: Callable[[], object]) -> list[str]:
     """The system calls ``operation`` makes when nothing fails."""
-    with pytest.MonkeyPatch.context() as patch:
-        faults = Faults(patch)
+    with faults() as calls:
         operation()
-    return faults.calls
+    return calls
 
 
 def open_files() -> int:
@@ -81,15 +94,15 @@ def open_files() -> int:
 
 def failed(operation: Callable[[], object], at: int, error: int) -> OSError | None:
     """Run ``operation`` with its call number ``at`` failing; no descriptor is left open."""
-    before = open_files()
     raised = None
-    with pytest.MonkeyPatch.context() as patch:
-        Faults(patch, at, error)
-        try:
-            operation()
-        except OSError as raised_here:
-            raised = raised_here
-    assert open_files() == before
+    with without_collector():
+        before = open_files()
+        with faults(at, error):
+            try:
+                operation()
+            except OSError as raised_here:
+                raised = raised_here
+        assert open_files() == before
     return raised
 
 
@@ -98,8 +111,7 @@ def killed(operation: Callable[[], object], at: int) -> None:
     pid = os.fork()
     if pid == 0:
         try:
-            with pytest.MonkeyPatch.context() as patch:
-                Faults(patch, at)
+            with faults(at):
                 operation()
         finally:
             os._exit(1)

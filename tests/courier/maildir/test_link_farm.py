@@ -14,7 +14,7 @@ from courier.maildir.filename import Flag
 from courier.maildir.folder import FlagChange, FolderGone, KeywordChange, MessageGone, Options
 from courier.maildir.link_farm import LinkFarm
 from courier.maildir.linked_folder import LinkedFolder, landing_directory
-from tests.courier.maildir.test_delivery import Faults, calls_of, killed
+from tests.courier.maildir.test_delivery import calls_of, faults, killed
 from tests.courier.maildir.test_folder import prepared
 from tests.support.maildirs import deliver, make_folder, make_maildir
 
@@ -292,8 +292,7 @@ def test_with_each_call_failing_or_killed(tmp_path: Path, source: Path, error: i
         farm = fresh(at)
         with contextlib.suppress(OSError):
             if error:
-                with pytest.MonkeyPatch.context() as patch:
-                    Faults(patch, at, error)
+                with faults(at, error):
                     use(farm)
             else:
                 killed(partial(use, farm), at)

@@ -15,7 +15,7 @@ import pytest
 
 from courier.maildir.annotations import AnnotationFile
 from courier.maildir.quota import Quota
-from tests.courier.maildir.test_delivery import Faults, calls_of, fresh_maildirs
+from tests.courier.maildir.test_delivery import calls_of, faults, fresh_maildirs
 from tests.imapd.driver import Driven
 from tests.support.maildirs import deliver, make_folder, message_files
 from tests.support.servers import Implementation, Server
@@ -72,8 +72,7 @@ def killed(operation: Callable[[], object], at: int) -> bool:
     pid = os.fork()
     if pid == 0:
         try:
-            with pytest.MonkeyPatch.context() as patch:
-                Faults(patch, at)
+            with faults(at):
                 operation()
         finally:
             os._exit(1)
