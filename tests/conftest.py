@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import settings
 
 from tests.support.maildirs import make_maildir
 from tests.support.servers import (
+    BYTECODE,
     COURIER,
     OURS,
     REAL,
@@ -22,6 +24,9 @@ from tests.support.servers import (
 # How long an example takes depends on what else the machine does.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
+
+sys.pycache_prefix = str(BYTECODE)
+sys.dont_write_bytecode = False
 
 Start = Callable[..., Server]
 

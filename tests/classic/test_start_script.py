@@ -39,7 +39,7 @@ def server() -> Iterator[CourierServer]:
     try:
         server.add_account("one@example.com", "secret")
         for name, module in PROGRAMS.items():
-            path = "PYTHONPATH=/src PYTHONDONTWRITEBYTECODE=1"
+            path = "PYTHONPATH=/src PYTHONPYCACHEPREFIX=/bytecode"
             server.add_program(f"/ours/{name}", f'{path} exec /usr/bin/python3 -m {module} "$@"\n')
         yield server
     finally:

@@ -18,7 +18,7 @@ import pytest
 from tests.clients.conftest import Run
 from tests.support.client import Client, Connection
 from tests.support.messages import PLAIN
-from tests.support.servers import ROOT
+from tests.support.servers import MODULES, ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.client]
 
@@ -52,9 +52,8 @@ def start_demo(directory: Path, port: int = 0) -> subprocess.Popen[str]:
         text=True,
         env={
             "PATH": "/usr/bin:/bin",
-            "PYTHONPATH": str(ROOT / "src"),
+            **MODULES,
             "PORT": str(port),
-            "PYTHONDONTWRITEBYTECODE": "1",
         },
     )
 

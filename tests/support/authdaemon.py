@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.support.courier_root import CourierRoot
-from tests.support.servers import ROOT
+from tests.support.servers import MODULES
 
 LIMIT_S = 40.0
 COURIERS = "/usr/lib/courier/courier-authlib/authdaemond"
@@ -114,8 +114,7 @@ def start_ours(
 def environment(directory: Path) -> dict[str, str]:
     return {
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-        "PYTHONPATH": str(ROOT / "src"),
-        "PYTHONDONTWRITEBYTECODE": "1",
+        **MODULES,
         "PYCOURIER_SYSCONFDIR": str(directory / "etc"),
         "PYCOURIER_RUNDIR": str(directory / "run"),
         "PYCOURIER_LOCALSTATEDIR": str(directory / "var"),

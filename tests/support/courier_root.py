@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from tests.support.servers import COURIER, ROOT
+from tests.support.servers import BYTECODE, COURIER, ROOT
 
 MULTIARCH = f"{os.uname().machine}-linux-gnu"
 
@@ -32,6 +32,7 @@ _BOUND = {
     "usr/lib/courier-authlib": f"{COURIER}/usr/lib/courier-authlib",
     "opt": str(COURIER),
     "src": str(ROOT / "src"),
+    "bytecode": str(BYTECODE),
     "dev": "/dev",
     **{f"usr/lib/{path.name}": str(path) for path in Path("/usr/lib").glob("python3*")},
 }
@@ -73,7 +74,7 @@ class CourierRoot:
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "LD_LIBRARY_PATH": f"/opt/usr/lib:/opt/usr/lib/{MULTIARCH}:/opt/lib/{MULTIARCH}",
             "PYTHONPATH": "/src",
-            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPYCACHEPREFIX": "/bytecode",
             **(environment or {}),
         }
 
@@ -121,6 +122,7 @@ class CourierRoot:
 
 def make(path: Path) -> CourierRoot:
     """Make the directory at ``path``, with a mail user `courier` and no account."""
+    BYTECODE.mkdir(parents=True, exist_ok=True)
     for name in (
         *_BOUND,
         "etc/courier",

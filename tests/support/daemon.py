@@ -25,7 +25,7 @@ from tests.courier.net.authority import Signed, authority
 from tests.support.client import Client, Connection
 from tests.support.fake_authdaemond import Entry, FakeAuthdaemond, own_ids
 from tests.support.maildirs import make_maildir
-from tests.support.servers import ROOT
+from tests.support.servers import MODULES
 
 PATIENCE_S = 30.0
 
@@ -129,8 +129,7 @@ class Site:
     def environment(self) -> dict[str, str]:
         return {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-            "PYTHONPATH": str(ROOT / "src"),
-            "PYTHONDONTWRITEBYTECODE": "1",
+            **MODULES,
             "PYCOURIER_SYSCONFDIR": str(self.etc),
             "PYCOURIER_RUNDIR": str(self.run),
             "PYCOURIER_AUTHDAEMONVAR": str(self.run / "authdaemon"),
@@ -387,7 +386,7 @@ class Peer:
 
 def anybody() -> ssl.SSLContext:
     """A client's context that believes every certificate."""
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context

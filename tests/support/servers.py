@@ -17,6 +17,14 @@ from tests.support.client import Client, Connection
 ROOT = Path(__file__).resolve().parents[2]
 COURIER = ROOT / ".tools" / "courier"
 
+# Modules are compiled once for all tests and the programs they start, apart from the sources.
+BYTECODE = ROOT / "build" / "bytecode"
+#: The environment in which Python finds our modules.
+MODULES: Mapping[str, str] = {
+    "PYTHONPATH": str(ROOT / "src"),
+    "PYTHONPYCACHEPREFIX": str(BYTECODE),
+}
+
 # What Debian's /etc/courier/imapd sets, as far as a session sees it; but no 2 s pause in DELETE and RENAME.
 SETTINGS: Mapping[str, str] = {
     "IMAP_CAPABILITY": (
@@ -70,7 +78,7 @@ class Implementation:
 OURS = Implementation(
     "ours",
     (sys.executable, "-m", "imapd"),
-    {"PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1"},
+    MODULES,
 )
 REAL = Implementation(
     "courier",

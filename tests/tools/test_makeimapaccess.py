@@ -16,7 +16,7 @@ from tests.conftest import missing
 from tests.support import authdaemon, courier_root
 from tests.support.courier_root import CourierRoot
 from tests.support.daemon import wait_until
-from tests.support.servers import COURIER, ROOT
+from tests.support.servers import COURIER, MODULES
 
 TEXTS = [
     "",
@@ -34,7 +34,7 @@ def make(directory: Path, settings: str) -> subprocess.CompletedProcess[str]:
     (directory / "imapd-ssl").write_text(f"SSLPIDFILE={directory}/ssl.pid\n")
     return subprocess.run(
         [sys.executable, "-m", "tools.makeimapaccess"],
-        env={"PYTHONPATH": str(ROOT / "src"), "PYCOURIER_SYSCONFDIR": str(directory)},
+        env={**MODULES, "PYCOURIER_SYSCONFDIR": str(directory)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.support.servers import ROOT
+from tests.support.servers import MODULES
 
 #: What log-in needs, which has to be there before its process is locked up.
 LIGHT = {"imapd.smap", "imapd.smap.words"}
@@ -19,7 +19,7 @@ def test_loaded_by_the_first_session(program: str) -> None:
 
     found = subprocess.run(
         [sys.executable, "-c", code],
-        env={"PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1"},
+        env=MODULES,
         capture_output=True,
         text=True,
         check=True,
