@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import os
+import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from tests.support.maildirs import make_maildir
 from tests.support.servers import (
@@ -21,9 +24,12 @@ from tests.support.servers import (
     start_gam_server,
 )
 
-# How long an example takes depends on what else the machine does.
-settings.register_profile("no deadline", deadline=None)
-settings.load_profile("no deadline")
+# How long an example takes depends on what else the machine does. No test names a target, so there is
+# nothing to climb towards: every example is a new one.
+settings.register_profile(
+    "tests", deadline=None, phases=[phase for phase in Phase if phase is not Phase.target]
+)
+settings.load_profile("tests")
 
 sys.pycache_prefix = str(BYTECODE)
 sys.dont_write_bytecode = False
@@ -33,11 +39,27 @@ Start = Callable[..., Server]
 MUST_HAVE_TOOLS = os.environ.get("CI") == "true"
 
 
+def pytest_collection_finish() -> None:
+    """Let the garbage collector look at what tests make alone, not at nine thousand tests."""
+    gc.collect()
+    gc.freeze()
+
+
 def missing(what: str) -> None:
     """Skip, naming what is missing; on the CI machine that is a failure."""
     if MUST_HAVE_TOOLS:
         pytest.fail(f"missing: {what}")
     pytest.skip(f"missing: {what}")
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty directory; pytest's own reads all that there are to find each one's number."""
+    name = re.sub(r"\W", "_", request.node.name)[:30]
+    return tmp_path_factory.mktemp(f"{name}-{next(_numbers)}", numbered=False)
 
 
 @pytest.fixture
