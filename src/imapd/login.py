@@ -40,6 +40,20 @@ from imapd.wire.parser import ParseError, Parser
 #: Seconds from the connection to the completed log-in.
 LOGIN_S = 60.0
 _MAX_VIOLATIONS = 10
+#: Commands of this state and of the others: who knows them is no stranger to the protocol. The latter are listed
+#: here, because the modules that carry them out are none of a log-in process's.
+_HERE = frozenset({"AUTHENTICATE", "CAPABILITY", "ID", "LOGIN", "LOGOUT", "NOOP", "STARTTLS"})
+LATER = frozenset(
+    {
+        *("ACL", "APPEND", "CANCELUPDATE", "CHECK", "CLOSE", "COMPRESS", "COPY", "CREATE"),
+        *("DELETE", "DELETEACL", "ENABLE", "ESEARCH", "EXAMINE", "EXPUNGE", "FETCH"),
+        *("GETACL", "GETMETADATA", "GETQUOTA", "GETQUOTAROOT", "IDLE", "LIST"),
+        *("LISTRIGHTS", "LSUB", "MOVE", "MYRIGHTS", "NAMESPACE", "NOTIFY", "RENAME"),
+        *("REPLACE", "SEARCH", "SELECT", "SETACL", "SETMETADATA", "SETQUOTA", "SORT"),
+        *("STATUS", "STORE", "SUBSCRIBE", "THREAD", "UID", "UIDBATCHES", "UNAUTHENTICATE"),
+        *("UNSELECT", "UNSUBSCRIBE"),
+    }
+)
 #: Octets of a command and of a literal in it. A stranger gets no more memory than log-ins need.
 _MAX_COMMAND = 16_384
 _MAX_LITERAL = 8_192
@@ -137,6 +151,7 @@ class Login:
             self._is_smap = True
             text = text[switch.start(1) :]  # with a tag that is one
         tag = reader.tag_of(text) or b"*"
+        name = ""
         try:
             try:
                 _, name, arguments = parser.command(text)
@@ -144,7 +159,8 @@ class Login:
             except ParseError as error:
                 raise Violation from error
         except CommandFailed as failure:
-            if isinstance(failure, Violation):
+            # Courier counts wrong arguments and commands of another state, too.
+            if isinstance(failure, Violation) and name.split(" ")[0] not in _HERE | LATER:
                 self._count_violation()
             return tag, failure.completion
         self._violations = 0

@@ -168,7 +168,8 @@ class Session(AccountSession):
         except CommandFailed as failure:
             completion = failure.completion
             # Courier counts wrong arguments, too, which say nothing against the client's being one.
-            if isinstance(failure, Violation) and name not in table.COMMANDS:
+            known = name in table.COMMANDS or name in table.EARLIER
+            if isinstance(failure, Violation) and not known:
                 self._count_violation()
             else:
                 self._violations = 0

@@ -11,7 +11,8 @@ from courier.log import Peer
 from courier.process.login_request import Answer, Authenticate, Pause, StartTls, Stranger
 from courier.process.message import Kind
 from courier.process.request import Receive, Wake
-from imapd.login import LOGIN_S, Login
+from imapd.commands.table import COMMANDS, EARLIER
+from imapd.login import LATER, LOGIN_S, Login
 from imapd.settings import Settings
 
 
@@ -243,3 +244,27 @@ def test_debug_login(
 
     debug = [line for line in logged if line.startswith("DEBUG: LOGIN")]
     assert debug == [f"DEBUG: LOGIN: ip=[::1], {line}" for line in lines]
+
+
+# -- violations --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [*sorted(LATER), "LOGIN", "AUTHENTICATE", "ID", "STARTTLS x"])
+def test_commands_that_are_none_yet(command: str) -> None:
+    """BAD each time (RFC 9051 3), and however often: whoever knows them is a client."""
+    for said in answers(*(f"{number} {command}".encode() for number in range(25))):
+        assert said.split()[1] == b"BAD"
+
+
+def test_tenth_unknown_command_in_a_row() -> None:
+    """It ends the connection (Courier's number and text)."""
+    *said, last = answers(*[b"a NONSENSE"] * 10)
+
+    assert {one.split()[1] for one in said} == {b"BAD"}
+    assert last == b"* BYE [ALERT] Fatal error: TOO MANY CONSECUTIVE PROTOCOL VIOLATIONS: \r\n"
+
+
+def test_commands_of_later_states_are_known() -> None:
+    """All that a session knows."""
+    assert {name.split()[0] for name in COMMANDS} <= LATER | {"CAPABILITY", "ID", "LOGOUT", "NOOP"}
+    assert not LATER & EARLIER

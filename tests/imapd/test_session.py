@@ -124,6 +124,17 @@ def test_violations_with_another_command_between(driven: Driven, command: str) -
 
 
 @pytest.mark.parametrize(
+    "command", ["FETCH 1 FLAGS", "UID COPY 1 INBOX", "CLOSE", "LOGIN a b", "AUTHENTICATE PLAIN"]
+)
+def test_commands_of_another_state(driven: Driven, command: str) -> None:
+    """BAD each time (RFC 9051 3), and however often: whoever knows them is a client."""
+    for number in range(25):
+        assert driven.ask(f"{number} {command}")[0].name == "BAD"
+
+    assert driven.send(NOOP) == NOOP_OK
+
+
+@pytest.mark.parametrize(
     ("line", "tag"),
     [
         (b"\r\n", b"*"),

@@ -141,6 +141,10 @@ COMMANDS: Mapping[str, Command] = {
 }
 
 
+#: Valid before the log-in alone: who knows them is a client, too.
+EARLIER = frozenset({"AUTHENTICATE", "LOGIN", "STARTTLS"})
+
+
 def find(name: str, *, selected: bool) -> Command:
     """Give the command of this name.
 
