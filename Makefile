@@ -59,6 +59,7 @@ bench:
 	@tools/unpack courier
 	@tools/unpack dovecot
 	$(PYTHON) -m bench.imap
+	$(PYTHON) -m bench.folders
 	$(PYTHON) -m bench.pop3
 	$(PYTHON) -m bench.daemons
 	$(PYTHON) -m bench.passwords

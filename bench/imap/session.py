@@ -42,6 +42,21 @@ class Session:
         """
         return self._connection.sample(lambda: self._command(command, limit_s))
 
+    def timed_all(self, commands: Sequence[str], limit_s: float) -> Sample:
+        """Run commands, each when the one before was answered, and take the time of all.
+
+        Raises: as `timed`, whose limit is that of each.
+        """
+
+        def all_of_them() -> tuple[int, bytes]:
+            octets, end = 0, b""
+            for command in commands:
+                size, end = self._command(command, limit_s)
+                octets += size
+            return octets, end
+
+        return self._connection.sample(all_of_them)
+
     def append(self, mailbox: str, messages: Sequence[bytes], limit_s: float) -> Sample:
         """Append messages one after the other, each after the server asked for it."""
         deadline = time.monotonic() + limit_s
@@ -101,10 +116,14 @@ def greeted(made: Connection) -> Session:
     return session
 
 
-def on_port(port: int, userid: str) -> tuple[Session, float]:
-    """Connect and log in; return the session and the seconds until it was."""
+def on_port(port: int, userid: str, roots: Sequence[int] = ()) -> tuple[Session, float]:
+    """Connect and log in; return the session and the seconds until it was.
+
+    Args:
+        roots: processes whose time is the server's.
+    """
     began = time.perf_counter()
-    session = Session(connection.on_port(port))
+    session = Session(connection.on_port(port, roots))
     try:
         session.until((b"* OK",), _GREETING_S)
         session.timed(f"LOGIN {userid} {PASSWORD}", _GREETING_S)

@@ -1,0 +1,1 @@
+"""`python3 -m bench.folders`: our imapd beside Courier's and Dovecot's on an account of many folders."""
