@@ -7,12 +7,14 @@ import itertools
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from hypothesis import Phase, settings
 
+from tests.support import clock
 from tests.support.maildirs import make_maildir
 from tests.support.servers import (
     BYTECODE,
@@ -66,6 +68,12 @@ def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def maildir(tmp_path: Path) -> Path:
     """An empty maildir."""
     return make_maildir(tmp_path / "Maildir")
+
+
+@pytest.fixture
+def seconds_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every time on disk be old enough to be believed."""
+    monkeypatch.setattr(time, "time_ns", clock.seconds_later)
 
 
 @pytest.fixture(scope="session")

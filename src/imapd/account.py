@@ -12,6 +12,7 @@ from courier.log import Peer
 from courier.maildir import tree
 from courier.maildir.acl import Identity
 from courier.maildir.folder import Options
+from courier.maildir.roster import Rosters
 from courier.maildir.tree import Tree
 from imapd.completion import Farewell
 from imapd.mailboxes import Mailboxes
@@ -107,11 +108,14 @@ def folder_options(settings: Settings) -> Options:
     )
 
 
-def mailboxes(settings: Settings, own: Tree, user: str, options: str | None) -> Mailboxes:
+def mailboxes(
+    settings: Settings, own: Tree, user: str, options: str | None, rosters: Rosters
+) -> Mailboxes:
     """Give the name spaces of an account: ``group``, ``sharedgroup`` and ``disableshared``.
 
     Args:
         user: the name that authentication returned.
+        rosters: what this process knows of maildirs.
     """
     index = settings.shared_index_file
     group = account_options.get(options, "sharedgroup") or ""
@@ -125,4 +129,5 @@ def mailboxes(settings: Settings, own: Tree, user: str, options: str | None) -> 
         index=index,
         sharable=str(paths.SYSCONFDIR / "maildirshared"),
         lists=not account_options.is_on(options, "disableshared"),
+        rosters=rosters,
     )

@@ -76,7 +76,9 @@ class AccountSession(ABC):
         self.tree = tree
         self.store = store
         self.client = client
-        self.mailboxes = account.mailboxes(settings, tree, client.user, client.options)
+        self.mailboxes = account.mailboxes(
+            settings, tree, client.user, client.options, store.rosters
+        )
         self.mailbox: Mailbox | None = None  # the selected one
         self.view: View | None = None
         self.copied: set[tuple[int, int]] = set()  # UIDVALIDITY, UID: copied by this session

@@ -92,7 +92,7 @@ def read(session: Session, found: Mailbox | None) -> Annotations:
         return _of_others(session, found, _account(session).read())
     stored = AnnotationFile(found.directory).read()
     stored.pop(special_uses.ENTRY, None)
-    uses = special_uses.of_all(session.settings, session.tree)
+    uses = special_uses.of_all(session.settings, session.tree, session.mailboxes.look())
     return stored | _of_uses(uses.get(found.folder, ()))
 
 

@@ -82,7 +82,7 @@ class Changes:
         if found is None or not found.exists:
             return  # who reads the folder will notice
         if found.rights != session.mailbox.rights:
-            session.mailbox = replace(session.mailbox, rights=found.rights)
+            session.mailbox = session.mailbox._replace(rights=found.rights)
             self._rights_to_tell = True
             session.selected.read_only = self._opened_read_only or not found.may("ieswt")
         mailbox.require(session, session.mailbox, "SELECT/EXAMINE", "r")

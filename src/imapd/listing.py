@@ -8,21 +8,22 @@ others. A level is told as ``\\Noselect`` to those who ask as RFC 3501 has it (C
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
 
 from courier.maildir import status, subscriptions
 from courier.maildir.acl import Acl
 from imapd import names
 from imapd.list_request import ListRequest
 from imapd.mailboxes import Mailbox, Mailboxes
-from imapd.pattern import ELSEWHERE, Patterns, levels_above
+from imapd.pattern import ELSEWHERE, Patterns, levels_of
 from imapd.settings import Settings
 from imapd.special_uses import Uses
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One name that is told of."""
 
     name: str
@@ -38,7 +39,7 @@ class Names:
 
     existing: dict[str, Mailbox]  # and groups of accounts, which are levels
     subscribed: frozenset[str]
-    levels: frozenset[str]  # above mailboxes that exist
+    levels: Collection[str]  # above mailboxes that exist
     uses: Mapping[str, Uses]  # special ones, where they are asked for
 
 
@@ -47,7 +48,7 @@ def plain(settings: Settings, candidates: Collection[Mailbox], wanted: Patterns)
 
     The order is Courier's; candidates may be mailboxes that don't exist (LSUB).
     """
-    levels = {level for one in candidates for level in levels_above(one.name)}
+    levels = levels_of(one.name for one in candidates)
     for one in candidates:
         if wanted.matches(one.name):
             yield described(settings, one, levels)
@@ -64,7 +65,7 @@ def described(settings: Settings, one: Mailbox, levels: Collection[str]) -> Entr
         levels: names that others are below.
     """
     has_children = one.is_level or one.name in levels  # a group of accounts is one
-    attributes = (*_selectability(settings, one), *_children(settings, has=has_children))
+    attributes = _selectability(settings, one) + _children(settings, has=has_children)
     return Entry(one.name, attributes, one)
 
 
@@ -85,10 +86,12 @@ def extended(
         selected = there.subscribed
     if "SPECIAL-USE" in request.selection:
         selected = [one for one in selected if one in there.uses]
-    above = _levels(selected) if recursive else frozenset()
+    above = levels_of(selected) if recursive else set()
     # RFC 5258 3.5: a name that is not selected itself is told of for the sake of those below it
     # that are, and that are not told of themselves.
-    above_others = _levels(one for one in selected if not wanted.matches(one)) if recursive else ()
+    above_others = (
+        levels_of(one for one in selected if not wanted.matches(one)) if recursive else set()
+    )
     others = there.levels if not is_restricted else above_others
     selected = frozenset(selected)
     for name in _in_order(there, {*selected, *others}):
@@ -97,7 +100,7 @@ def extended(
         one = there.existing.get(name)
         yield Entry(
             name,
-            tuple(_attributes(settings, there, name, one, request)),
+            _attributes(settings, there, name, one, request),
             one,
             is_selected=name in selected,
             has_selected_below=name in above,
@@ -107,14 +110,21 @@ def extended(
 def unselectable(entry: Entry) -> Entry:
     """Give the entry of a name that turned out to stand for no mailbox that can be selected."""
     kept = (one for one in entry.attributes if one not in ("\\Marked", "\\Unmarked"))
-    return replace(entry, attributes=("\\Noselect", *kept))
+    return entry._replace(attributes=("\\Noselect", *kept))
 
 
-def subscribed(mailboxes: Mailboxes, maildir: str, *, elsewhere: bool) -> list[Mailbox]:
+def subscribed(
+    mailboxes: Mailboxes,
+    maildir: str,
+    *,
+    elsewhere: bool,
+    there: Mapping[str, Mailbox] = MappingProxyType({}),
+) -> list[Mailbox]:
     """Give the mailboxes subscribed to, whether they exist or not.
 
     Args:
         elsewhere: those of other accounts, or all others.
+        there: mailboxes that this command has found already.
 
     Raises: OSError.
     """
@@ -122,7 +132,7 @@ def subscribed(mailboxes: Mailboxes, maildir: str, *, elsewhere: bool) -> list[M
     found = []
     for name in dict.fromkeys(subscriptions.read(maildir)):
         if name.startswith(ELSEWHERE) == elsewhere:
-            one = mailboxes.find(name, None if elsewhere else known)
+            one = there.get(name) or mailboxes.find(name, None if elsewhere else known)
             if one is not None and one.farm is None:
                 found.append(one)
     return found if elsewhere else [*found, *mailboxes.farms()]
@@ -130,39 +140,36 @@ def subscribed(mailboxes: Mailboxes, maildir: str, *, elsewhere: bool) -> list[M
 
 def _attributes(
     settings: Settings, there: Names, name: str, one: Mailbox | None, request: ListRequest
-) -> Iterator[str]:
+) -> tuple[str, ...]:
     if one is None:
-        yield "\\NonExistent"
+        attributes: tuple[str, ...] = ("\\NonExistent",)
     elif request.status and not one.is_level and not one.may("r"):
-        yield "\\Noselect"  # RFC 5819 2: there is no STATUS of it
+        attributes = ("\\Noselect",)  # RFC 5819 2: there is no STATUS of it
     else:
-        yield from _selectability(settings, one)
+        attributes = _selectability(settings, one)
     has_children = name in there.levels or (one is not None and one.is_level)
-    yield "\\HasChildren" if has_children else "\\HasNoChildren"
-    if "SUBSCRIBED" in request.returns and name in there.subscribed:
-        yield "\\Subscribed"
-    if "SPECIAL-USE" in request.returns:
-        yield from there.uses.get(name, ())
+    attributes += ("\\HasChildren",) if has_children else ("\\HasNoChildren",)
+    if name in there.subscribed and "SUBSCRIBED" in request.returns:
+        attributes += ("\\Subscribed",)
+    if name in there.uses and "SPECIAL-USE" in request.returns:
+        attributes += there.uses[name]
+    return attributes
 
 
-def _selectability(settings: Settings, one: Mailbox) -> Iterator[str]:
+def _selectability(settings: Settings, one: Mailbox) -> tuple[str, ...]:
     if one.is_level:  # a group of accounts
-        yield "\\Noselect"
-        return
-    checked = one.name == names.INBOX or settings.check_all_folders
+        return ("\\Noselect",)
+    checked = settings.check_all_folders or one.name == names.INBOX
     # Whether there is something unseen is for those to know who may look.
     if checked and one.exists and one.may("r"):
-        yield "\\Marked" if status.has_unseen(one.directory) else "\\Unmarked"
+        return ("\\Marked",) if status.has_unseen(one.directory) else ("\\Unmarked",)
+    return ()
 
 
 def _children(settings: Settings, *, has: bool) -> tuple[str, ...]:
     if settings.obsolete_client:
         return () if has else ("\\Noinferiors",)
     return ("\\HasChildren",) if has else ("\\HasNoChildren",)
-
-
-def _levels(of: Iterable[str]) -> frozenset[str]:
-    return frozenset(level for one in of for level in levels_above(one))
 
 
 def _in_order(there: Names, wanted: set[str]) -> Iterator[str]:

@@ -15,15 +15,17 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
+from typing import Any, NamedTuple
 
 from courier.maildir import acl, link_farm, sharable, tree
 from courier.maildir.acl import Acl, Identity
 from courier.maildir.acl_files import AclFiles
 from courier.maildir.link_farm import LinkFarm
+from courier.maildir.roster import Look, Rosters
 from courier.maildir.shared_index import DEEPEST, Account, Group, SharedIndex
 from courier.maildir.tree import Tree
+from courier.process.request import Work
 from imapd import names
 from imapd.pattern import SEPARATOR, Patterns
 from imapd.settings import Settings
@@ -36,8 +38,7 @@ class Space(enum.Enum):
     SHARED = enum.auto()  # shared.
 
 
-@dataclass(frozen=True, slots=True)
-class Mailbox:
+class Mailbox(NamedTuple):
     """What a name stands for, whether there is such a mailbox or not."""
 
     name: str  # INBOX in capitals
@@ -82,18 +83,21 @@ class Mailboxes:
         index: str | None,
         sharable: str,
         lists: bool,
+        rosters: Rosters | None = None,
     ) -> None:
         """
         Args:
             index: the file of shared accounts.
             sharable: the system's file of sharable maildirs.
             lists: access control lists are in force (without: account option disableshared).
+            rosters: what this process knows of maildirs.
         """
         self._settings = settings
         self._own = own
         self._identity = identity
         self._lists = lists
         self._sharable_file = sharable
+        self._rosters = rosters or Rosters()
         self.index = SharedIndex(index if lists else None, munge=settings.shared_munge_names)
         self._trees: dict[str, Tree] = {own.path: own}
 
@@ -121,19 +125,36 @@ class Mailboxes:
             return None
         return AclFiles(mailbox.tree)
 
-    def listed(self, wanted: Patterns) -> Iterator[Mailbox]:
+    def store(self) -> Generator[Work, Any, None]:
+        """Have the next process know what is known of the own folders, if it is worth that."""
+        roster = self._rosters.of(self._own)
+        if roster.has_news:
+            yield Work(roster.store)
+
+    def listed(self, wanted: Patterns, look: Look | None = None) -> Iterator[Mailbox]:
         """Give the mailboxes that this account may know of and that may fit a pattern.
 
         Those of others only for a pattern that asks for them by its first character. Levels that
         others are below are left to the caller, but for groups of accounts, which are told even
         if nothing below them is.
+
+        Args:
+            look: what this command has found of the own folders.
         """
         if wanted.may_match(elsewhere=False):
-            yield from self._listed_folders(Space.PERSONAL, "INBOX", self._own)
+            yield from self._listed_folders(Space.PERSONAL, "INBOX", self._own, look)
             if wanted.may_match_below("shared") or wanted.matches("shared"):
                 yield from self._listed_shared()
         if wanted.may_match(elsewhere=True):
             yield from self._listed_accounts("#shared.", None, wanted, ())
+
+    def look(self) -> Look:
+        """Look at the folders of the account's own maildir, for one command.
+
+        Raises:
+            OSError: the maildir can't be read.
+        """
+        return self._rosters.of(self._own).look()
 
     def beside(self, mailbox: Mailbox) -> Iterator[Mailbox]:
         """Give the folders of a mailbox's maildir that this account may know of, sorted.
@@ -189,14 +210,22 @@ class Mailboxes:
         is_there = where.exists(folder) if exists is None else exists
         return Mailbox(name, space, where, folder, rights, is_there)
 
-    def _listed_folders(self, space: Space, top: str, where: Tree) -> Iterator[Mailbox]:
-        known: dict[str, Acl] = {}
-        for folder in where.folders():
-            name = f"{top}.{folder}" if folder else top
-            # INBOX is among them in any case.
-            found = self._in(space, name, where, folder, known, exists=True if folder else None)
-            if found.is_visible and found.exists:
-                yield found
+    def _listed_folders(
+        self, space: Space, top: str, where: Tree, look: Look | None = None
+    ) -> Iterator[Mailbox]:
+        look = look or self._rosters.of(where).look()
+        is_owner = space is Space.PERSONAL
+        known: dict[int, str] = {}  # rights by the identity of lists, few of which differ
+        rights: str | None
+        for one in look.folders:
+            if not self._lists:
+                rights = acl.WITHOUT_LISTS
+            elif (rights := known.get(id(one.acl))) is None:
+                rights = acl.rights(one.acl, self._identity, is_owner=is_owner)
+                known[id(one.acl)] = rights
+            if "l" in rights and one.exists:
+                name = f"{top}.{one.name}" if one.name else top
+                yield Mailbox(name, space, where, one.name, rights, True)
 
     # -- folders that permissions share ----------------------------------------------------
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from imapd import listing
@@ -115,12 +115,12 @@ class _Writer:
         if found is None:
             return b""
         if not found.is_visible:  # what a client may not see is not there
-            found = replace(found, exists=False)
+            found = found._replace(exists=False)
         entry = listing.announced(
             self._session.settings, found, has_below=name in self._all_levels(found)
         )
         if name in self._now.subscribed:
-            entry = replace(entry, attributes=("\\Subscribed", *entry.attributes))
+            entry = entry._replace(attributes=("\\Subscribed", *entry.attributes))
         return line(self._session, entry, b"" if old is None else old_name(self._session, old))
 
     def _all_levels(self, of: Mailbox) -> frozenset[str]:

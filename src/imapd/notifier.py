@@ -18,6 +18,7 @@ from courier import log
 from courier.maildir import acl_files, link_farm, subscriptions
 from courier.maildir.annotations import NAME, OF_ACCOUNT
 from courier.maildir.linked_folder import landing_directory
+from courier.maildir.tally import Found
 from courier.maildir.view import View
 from courier.maildir.watcher import Watched, WatchGroup
 from courier.process.request import Work
@@ -28,7 +29,6 @@ from imapd.mailboxes import Mailbox
 from imapd.notify_request import NotifyRequest
 from imapd.observed import Observed, Picture, TooMany
 from imapd.request import Step
-from imapd.status_items import Found
 
 if TYPE_CHECKING:
     from imapd.session import Session

@@ -8,12 +8,12 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from courier.maildir.tally import Found
 from courier.process.request import Work
 from imapd import status_items
 from imapd.notify_request import Event
 from imapd.observed import Observed
 from imapd.request import Step
-from imapd.status_items import Found
 
 if TYPE_CHECKING:
     from imapd.session import Session

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from courier.maildir.annotations import Annotations
+from courier.maildir.tally import Found
 from imapd import annotation, listing, names, special_uses
 from imapd.mailboxes import Mailbox
 from imapd.notify_request import OF_MESSAGES, Event, Filter, NotifyRequest, is_own
 from imapd.pattern import Patterns
-from imapd.status_items import Found
 
 if TYPE_CHECKING:
     from imapd.session import Session
@@ -148,7 +148,7 @@ UsesByName = Mapping[str, special_uses.Uses]
 
 def uses(session: Session) -> UsesByName:
     """Give the special uses of the account's own mailboxes, by name; in a thread."""
-    used = special_uses.of_all(session.settings, session.tree)
+    used = special_uses.of_all(session.settings, session.tree, session.mailboxes.look())
     return {names.mailbox(folder): words for folder, words in used.items()}
 
 

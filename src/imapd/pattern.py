@@ -67,34 +67,70 @@ def levels_above(name: str) -> Iterator[str]:
         at = name.rfind(SEPARATOR, 0, at)
 
 
+def levels_of(names: Iterable[str]) -> set[str]:
+    """Give the names of all levels above some names."""
+    levels: set[str] = set()
+    for name in names:
+        for level in levels_above(name):
+            if level in levels:
+                break  # and so are those above it
+            levels.add(level)
+    return levels
+
+
 class Patterns:
-    """Several patterns, of which a name has to fit one. Those without wildcards cost next to nothing."""
+    """Several patterns, of which a name has to fit one. Those without wildcards cost next to nothing, and
+    those that are a beginning and one wildcard not much more.
+    """
 
     def __init__(self, patterns: Iterable[str]) -> None:
         patterns = list(patterns)
         self._names = {_with_inbox(one) for one in patterns if not _WILDCARDS & set(one)}
-        self._levels = {level for name in self._names for level in levels_above(name)}
+        self._levels = levels_of(self._names)
         self._wild = [one for one in patterns if _WILDCARDS & set(one)]
+        simple = [one for one in self._wild if _is_simple(one)]
+        self._all_below = tuple(one[:-1] for one in simple if one[-1] == "*")
+        self._level_below = [one[:-1] for one in simple if one[-1] == "%"]
+        self._others = [one for one in self._wild if not _is_simple(one)]
 
     def matches(self, name: str) -> bool:
-        return name in self._names or any(matches(one, name) for one in self._wild_for(name))
+        if name in self._names:
+            return True
+        if name[:1] != ELSEWHERE and (
+            name.startswith(self._all_below)
+            or any(
+                name.startswith(one) and SEPARATOR not in name[len(one) :]
+                for one in self._level_below
+            )
+        ):
+            return True
+        return any(matches(one, name) for one in self._wild_for(name, self._others))
 
     def may_match_below(self, name: str) -> bool:
         """Tell whether one of them may fit a name below the level ``name``."""
         return name in self._levels or any(
-            may_match_below(one, name) for one in self._wild_for(name)
+            may_match_below(one, name) for one in self._wild_for(name, self._wild)
         )
 
     def may_match(self, *, elsewhere: bool) -> bool:
         """Tell whether one of them may fit a name that begins with `ELSEWHERE`, or that does not."""
         return any(one.startswith(ELSEWHERE) == elsewhere for one in (*self._names, *self._wild))
 
-    def _wild_for(self, name: str) -> Iterator[str]:
+    def _wild_for(self, name: str, patterns: list[str]) -> Iterator[str]:
+        if not patterns:
+            return iter(())
         elsewhere = name.startswith(ELSEWHERE)
-        return (one for one in self._wild if one.startswith(ELSEWHERE) == elsewhere)
+        return (one for one in patterns if one.startswith(ELSEWHERE) == elsewhere)
 
 
 _WILDCARDS = frozenset("*%")
+
+
+def _is_simple(pattern: str) -> bool:
+    """Tell whether a pattern is a beginning that names have letter by letter, and a wildcard."""
+    beginning = pattern[:-1]
+    has_case = beginning and not beginning.startswith(_INBOX + SEPARATOR)
+    return not has_case and _WILDCARDS.isdisjoint(beginning)
 
 
 def _with_inbox(name: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from courier import log
 from courier.maildir.annotations import AnnotationFile
+from courier.maildir.roster import Look
 from courier.maildir.tree import Tree
 from imapd.settings import Settings
 
@@ -29,14 +30,15 @@ class Unassignable(ValueError):
     """A use that this server does not have, or not for this folder."""
 
 
-def of_all(settings: Settings, tree: Tree) -> dict[str, Uses]:
-    """Give the folders of an account that have special uses, with these. Looks into each folder.
+def of_all(settings: Settings, tree: Tree, look: Look) -> dict[str, Uses]:
+    """Give the folders of an account that have special uses, with these. Looks into those annotated.
 
-    Raises:
-        OSError: the account's folders can't be listed.
+    Args:
+        look: at the account's folders.
     """
-    folders = tree.folders()
-    return in_force(settings, tree.trash, folders, dict(assigned(tree, folders)))
+    annotated = [one.name for one in look.folders if one.is_annotated]
+    folders = [one.name for one in look.folders]
+    return in_force(settings, tree.trash, folders, dict(assigned(tree, annotated)))
 
 
 def assigned(tree: Tree, folders: Iterable[str]) -> Iterator[tuple[str, Uses]]:

@@ -6,20 +6,22 @@ DELETED-STORAGE).
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from courier import log
-from courier.maildir import mailbox_id, status
+from courier.maildir import mailbox_id, status, tally
 from courier.maildir.filename import Flag
 from courier.maildir.folder import Folder
 from courier.maildir.items import Damaged, Table
 from courier.maildir.reading import Reading
 from courier.maildir.status import Status
+from courier.maildir.tally import Found, Moment, Tallies
+from courier.maildir.tree import Tree
 from courier.maildir.view import View
 from courier.process.request import Work
-from imapd import mailbox
+from imapd import mailbox, names
 from imapd.completion import CommandFailed
 from imapd.mailboxes import Mailbox
 from imapd.request import Step
@@ -34,34 +36,28 @@ _HIGHEST = "HIGHESTMODSEQ"
 _LIMIT = "APPENDLIMIT"
 _SIZE = "SIZE"
 _ID = "MAILBOXID"
+#: Of `Status`, in lower case.
+_OF_MESSAGES = ("MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "DELETED")
 #: In the order in which they are told, whatever the order asked for.
 _ITEMS = (
-    "MESSAGES",
-    "RECENT",
-    "UIDNEXT",
-    "UIDVALIDITY",
-    "UNSEEN",
-    "DELETED",
+    *_OF_MESSAGES,
     _STORAGE,
     _HIGHEST,
     _LIMIT,
     _SIZE,
     _ID,
 )
+#: What has to be known of a folder for some of them.
+_NEEDS = {
+    _STORAGE: tally.DELETED_SIZE,
+    _HIGHEST: tally.HIGHEST,
+    _SIZE: tally.SIZE,
+    _ID: tally.IDENTIFIER,
+}
 _KEPT = bytes(flags for flags in range(32) if not flags & Flag.DELETED)
 _SEEN = bytes(flags for flags in range(32) if flags & Flag.SEEN)
 #: How often what was known may turn out to be damaged before the sizes are those of files.
 _TRIES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What was read of a mailbox."""
-
-    numbers: Status
-    highest: int
-    size: int | None = None  # None: not all messages are known yet
-    identifier: str = ""
 
 
 def read(arguments: Parser) -> list[str]:
@@ -93,11 +89,8 @@ def told(
     if session.is_selected(found):
         numbers = yield from _of_selected(session, wanted)
     else:
-        folder = mailbox.opened(session, found)
-        numbers = yield Work(partial(_read, folder, wanted))
-        if numbers.size is None and _SIZE in wanted:
-            size = yield from _size(folder, folder.columns.uids)
-            numbers = replace(numbers, size=size)
+        numbers = yield from _of_other(session, found, wanted)
+        yield from session.mailboxes.store()
     return response(session, name, numbers, wanted)
 
 
@@ -123,10 +116,12 @@ def of_several(
 def read_several(
     session: Session, found: Iterable[Mailbox], wanted: Sequence[str]
 ) -> dict[str, Found]:
+    """Read folders that are not selected, those that can be read; in a thread."""
     numbers = {}
+    looks = Looks(session, wanted)
     for one in found:
         try:
-            numbers[one.name] = _read(mailbox.opened(session, one), wanted)
+            numbers[one.name] = looks.at(one)
         except OSError as error:
             _complain(one, error)
     return numbers
@@ -137,22 +132,75 @@ def _complain(found: Mailbox, error: Exception) -> None:
         log.error("cannot read folder", found.directory, error)
 
 
-def _read(folder: Folder, wanted: Sequence[str]) -> Found:
-    """Read a folder that is not selected, in a thread.
+def _of_other(session: Session, one: Mailbox, wanted: Sequence[str]) -> Generator[Step, Any, Found]:
+    """Read a folder that is not selected. Raises OSError."""
+    looks = Looks(session, wanted)
+    found: Found = yield Work(partial(looks.at, one))
+    if found.size is None and _SIZE in wanted:
+        folder = mailbox.opened(session, one)
+        size = yield from _size(folder, folder.columns.uids)
+        found = found._replace(size=size)
+        looks.keep(found)
+    return found
 
-    Raises: OSError.
-    """
-    size = None
-    if not {_HIGHEST, _SIZE, _ID}.isdisjoint(wanted):
+
+class Looks:
+    """Looks at folders that are not selected. What is found is kept as long as nothing changes."""
+
+    def __init__(self, session: Session, wanted: Sequence[str]) -> None:
+        self._session = session
+        self._needs = frozenset(_NEEDS[item] for item in wanted if item in _NEEDS)
+        self._tree: Tree | None = None  # of the mailbox looked at last
+        self._tallies: Tallies | None = None
+        self._path = ""
+        self._moment: Moment | None = None
+
+    def at(self, one: Mailbox) -> Found:
+        """Find what is wanted, in a thread; the size is None if not all messages are known.
+
+        Raises: OSError.
+        """
+        if one.tree is not self._tree:
+            self._tree = one.tree
+            rosters = self._session.store.rosters
+            self._tallies = None if one.tree is None else rosters.of(one.tree).tallies
+        self._path, self._moment = one.directory, None
+        needs = self._needs
+        if self._tallies is not None:
+            kept, self._moment = self._tallies.find(self._path, needs)
+            if kept is not None:
+                return kept
+            if self._moment is not None:
+                needs = self._moment.needs
+        folder = mailbox.opened(self._session, one)
+        found = _read(folder, needs)
+        if folder.knows_recent:  # until somebody claims them, which changes nothing on disk
+            self._moment = None
+        if found.size is not None or tally.SIZE not in needs:
+            self.keep(found)
+        return found
+
+    def keep(self, found: Found) -> None:
+        """Have the next look find this, which the last one has not known."""
+        if self._tallies is not None and self._moment is not None:
+            self._tallies.keep(self._path, self._moment, found)
+
+
+def _read(folder: Folder, needs: frozenset[str]) -> Found:
+    has_total = tally.SIZE in needs
+    if needs & {tally.HIGHEST, tally.IDENTIFIER}:
         # Which are of what has been read, not of what there may be.
         folder.synchronise(take_new=False)
-    numbers = status.read(folder, sizes=_STORAGE in wanted)
-    columns = folder.columns
-    if _SIZE in wanted:
+    deleted = tally.DELETED_SIZE in needs
+    numbers, size = status.read_with_size(folder, sizes=deleted, total=has_total)
+    if has_total and size is None:
+        folder.synchronise(take_new=False)
+        numbers = status.read(folder, sizes=deleted)
+        columns = folder.columns
         table = folder.items.table(folder.uidvalidity, columns.uids, columns)
         size = _sum(folder, table) if table.is_complete() else None
-    identifier = mailbox_id.of(folder) if _ID in wanted else ""
-    return Found(numbers, _highest(folder, columns.highest), size, identifier)
+    identifier = mailbox_id.of(folder) if tally.IDENTIFIER in needs else ""
+    return Found(numbers, _highest(folder, folder.columns.highest), size, identifier)
 
 
 def _highest(folder: Folder, highest: int) -> int:
@@ -166,7 +214,7 @@ def _of_selected(session: Session, wanted: Sequence[str]) -> Generator[Step, Any
     marked = enumerate(view.flags) if _STORAGE in wanted else ()
     deleted = [view.uids[row] for row, flags in marked if flags & Flag.DELETED]
     room = session.charged(view.folder).weigh(deleted)
-    numbers = replace(numbers_of(view), deleted_storage=room.octets)
+    numbers = numbers_of(view)._replace(deleted_storage=room.octets)
     highest = _highest(view.folder, view.highest)
     size = (yield from _size(view.folder, view.uids)) if _SIZE in wanted else None
     identifier = (yield Work(partial(mailbox_id.of, view.folder))) if _ID in wanted else ""
@@ -220,9 +268,22 @@ def _sum(folder: Folder, table: Table) -> int | None:
 
 
 def response(session: Session, name: str, found: Found, wanted: Sequence[str]) -> bytes:
-    values = {item: _value(session, found, item) for item in _ITEMS if item in wanted}
-    pairs = " ".join(f"{item} {value}" for item, value in values.items())
-    return f"* STATUS {mailbox.quoted(session, name)} ({pairs})\r\n".encode()
+    written = names.encode(name, utf8=session.utf8) or b'""'
+    form, numbers, others = _form(tuple(wanted))
+    pairs = form % numbers(found.numbers) if numbers is not None else ""
+    if others:
+        more = (f"{item} {_value(session, found, item)}" for item in others)
+        pairs = " ".join(filter(None, (pairs, *more)))
+    return b"* STATUS %b (%b)\r\n" % (written, pairs.encode())
+
+
+@lru_cache(maxsize=64)
+def _form(wanted: tuple[str, ...]) -> tuple[str, attrgetter[Any] | None, tuple[str, ...]]:
+    """Give a form for the numbers of messages that are wanted, what fills it in, and the other items."""
+    first = [item for item in _OF_MESSAGES if item in wanted]
+    others = tuple(item for item in _ITEMS if item in wanted and item not in first)
+    form = " ".join(f"{item} %d" for item in first)
+    return form, attrgetter(*map(str.lower, first)) if first else None, others
 
 
 def _value(session: Session, found: Found, item: str) -> int | str:
@@ -236,5 +297,5 @@ def _value(session: Session, found: Found, item: str) -> int | str:
         return found.size or 0
     if item == _ID:
         return f"({found.identifier})"
-    value: int = getattr(found.numbers, item.lower().replace("-", "_"))
-    return value
+    assert item == _STORAGE
+    return found.numbers.deleted_storage

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imapd.pattern import Patterns, levels_above, matches, may_match_below
+from imapd.pattern import Patterns, levels_above, levels_of, matches, may_match_below
 
 PATTERNS = st.text("abI.*%é", max_size=12)
 NAMES = st.text("abI.é", max_size=12)
@@ -110,3 +110,19 @@ def test_cost_of_a_hostile_pattern() -> None:
         sys.settrace(None)
 
     assert lines < 20 * (len(pattern) + len(name))
+
+
+@given(st.lists(PATTERNS, max_size=3), NAMES)
+@example(["*"], "#a")
+@example(["INBOX.%"], "INBOX.a.b")
+def test_short_cuts(patterns: list[str], name: str) -> None:
+    """What is a beginning and one wildcard is not looked at letter by letter, and fits the same names."""
+    wild = [one for one in patterns if set(one) & set("*%")]
+    fits = any(matches(one, name) for one in wild if one.startswith("#") == name.startswith("#"))
+
+    assert Patterns(wild).matches(name) == fits
+
+
+@given(st.lists(NAMES, max_size=5))
+def test_levels_of_several(names: list[str]) -> None:
+    assert levels_of(names) == {level for name in names for level in levels_above(name)}

@@ -98,7 +98,7 @@ class AclFiles:
         moved = [level for level in self._levels() if is_within(level, old)]
         fresh = []
         for level in moved:
-            found = self._read_file(self._level_path(level))
+            found = _read_file(self._level_path(level))
             target = new + level[len(old) :]
             if found is not None and not self._has_below(target):
                 self._write_level(target, found)
@@ -130,23 +130,10 @@ class AclFiles:
 
     def _own(self, folder: str) -> Acl | None:
         directory = self._tree.directory(folder)
-        found = self._read_file(os.path.join(directory, NAME))
+        found = _read_file(os.path.join(directory, NAME))
         if found is not None or not folder or not os.path.lexists(self._level_path(folder)):
             return found
-        return self._read_file(self._level_path(folder)) if self._has_below(folder) else None
-
-    def _read_file(self, path: str) -> Acl | None:
-        try:
-            text, found = delivery.read_regular(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            log.error("cannot read access control list", path, error)
-            return acl.parse(b"")
-        if found.st_size > _LARGEST:
-            log.warn(f"{path}: too large for an access control list")
-            return acl.parse(b"")
-        return acl.parse(text)
+        return _read_file(self._level_path(folder)) if self._has_below(folder) else None
 
     def _write(self, folder: str, wanted: Acl) -> None:
         directory = self._tree.directory(folder)
@@ -179,6 +166,11 @@ class AclFiles:
     def _has_below(self, level: str) -> bool:
         return any(True for _ in self._tree.below(level))
 
+    def of_levels(self) -> dict[str, Acl]:
+        """Read the lists of all levels, whether anything is below them or not."""
+        found = {level: _read_file(self._level_path(level)) for level in self._levels()}
+        return {level: one for level, one in found.items() if one is not None}
+
     def _levels(self) -> list[str]:
         try:
             return sorted(os.listdir(os.path.join(self._tree.path, HIERARCHY)))
@@ -187,6 +179,36 @@ class AclFiles:
 
     def _level_path(self, level: str) -> str:
         return os.path.join(self._tree.path, HIERARCHY, level)
+
+
+def read_file(path: str) -> tuple[Acl, os.stat_result] | None:
+    """Give the list in a file, and what the file was when it was opened; None if there is none.
+
+    Raises:
+        OSError: it can't be read; see `unreadable`.
+    """
+    try:
+        text, found = delivery.read_regular(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if found.st_size > _LARGEST:
+        log.warn(f"{path}: too large for an access control list")
+        return acl.parse(b""), found
+    return acl.parse(text), found
+
+
+def unreadable(path: str, error: OSError) -> Acl:
+    """Log that a list can't be read, and give the one in its place: nobody has any right."""
+    log.error("cannot read access control list", path, error)
+    return acl.parse(b"")
+
+
+def _read_file(path: str) -> Acl | None:
+    try:
+        found = read_file(path)
+    except OSError as error:
+        return unreadable(path, error)
+    return None if found is None else found[0]
 
 
 def is_within(name: str, top: str) -> bool:

@@ -278,7 +278,9 @@ class Folder:
 
         Raises: as `synchronise`.
         """
-        with self._mutex, self._locked():
+        lock = FolderLock(self.path, enabled=self.options.use_locks)
+        with self._mutex, lock:  # and no watch: nothing happens to messages
+            self._catch_up()
             numbering = self._state.numbering
             database = numbering.load(self.path, uiddb.stamp(self.path))
             if database is None:
@@ -353,6 +355,11 @@ class Folder:
         """
         in_new, in_cur = self.columns.in_new, self._state.unclaimed
         return NumberSet.of(in_new) | in_cur if in_new else in_cur
+
+    @property
+    def knows_recent(self) -> bool:
+        """Whether some are ``\\Recent`` of which no directory says so: this process alone knows it."""
+        return bool(self._state.unclaimed)
 
     def is_unclaimed(self, uid: int) -> bool:
         return uid in self.columns.in_new or uid in self._state.unclaimed

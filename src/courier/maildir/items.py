@@ -60,6 +60,7 @@ class Items:
         self.path = path
         self.index_dir = index_dir
         self.uidvalidity = 0
+        self.measured: dict[bytes, int] = {}  # sizes of messages not known otherwise, by base name
         self.being_read = threading.Lock()  # held by who reads many messages
         self._mutex = threading.RLock()
         self._file: ItemFile | None = None
@@ -71,6 +72,14 @@ class Items:
         """Tell whether what is added is kept in files, for other processes too."""
         with self._mutex:
             return not self._open(uidvalidity).is_private
+
+    def exists(self) -> bool:
+        """Tell whether anything may be known; nothing is made for that."""
+        with self._mutex:
+            if self._file is not None:
+                return True
+            directory = None if self.path is None else Index(self.path, self.index_dir).path
+            return directory is not None and os.path.exists(os.path.join(directory, ITEMS))
 
     def known_table(self, uidvalidity: int, uids: Sequence[int]) -> Table | None:
         """Give a table of these messages if there is one that is complete; never waits."""

@@ -18,8 +18,12 @@ from courier.maildir import itemfile
 from courier.maildir.index import Index
 from courier.maildir.snapshot import Unusable
 
-#: Of what memos there are: orders of messages, threads, texts of fields, what POP3 lists.
-_PREFIXES = ("pycourier-order-", "pycourier-text-", "pycourier-threads-", "pycourier-pop3")
+#: Of what memos there are: orders of messages, threads, texts of fields, what POP3 lists; and of a maildir's
+#: folders, beside INBOX's.
+_PREFIXES = (
+    *("pycourier-order-", "pycourier-text-", "pycourier-threads-", "pycourier-pop3"),
+    "pycourier-folders",
+)
 #: Octets of a stamp.
 STAMP = 16
 _MAGIC = int.from_bytes(b"PCmo", "big")  # in the order of this machine's bytes

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from courier.maildir import counting, filename, scan, uiddb
+from courier.maildir import counting, filename, scan, sizing, uiddb
 from courier.maildir.filename import Flag
 from courier.maildir.folder import Folder
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(NamedTuple):
     messages: int
     recent: int
     uidnext: int
@@ -41,10 +40,20 @@ def read(folder: Folder, *, sizes: bool = False) -> Status:
     Raises:
         FolderGone, OSError: as `Folder.synchronise`.
     """
-    return _from_index(folder, sizes) or _listed(folder, sizes)
+    return read_with_size(folder, sizes=sizes, total=False)[0]
 
 
-def _from_index(folder: Folder, sizes: bool) -> Status | None:
+def read_with_size(folder: Folder, *, sizes: bool, total: bool) -> tuple[Status, int | None]:
+    """Do what `read` does, and with ``total`` sum up the messages' sizes in wire form, too.
+
+    Returns: no sum if something is kept of messages, or should be, and the folder has to be read for that.
+
+    Raises: as `read`.
+    """
+    return _from_index(folder, sizes, total) or _listed(folder, sizes, total)
+
+
+def _from_index(folder: Folder, sizes: bool, total: bool) -> tuple[Status, int | None] | None:
     """Count with the help of the index; None if it does not say what is in ``cur/``."""
     known = folder.known()
     if known is None:
@@ -64,7 +73,7 @@ def _from_index(folder: Folder, sizes: bool) -> Status | None:
     deleted = (
         columns.names[row] for row, flags in enumerate(columns.flags) if flags & Flag.DELETED
     )
-    return Status(
+    counted = Status(
         messages=len(columns) + len(names),
         recent=sum(end - begin for begin, end in folder.unclaimed.slices(columns.uids))
         + len(names),
@@ -74,6 +83,11 @@ def _from_index(folder: Folder, sizes: bool) -> Status | None:
         deleted=len(columns.flags.translate(None, _DELETED)),
         deleted_storage=_octets(folder, deleted) if sizes else 0,
     )
+    if not total:
+        return counted, None
+    size = sizing.of_columns(folder, columns)
+    waiting_size = sizing.of_files(folder, ((b"new", name) for name in names))
+    return counted, None if size is None or waiting_size is None else size + waiting_size
 
 
 def _octets(folder: Folder, names: Iterable[bytes]) -> int:
@@ -82,7 +96,7 @@ def _octets(folder: Folder, names: Iterable[bytes]) -> int:
     return sum(counting.octets_of(os.path.join(top, name)) or 0 for name in names)
 
 
-def _listed(folder: Folder, sizes: bool) -> Status:
+def _listed(folder: Folder, sizes: bool, total: bool) -> tuple[Status, int | None]:
     database = uiddb.read(folder.path)
     if database is None:
         database = folder.begin()
@@ -90,9 +104,11 @@ def _listed(folder: Folder, sizes: bool) -> Status:
     known = set(database.bases)
     cur = scan.present(folder.path, known - new.keys())
     unknown = (new.keys() | cur.keys()) - known
-    flags = [filename.flags(name) for name in (new | cur).values()]
+    names = {base: (b"new", name) for base, name in new.items()}
+    names |= {base: (b"cur", name) for base, name in cur.items()}
+    flags = [filename.flags(name) for _, name in names.values()]
     deleted = [name for name in cur.values() if filename.flags(name) & Flag.DELETED]
-    return Status(
+    counted = Status(
         messages=len(flags),
         recent=len((new.keys() - cur.keys()) | unknown),
         uidnext=database.uidnext + len(unknown),
@@ -101,6 +117,9 @@ def _listed(folder: Folder, sizes: bool) -> Status:
         deleted=len(deleted),
         deleted_storage=_octets(folder, deleted) if sizes else 0,
     )
+    if not total or folder.items.exists():  # what is kept goes by UIDs: the folder has to be read
+        return counted, None
+    return counted, sizing.of_files(folder, names.values())
 
 
 def has_unseen(path: str) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 from courier.maildir.folder import Folder, Options
+from courier.maildir.roster import Rosters
 from courier.maildir.watcher import Watcher
 
 
@@ -23,6 +24,7 @@ class Store:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.watcher = Watcher()
+        self.rosters = Rosters(options.index_dir)
         self._mutex = threading.Lock()
         self._folders: WeakValueDictionary[tuple[int, int], Folder] = WeakValueDictionary()
         self._recent: list[Folder] = []

@@ -27,6 +27,7 @@ _WATERMARK = "pycourier-uidvalidity"
 _DELETED = "deleted"
 #: Octets; with its dot a directory's name has 255.
 _LONGEST_NAME = 254
+_LONGEST_CHARACTER = 4
 
 
 class Tree:
@@ -75,7 +76,7 @@ class Tree:
         """
         return ["", *sorted(set(self._found("")))]
 
-    def _meant(self, name: str) -> str:
+    def meant(self, name: str) -> str:
         """Give the folder's name that a directory's name stands for."""
         if "&" not in name or not old_names.looks_old(name):
             return name
@@ -103,7 +104,7 @@ class Tree:
         for entry in os.listdir(self.path):
             name = entry[1:]
             if entry.startswith(".") and is_name(name):
-                meant = self._meant(name)
+                meant = self.meant(name)
                 if meant.startswith(beginning) and self.exists(name):
                     yield meant
 
@@ -248,12 +249,11 @@ class Tree:
 
 def is_name(name: str) -> bool:
     """Tell whether ``name`` can be a folder's: components between single dots, no slash."""
-    return (
-        "/" not in name
-        and "\0" not in name
-        and all(name.split("."))
-        and len(os.fsencode(name)) <= _LONGEST_NAME
-    )
+    if "/" in name or "\0" in name or ".." in name or name[:1] in ("", ".") or name[-1] == ".":
+        return False
+    if len(name) * _LONGEST_CHARACTER <= _LONGEST_NAME:
+        return True
+    return len(os.fsencode(name)) <= _LONGEST_NAME
 
 
 def remove_leftovers(path: str) -> None:

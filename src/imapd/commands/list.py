@@ -4,11 +4,12 @@ RFC 5819 (STATUS), RFC 6154 (SPECIAL-USE), RFC 8440 (MYRIGHTS), RFC 9590 (METADA
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from courier.maildir.annotations import Annotations
+from courier.maildir.roster import Look
 from courier.process.request import Work
 from imapd import (
     acl_letters,
@@ -25,7 +26,7 @@ from imapd.completion import Ok
 from imapd.list_request import ListRequest
 from imapd.listing import Entry
 from imapd.mailboxes import Mailbox
-from imapd.pattern import Patterns, levels_above
+from imapd.pattern import Patterns, levels_of
 from imapd.request import Handling, Step
 from imapd.wire import writer
 from imapd.wire.parser import Parser
@@ -33,11 +34,14 @@ from imapd.wire.parser import Parser
 if TYPE_CHECKING:
     from imapd.session import Session
 
+_OWN = Patterns(["INBOX", "INBOX.*"])
 #: The entry of METADATA that takes a look at all folders.
 _USES = special_uses.ENTRY
-#: Mailboxes listed, and mailboxes looked into, before others get their turn.
-_PART = 500
-_SLICE = 50
+#: Mailboxes listed, and mailboxes told of, before others get their turn.
+_PART = 1000
+_SLICE = 500
+#: And looked into: each may have to be opened.
+_SLICE_COUNTED = 100
 #: And with their annotations, which may be some megabytes of each.
 _SLICE_ANNOTATED = 5
 #: Octets of responses after which others get their turn.
@@ -53,20 +57,28 @@ def list_(session: Session, arguments: Parser) -> Handling:
         return Ok("LIST completed")
     wanted = list_request.patterns(session, request)
     existing: dict[str, Mailbox] = {}
-    found = session.mailboxes.listed(wanted)
+    look: Look | None = None
+    if wanted.may_match(elsewhere=False):
+        look = yield Work(session.mailboxes.look)
+    found = session.mailboxes.listed(wanted, look)
     while part := (yield Work(lambda: list(islice(found, _PART)))):
         for one in part:
             existing.setdefault(one.name, one)
     uses: Mapping[str, special_uses.Uses] = {}
     if request.is_extended or session.rev2:  # RFC 9051 7.3.1: what does not exist is told as such
-        there = yield Work(partial(_names, session, existing, wanted, request))
+        there = yield Work(partial(_names, session, existing, look, wanted, request))
         entries, uses = listing.extended(session.settings, there, wanted, request), there.uses
     else:
         entries = listing.plain(session.settings, existing.values(), wanted)
     yield status_items.begin(session, request.status)
-    size = _SLICE_ANNOTATED if request.metadata else _SLICE
+    size = _SLICE
+    if request.status or session.settings.check_all_folders:
+        size = _SLICE_COUNTED
+    if request.metadata:
+        size = _SLICE_ANNOTATED
     while slice_ := (yield Work(lambda: list(islice(entries, size)))):
         yield from _told(session, slice_, request, uses)
+    yield from session.mailboxes.store()
     return Ok("LIST completed")
 
 
@@ -86,7 +98,11 @@ def lsub(session: Session, arguments: Parser) -> Handling:
 
 
 def _subscribed(session: Session, wanted: Patterns, elsewhere: bool) -> list[Entry]:
-    found = listing.subscribed(session.mailboxes, session.tree.path, elsewhere=elsewhere)
+    there: dict[str, Mailbox] = {}
+    if not elsewhere:
+        there = {one.name: one for one in session.mailboxes.listed(_OWN)}
+    path = session.tree.path
+    found = listing.subscribed(session.mailboxes, path, elsewhere=elsewhere, there=there)
     visible = [one for one in found if one.is_visible]
     return list(listing.plain(session.settings, visible, wanted))
 
@@ -94,7 +110,7 @@ def _subscribed(session: Session, wanted: Patterns, elsewhere: bool) -> list[Ent
 def described(session: Session, one: Mailbox, union: frozenset[str]) -> Iterator[bytes]:
     """Give the line of one mailbox, with what Courier's options ask for."""
     others = session.mailboxes.listed(Patterns([one.name + ".*"]))
-    levels = {level for other in others for level in levels_above(other.name)}
+    levels = levels_of(other.name for other in others)
     entry = listing.described(session.settings, one, levels)
     yield line(session, entry, _union(session, entry, union))
 
@@ -128,12 +144,20 @@ def line(session: Session, entry: Entry, more: bytes = b"", *, command: str = "L
     encoded = names.encode(entry.name, utf8=session.utf8)
     if encoded is None:
         return b""
-    attributes = " ".join(entry.attributes)
-    return f'* {command} ({attributes}) "." '.encode() + encoded + more + b"\r\n"
+    return _beginning(command, entry.attributes) + encoded + more + b"\r\n"
+
+
+@lru_cache(maxsize=256)
+def _beginning(command: str, attributes: tuple[str, ...]) -> bytes:
+    return f'* {command} ({" ".join(attributes)}) "." '.encode()
 
 
 def _names(
-    session: Session, existing: dict[str, Mailbox], wanted: Patterns, request: ListRequest
+    session: Session,
+    existing: dict[str, Mailbox],
+    look: Look | None,
+    wanted: Patterns,
+    request: ListRequest,
 ) -> listing.Names:
     """Look up what the options ask about. Called in a thread."""
     subscribed: set[str] = set()
@@ -141,15 +165,15 @@ def _names(
         for elsewhere in (False, True):
             if wanted.may_match(elsewhere=elsewhere):
                 found = listing.subscribed(
-                    session.mailboxes, session.tree.path, elsewhere=elsewhere
+                    session.mailboxes, session.tree.path, elsewhere=elsewhere, there=existing
                 )
                 subscribed.update(one.name for one in found)
     uses: Mapping[str, special_uses.Uses] = {}
     if "SPECIAL-USE" in request.returns or _USES in map(str.lower, request.metadata):
-        uses = special_uses.of_all(session.settings, session.tree)
-    levels = frozenset(level for name in existing for level in levels_above(name))
+        look = look or session.mailboxes.look()
+        uses = special_uses.of_all(session.settings, session.tree, look)
     named = {names.mailbox(folder): used for folder, used in uses.items()}
-    return listing.Names(existing, frozenset(subscribed), levels, named)
+    return listing.Names(existing, frozenset(subscribed), levels_of(existing), named)
 
 
 def _told(
@@ -163,25 +187,39 @@ def _told(
     if request.status:
         counted = [one for entry in entries if (one := _counted(entry)) is not None]
         statuses = yield from status_items.of_several(session, counted, request.status)
+        there = {one.name for one in counted}
+        # RFC 5819 2: what could not be counted can't be selected.
+        entries = [
+            listing.unselectable(entry)
+            if entry.name in there and entry.name not in statuses
+            else entry
+            for entry in entries
+        ]
     values: Mapping[str, Annotations] = {}
     if request.metadata:
-        there = [one for entry in entries if (one := _there(entry)) is not None]
-        readable = [one for one in there if annotation.is_readable(one)]
+        readable = [one for entry in entries if (one := _annotated(entry)) is not None]
         values = yield Work(lambda: dict(annotation.of_several(session, readable, uses)))
     lines: list[bytes] = []
+    size = 0
     for entry in entries:
         more = _union(session, entry, request.union) if request.union else _child_info(entry)
-        if request.status and _counted(entry) is not None and entry.name not in statuses:
-            entry = listing.unselectable(entry)  # RFC 5819 2
         told = line(session, entry, more)
-        if told:
-            lines += (told, statuses.get(entry.name, b""), *_rights(session, entry, request))
-            if entry.name in values:
-                valued = metadata.valued(values[entry.name], request.metadata)
-                lines += metadata.responses(session, entry.name, valued)
-        if sum(map(len, lines)) > _PIECE:
+        if not told:
+            continue
+        lines.append(told)
+        if entry.name in statuses:
+            lines.append(statuses[entry.name])
+        if "MYRIGHTS" in request.returns:
+            lines += _rights(session, entry)
+        if entry.name in values:
+            valued = metadata.valued(values[entry.name], request.metadata)
+            of_values = b"".join(metadata.responses(session, entry.name, valued))
+            size += len(of_values)
+            lines.append(of_values)
+        size += len(told)
+        if size > _PIECE:
             yield b"".join(lines)
-            lines = []
+            lines, size = [], 0
     yield b"".join(lines)
 
 
@@ -197,15 +235,20 @@ def _there(entry: Entry) -> Mailbox | None:
     return one if one is not None and one.exists and entry.is_selected else None
 
 
+def _annotated(entry: Entry) -> Mailbox | None:
+    """Give the mailbox of which annotations may be told."""
+    one = _there(entry)
+    return one if one is not None and annotation.is_readable(one) else None
+
+
 def _child_info(entry: Entry) -> bytes:
     return b' ("CHILDINFO" ("SUBSCRIBED"))' if entry.has_selected_below else b""
 
 
-def _rights(session: Session, entry: Entry, request: ListRequest) -> Iterator[bytes]:
+def _rights(session: Session, entry: Entry) -> list[bytes]:
     """Give the response that RFC 8440 adds."""
     one = _there(entry)
-    if "MYRIGHTS" in request.returns and one is not None:
-        yield rights_line(session, one, one.name)
+    return [] if one is None else [rights_line(session, one, one.name)]
 
 
 def _union(session: Session, entry: Entry, options: frozenset[str]) -> bytes:

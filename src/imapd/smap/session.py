@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import replace
 from typing import Any
 
 from courier import log
@@ -79,7 +78,7 @@ class Session(AccountSession):
         if found is None or not found.exists:
             return  # who reads the folder will notice
         if found.rights != self.mailbox.rights:
-            self.mailbox = replace(self.mailbox, rights=found.rights)
+            self.mailbox = self.mailbox._replace(rights=found.rights)
             self.selected.read_only = not found.may("ieswt")
         if found.space is not Space.PERSONAL and not found.may("r"):
             raise AccessDenied("r")

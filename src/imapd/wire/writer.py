@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from imapd.wire import grammar, utf7
 
 _UNQUOTABLE = re.compile(rb"[\x00\r\n]")
+#: Most names: the same in any encoding, with nothing that must be escaped.
+_PLAIN = re.compile(r"[ !#-%'-\[\]-~]+")
 _ESCAPED = re.compile(rb'(["\\])')
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 #: Flags as bits (courier.maildir.filename.Flag), in the order in which Courier lists them.
@@ -62,6 +64,8 @@ def mailbox(name: str, *, utf8: bool = False) -> bytes:
     Raises:
         ValueError: the name can't be written at all (not Unicode, or with CR, LF, NUL).
     """
+    if _PLAIN.fullmatch(name):
+        return b'"' + name.encode("ascii") + b'"'
     if _UNQUOTABLE.search(name.encode("utf-8", "surrogatepass")):
         raise ValueError("mailbox name with line end")
     return quoted(name.encode() if utf8 else utf7.encode(name))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -233,7 +232,7 @@ def test_rights(maildir: Path, drive: Drive, monkeypatch: pytest.MonkeyPatch) ->
     ) -> Mailbox | None:
         one = find(self, name, known)
         is_hidden = one is not None and one.name == "INBOX.ab"
-        return replace(one, rights="r") if one is not None and is_hidden else one
+        return one._replace(rights="r") if one is not None and is_hidden else one
 
     monkeypatch.setattr(Mailboxes, "find", without_l)
     driven.ask("s SUBSCRIBE INBOX.ab")

@@ -1,0 +1,291 @@
+"""Which folders a maildir has, with their access control lists: kept from one look to the next.
+
+A mail client lists all folders whenever it starts, and little has changed since. So of each directory
+that may be a folder it is kept what was found there, together with when it last changed: a directory's
+time says whether names in it came, went or were replaced (``cur``, ``courierimapacl``), and the time of
+an access control list whether somebody has written into it. Two calls of stat(2) for each folder thus
+tell all that others have done, at the moment of the look; only what they say has changed is read.
+
+The time that counts is that of the last change of status, which no program can set back. One that is
+younger than two seconds when it is looked at proves nothing, because the file may be changed again within
+the same tick of the clock: what was found then is not believed the next time. Nor is anything on a file
+system that other hosts write to, nor a directory on another file system than the maildir's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import struct
+import threading
+import time
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+
+from courier.maildir import acl, acl_files, filesystem, folder_table, old_names
+from courier.maildir.acl import Acl
+from courier.maildir.acl_files import AclFiles
+from courier.maildir.annotations import NAME as ANNOTATIONS
+from courier.maildir.folder_table import Entry, FolderTable, Times
+from courier.maildir.memo import Memos
+from courier.maildir.tally import SETTLED_NS, Tallies
+from courier.maildir.tree import Tree, is_name
+
+#: Folders of all maildirs of a process that are kept without being in use: some 250 octets each.
+_KEPT_FOLDERS = 20_000
+#: What was read before it is stored: so many entries and counts, and this part of all folders.
+_LEAST_STORED = 16
+_PART = 16
+#: The name under which the maildir itself is looked at.
+_INBOX = "."
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A folder that there is."""
+
+    name: str  # as in `tree.Tree`
+    exists: bool  # only INBOX may not
+    acl: Acl  # in force
+    is_annotated: bool  # it has a file of annotations
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What there was at one moment; as long as nothing changes, the same object."""
+
+    folders: tuple[Listed, ...]  # INBOX first, whether it exists or not, then by name
+
+
+class Roster:
+    """The folders of one maildir, for all sessions of a process."""
+
+    def __init__(self, tree: Tree, index_dir: str | None = None) -> None:
+        """Nothing is read before `look`.
+
+        Args:
+            index_dir: see `Index`.
+        """
+        self._tallies = Tallies(tree.path)
+        self._tree = tree
+        self._index_dir = index_dir
+        self._mutex = threading.Lock()
+        self._is_loaded = False
+        self._names: list[str] | None = None  # all there are, as the directory listed them
+        self._is_converted = False
+        self._entries: dict[str, Entry] = {}
+        self._times: dict[str, Times] = {}  # of the entries that are believed
+        self._levels: dict[str, Acl] = {}
+        self._look: Look | None = None
+        self._news = 0  # entries that were read since they were last stored
+
+    def __len__(self) -> int:
+        return max(len(self._entries), len(self._tallies.counts))
+
+    @property
+    def tallies(self) -> Tallies:
+        """What was counted in the folders."""
+        if not self._is_loaded:
+            with self._mutex:
+                self._load()
+        return self._tallies
+
+    def look(self) -> Look:
+        """Give the folders that there are now.
+
+        Raises:
+            OSError: the maildir can't be read.
+        """
+        with self._mutex:
+            top = os.open(self._tree.path, _DIRECTORY)
+            try:
+                self._load()
+                names = os.listdir(top)
+                is_converted = old_names.is_converted(self._tree.path)
+                is_same = (names, is_converted) == (self._names, self._is_converted)
+                if not is_same:
+                    self._is_converted = is_converted
+                    self._take_names(names)
+                is_same = self._take_entries(top) and is_same
+            finally:
+                os.close(top)
+            levels = AclFiles(self._tree).of_levels()
+            is_same, self._levels = is_same and levels == self._levels, levels
+            if self._look is None or not is_same:
+                self._look = Look(tuple(self._listed()))
+            return self._look
+
+    def _load(self) -> None:
+        """Take what a process before this one has stored."""
+        if self._is_loaded:
+            return
+        data = Memos(self._tree.path, self._index_dir).load(folder_table.NAME, folder_table.STAMP)
+        if data is not None:
+            with contextlib.suppress(ValueError, LookupError, struct.error):
+                table = folder_table.unpack(data)
+                self._entries, self._times = table.entries, table.times
+                self._tallies.counts = table.counts
+        self._is_loaded = True
+
+    @property
+    def has_news(self) -> bool:
+        """Whether so much is known that is not stored that the next process should have it."""
+        news = self._news + self._tallies.news
+        return news >= max(_LEAST_STORED, len(self) // _PART)
+
+    def store(self) -> None:
+        """Store what is known for the next process. Others see the old file or the new one.
+
+        What can't be stored will be found again.
+        """
+        with contextlib.suppress(OSError):
+            self.look()  # a count goes with its folder
+        with self._mutex:
+            self._news = self._tallies.news = 0
+            table = FolderTable(self._entries, self._times, dict(self._tallies.counts))
+            memos = Memos(self._tree.path, self._index_dir)
+            memos.save(folder_table.NAME, folder_table.STAMP, folder_table.pack(table))
+
+    # -- what there is ---------------------------------------------------------------------
+
+    def _take_names(self, names: list[str]) -> None:
+        """Forget what is not there any more."""
+        self._names = names
+        folders = (name for name in sorted(names) if name[0] == "." and is_name(name[1:]))
+        present = dict.fromkeys((_INBOX, *folders))
+        nothing = Entry("", False, None, False)
+        self._entries = {name: self._entries.get(name, nothing) for name in present}
+        # Whether "&" is part of an old name depends on which others there are.
+        self._times = {
+            name: one for name, one in self._times.items() if name in present and "&" not in name
+        }
+        for name in self._tallies.counts.keys() - present:
+            self._tallies.counts.pop(name, None)
+
+    def _take_entries(self, top: int) -> bool:
+        """Bring all entries up to date; tell whether they are as they were."""
+        believes = filesystem.is_local(self._tree.path)
+        changed = self._changed(top) if believes else [*self._entries]
+        is_same = True
+        for name in changed:
+            self._times.pop(name, None)
+            found, times = self._read(top, name)
+            if times is not None and believes:
+                self._times[name] = times
+                self._news += 1
+            if self._entries[name] != found:
+                self._entries[name] = found
+                is_same = False
+        return is_same
+
+    def _changed(self, top: int) -> list[str]:
+        """Give the names that have to be read."""
+        look, all_times = os.stat, self._times
+        changed = []
+        for name in self._entries:
+            times = all_times.get(name)
+            if times is None:
+                changed.append(name)
+                continue
+            device, inode, changed_ns, list_inode, list_changed_ns = times
+            try:
+                found = look(name, dir_fd=top)
+                is_same = (
+                    found.st_ctime_ns == changed_ns
+                    and found.st_ino == inode
+                    and found.st_dev == device
+                )
+                if is_same and list_inode:
+                    found = look(f"{name}/{acl_files.NAME}", dir_fd=top, follow_symlinks=False)
+                    is_same = found.st_ctime_ns == list_changed_ns and found.st_ino == list_inode
+            except OSError:
+                is_same = False
+            if not is_same:
+                changed.append(name)
+        return changed
+
+    def _read(self, top: int, name: str) -> tuple[Entry, Times | None]:
+        """Read what there is under a name; with its times, if it can be believed by them later."""
+        now_ns = time.time_ns()
+        folder = "" if name == _INBOX else self._tree.meant(name[1:])
+        try:
+            found = os.stat(name, dir_fd=top)
+            kind = os.stat(f"{name}/cur", dir_fd=top, follow_symlinks=False).st_mode
+        except OSError:  # no folder, but maybe a level above some
+            return Entry(folder, False, self._own(name)[0], False), None
+        exists = stat.S_ISDIR(kind) or os.path.isdir(os.path.join(self._tree.path, name, "cur"))
+        own, of_list, is_sure = self._own(name)
+        is_annotated = os.access(f"{name}/{ANNOTATIONS}", os.F_OK, dir_fd=top)
+        entry = Entry(folder, exists, own, is_annotated)
+        youngest_ns = max(found.st_ctime_ns, of_list.st_ctime_ns if of_list else 0)
+        is_alone = stat.S_ISDIR(kind) and found.st_dev == os.fstat(top).st_dev
+        if not is_sure or not is_alone or now_ns - youngest_ns <= SETTLED_NS:
+            return entry, None
+        of = (0, 0) if of_list is None else (of_list.st_ino, of_list.st_ctime_ns)
+        return entry, Times(found.st_dev, found.st_ino, found.st_ctime_ns, *of)
+
+    def _own(self, name: str) -> tuple[Acl | None, os.stat_result | None, bool]:
+        """Give a directory's own list, and whether it is certain what is in it."""
+        path = os.path.join(self._tree.path, name, acl_files.NAME)
+        try:
+            read = acl_files.read_file(path)
+        except OSError as error:
+            return acl_files.unreadable(path, error), None, False
+        return (None, None, True) if read is None else (*read, True)
+
+    # -- what follows ----------------------------------------------------------------------
+
+    def _listed(self) -> Iterator[Listed]:
+        """Give the folders with the lists in force; those of `AclFiles.read`, found without reading."""
+        found: dict[str, Entry] = {}
+        known: dict[str, Acl] = {}
+        for entry in self._entries.values():
+            if entry.exists or not entry.folder:
+                found.setdefault(entry.folder, entry)
+            if entry.own is not None:
+                known.setdefault(entry.folder, entry.own)
+        above = {level for folder in found for level in _levels_above(folder)}
+        for folder in sorted(found):
+            in_force = self._in_force(folder, known, above)
+            yield Listed(folder, found[folder].exists, in_force, found[folder].is_annotated)
+
+    def _in_force(self, folder: str, known: dict[str, Acl], above: Container[str]) -> Acl:
+        found = known.get(folder)
+        if found is None and folder in above:
+            found = self._levels.get(folder)
+        if found is None and folder:
+            found = self._in_force(folder.rpartition(".")[0], known, above)
+        known[folder] = found = acl.DEFAULT if found is None else found
+        return found
+
+
+class Rosters:
+    """The rosters of a process, by maildir; the ones used last are kept, as long as they are small."""
+
+    def __init__(self, index_dir: str | None = None) -> None:
+        """``index_dir``: see `Index`."""
+        self._index_dir = index_dir
+        self._mutex = threading.Lock()
+        self._rosters: dict[str, Roster] = {}  # the one used last stands last
+
+    def of(self, tree: Tree) -> Roster:
+        with self._mutex:
+            found = self._rosters.pop(tree.path, None)
+            if found is None:
+                found = Roster(tree, self._index_dir)
+            self._rosters[tree.path] = found
+            folders = sum(map(len, self._rosters.values()))
+            for path in [*self._rosters][:-1]:
+                if folders <= _KEPT_FOLDERS:
+                    break
+                folders -= len(self._rosters.pop(path))
+            return found
+
+
+def _levels_above(folder: str) -> Iterator[str]:
+    at = folder.rfind(".")
+    while at > 0:
+        yield folder[:at]
+        at = folder.rfind(".", 0, at)

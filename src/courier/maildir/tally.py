@@ -1,0 +1,120 @@
+"""What was counted in folders, kept as long as the folders' times say that it is still true.
+
+Clients ask for the numbers of all folders again and again. What was found of a folder is kept together with
+the times that it had before it was looked at, and given again while these are the same: those of new/, cur/
+and courierimapuiddb, which takes three calls of stat(2); nothing is opened or listed. What depends on more than
+messages has the times of the folder and of courierimapkeywords/ beside.
+
+The rules are those of `roster`: times are of the last change of status; none counts that was younger than two
+seconds when it was looked at, none of a file system that other hosts write to.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from struct import Struct
+from typing import NamedTuple
+
+from courier.maildir import filesystem, keywords, uiddb
+from courier.maildir.status import Status
+
+#: Nanoseconds after which a time can be trusted to differ from a later change's.
+SETTLED_NS = 2_000_000_000
+
+#: What may be known of a folder beside the plain numbers of its messages.
+HIGHEST, IDENTIFIER, SIZE, DELETED_SIZE = "highest", "identifier", "size", "deleted_size"
+NEEDS = (HIGHEST, IDENTIFIER, SIZE, DELETED_SIZE)
+#: Of these, what depends on more than the messages.
+_OF_MORE = frozenset((HIGHEST, IDENTIFIER))
+
+#: Device of cur/; inode and time of new/, cur/ and courierimapuiddb.
+_MESSAGES = Struct("=QQqQqQq")
+_MORE = Struct("=QqQq")  # inode and time of the folder and of courierimapkeywords/, if there is one
+
+
+class Found(NamedTuple):
+    """What was found of a folder."""
+
+    numbers: Status
+    highest: int = 0  # MODSEQ
+    size: int | None = None  # octets; None: not all messages are known yet
+    identifier: str = ""
+
+
+class Moment(NamedTuple):
+    """A folder's times before it is looked at; what is to be looked up."""
+
+    times: bytes
+    more: bytes  # empty where they don't matter
+    needs: frozenset[str]
+
+
+class Tallies:
+    """What was found of the folders of one maildir, by their directories."""
+
+    def __init__(self, path: str) -> None:
+        self.counts: dict[str, tuple[Moment, Found]] = {}  # by name in the maildir
+        self.news = 0  # how many were counted since they were last stored
+        self._path = path
+
+    def find(self, path: str, needs: frozenset[str]) -> tuple[Found | None, Moment | None]:
+        """Give what was found of a folder, if it still is true; else the moment for `keep`.
+
+        Args:
+            needs: `HIGHEST` and its like.
+
+        Returns: neither, if what is found now can't be kept.
+        """
+        now_ns = time.time_ns()
+        try:
+            times, youngest_ns = _messages(path)
+            kept = self.counts.get(self._name(path))
+            if kept is not None and kept[0].times == times:
+                moment, found = kept
+                if needs <= moment.needs and (
+                    needs.isdisjoint(_OF_MORE) or moment.more == _more(path)[0]
+                ):
+                    return found, None
+                needs |= moment.needs  # or two clients would take turns
+            more = b""
+            if not needs.isdisjoint(_OF_MORE):
+                more, of_more_ns = _more(path)
+                youngest_ns = max(youngest_ns, of_more_ns)
+        except OSError:
+            return None, None
+        if now_ns - youngest_ns <= SETTLED_NS:
+            return None, None
+        return None, Moment(times, more, needs)
+
+    def keep(self, path: str, moment: Moment, found: Found) -> None:
+        """Keep what was found of a folder after a moment, with all that the moment says is needed."""
+        try:
+            is_alone = os.stat(path).st_dev == os.stat(os.path.join(path, "cur")).st_dev
+        except OSError:
+            return
+        if is_alone and filesystem.is_local(path):
+            self.counts[self._name(path)] = moment, found
+            self.news += 1
+
+    def _name(self, path: str) -> str:
+        """Give a folder's name in the maildir."""
+        return path[len(self._path) + 1 :] or "."
+
+
+def _messages(path: str) -> tuple[bytes, int]:
+    """Give the times that all numbers depend on, and the youngest of them. Raises OSError."""
+    new, cur = os.stat(f"{path}/new"), os.stat(f"{path}/cur")
+    database = os.stat(f"{path}/{uiddb.NAME}", follow_symlinks=False)
+    new_ns, cur_ns, database_ns = new.st_ctime_ns, cur.st_ctime_ns, database.st_ctime_ns
+    inodes = new.st_ino, new_ns, cur.st_ino, cur_ns, database.st_ino, database_ns
+    return _MESSAGES.pack(cur.st_dev, *inodes), max(new_ns, cur_ns, database_ns)
+
+
+def _more(path: str) -> tuple[bytes, int]:
+    """Give the times that some numbers depend on beside, and the youngest. Raises OSError."""
+    folder = os.stat(path)
+    words = keywords.stamp(path) or (0, 0, 0)
+    return _MORE.pack(folder.st_ino, folder.st_ctime_ns, words[2], words[1]), max(
+        folder.st_ctime_ns, words[1]
+    )
