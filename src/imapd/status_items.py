@@ -226,7 +226,7 @@ def numbers_of(view: View) -> Status:
     return Status(
         messages=len(view.uids),
         recent=view.recents(),
-        uidnext=view.folder.uidnext,
+        uidnext=view.uidnext,
         uidvalidity=view.folder.uidvalidity,
         unseen=len(view.flags.translate(None, _SEEN)),
         deleted=len(view.flags.translate(None, _KEPT)),

@@ -61,6 +61,13 @@ class View:
         """The MODSEQ up to which everything has been told (RFC 7162 3.1.2.1)."""
         return self._modseq if self._untold is None else self._untold
 
+    @property
+    def uidnext(self) -> int:
+        """A UID that no message has of which the client knows, and below those of all it will be told of."""
+        uids = self.folder.columns.uids
+        row = bisect_right(uids, self.uids[-1] if self.uids else 0)
+        return uids[row] if row < len(uids) else self.folder.uidnext
+
     def refresh(self) -> None:
         """Read the folder if it changed; claim what is new as ``\\Recent``. Raises as the folder."""
         self._claim(self.folder.synchronise(take_new=not self.read_only))

@@ -260,6 +260,24 @@ def test_expunged_messages_keep_their_numbers_until_told(maildir: Path) -> None:
     assert (view.seq(4), view.seq(3)) == (2, None)
 
 
+def test_uidnext_is_below_what_is_still_to_tell(maildir: Path) -> None:
+    """RFC 9051 2.3.1.1: what the client is told of later has no lower UID, and it never falls back."""
+    deliver(maildir, b"x\n", number=1, flags="")
+    deliver(maildir, b"x\n", number=2, flags="")
+    view = selected(Folder(str(maildir)))
+    view.folder.remove([2], only_deleted=False)
+    refreshed(view)
+    assert view.uidnext == 3
+
+    deliver(maildir, b"x\n", number=3, flags="")
+    deliver(maildir, b"x\n", number=4, flags="")
+    view.refresh()
+    assert (view.uidnext, view.folder.uidnext) == (3, 5)
+
+    view.update(expunge=True)
+    assert view.uidnext == 5
+
+
 def test_own_changes_are_not_told_again(maildir: Path) -> None:
     """STORE and FETCH have told them; the other session hears of them."""
     deliver(maildir, b"x\n", number=1, flags="")

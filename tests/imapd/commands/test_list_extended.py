@@ -306,6 +306,21 @@ def test_size(maildir: Path, driven: Driven) -> None:
     assert listed.values[1] == selected.values[1] == {"SIZE": sum(sizes)}
 
 
+def test_status_of_the_selected_mailbox_has_numbers_of_one_moment(
+    maildir: Path, driven: Driven
+) -> None:
+    """Those that the client was told: UIDNEXT is not above a message of which it will hear (RFC 9051 2.3.1.1)."""
+    driven.ask("a SELECT INBOX")
+    deliver(maildir, b"x\n", number=1)
+
+    told, *news = driven.ask("b STATUS INBOX (MESSAGES UIDNEXT)")
+    (again, _) = driven.ask("c STATUS INBOX (MESSAGES UIDNEXT)")
+
+    assert told.values[1] == {"MESSAGES": 0, "UIDNEXT": 1}
+    assert [one.number for one in news if one.name == "EXISTS"] == [1]
+    assert again.values[1] == {"MESSAGES": 1, "UIDNEXT": 2}
+
+
 def test_size_is_read_once(maildir: Path, driven: Driven) -> None:
     """From then on the index says it: no message file is opened."""
     for number in range(3):
