@@ -19,6 +19,7 @@ from courier.maildir.delivery import TemporaryFile
 from courier.maildir.folder import Folder, Prepared
 from courier.maildir.linked_folder import landing_directory
 from courier.maildir.quota import NOTHING, OverQuota, Usage
+from courier.message import lines
 from courier.message.storable import storable
 from courier.process.request import Work
 from imapd import acl_letters as rights
@@ -290,7 +291,7 @@ class _Content:
         """Octets on the wire."""
         self._file = self._new_file()
         self._start = bytearray()
-        self._last = b""
+        self._held = b""  # CRs that may belong to a line end
 
     def _new_file(self) -> TemporaryFile:
         file = TemporaryFile(landing_directory(self._folder), sync=self._sync)
@@ -309,28 +310,29 @@ class _Content:
     def write(self, chunk: bytes) -> None:
         if len(self._start) < _HEADER_LOOK:
             self._start += chunk
-        # Courier: CRs are not stored, lone ones neither.
-        stored = chunk if self.is_raw else chunk.replace(b"\r", b"")
-        self._last = stored or self._last
-        self._file.write(stored)
+        if self.is_raw:
+            self._file.write(chunk)
+            return
+        # RFC 9051 6.3.12: a message is what was sent. Courier takes all CRs away, and adds a line end.
+        data = self._held + chunk
+        self._held = data[len(data.rstrip(b"\r")) :][-2:] if data.endswith(b"\r") else b""
+        self._file.write(lines.stored(data[: len(data) - len(self._held)]))
 
     def complete(self, mtime: int | None) -> TemporaryFile:
         """Have the message on the disk; called in a thread."""
         if self.is_raw:
             self._make_storable()
-        if not self._last.endswith(b"\n"):
-            self._file.write(b"\n")
+        self._file.write(self._held)
         self._file.close(mtime)
         return self._file
 
     def _make_storable(self) -> None:
-        """Write another file, in lines: see `storable`. The memory needed is the message's size."""
+        """Write another file: see `storable`. The memory needed is the message's size."""
         sent, self._file = self._file, self._new_file()
         with open(sent.path, "rb") as file:
             data = file.read()
         sent.discard()
         for chunk in storable(data):
-            self._last = chunk or self._last
             self._file.write(chunk)
 
     def has_unicode_header(self) -> bool:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: In place of a message of which nothing is asked for.
 NO_MESSAGE = Message(b"")
+#: Looked for as a number: see courier/message/lines.py.
+_NUL = 0
 #: Items for which no more of a message need be known than where its parts are.
 OF_SECTIONS = binary.ITEMS | {
     *("UID", "FLAGS", "MODSEQ", "INTERNALDATE", "SAVEDATE"),
@@ -120,6 +122,8 @@ def _body(session: Session, item: FetchItem, message: Message | PartedMessage) -
         data = section.extract_slice(message, wanted, start, count)
     if data is None:
         return name + b" NIL"
+    if _NUL in data:  # RFC 9051 9, CHAR8: no literal has one. Courier sends it; Dovecot's stand-in
+        data = data.replace(b"\0", b"\x80")
     if wanted.text in (SectionText.HEADER, SectionText.HEADER_FIELDS):
         session.counts.headers += len(data)
     else:

@@ -139,12 +139,15 @@ class _Reader:
         text.decode()  # RFC 6855: UTF-8 at most
         return re.sub(rb"\\(.)", rb"\1", text)
 
-    def literal(self) -> bytes:
+    def literal(self, *, binary: bool = False) -> bytes:
+        """``literal``, of CHAR8, which NUL is not (RFC 3501 9); behind "~", ``literal8``."""
         header = self.match(_LITERAL, "literal")
         size = int(header[1:-3])
         data = self._data[self._at : self._at + size]
         if len(data) < size:
             raise self.fail(f"{size} octets")
+        if b"\0" in data and not binary:
+            raise self.fail("octets that are not NUL")
         self._at += size
         return data
 
@@ -480,8 +483,7 @@ class _Reader:
     def _entry_value(self) -> tuple[bytes, bytes | None]:
         entry = self._astring()
         self.sp()
-        self.maybe(b"~")
-        return entry, self.nstring()
+        return entry, self.literal(binary=True) if self.maybe(b"~") else self.nstring()
 
     def _acl(self) -> list[object]:
         """RFC 4314 3.6 to 3.8; ``mailbox SP`` and strings, or for LISTRIGHTS atoms too."""
@@ -663,7 +665,7 @@ class _Reader:
         if is_size:
             return name, self.number()
         is_literal8 = self.maybe(b"~")
-        data = self.literal() if is_literal8 else self.nstring()
+        data = self.literal(binary=True) if is_literal8 else self.nstring()
         if is_literal8 != (b"\0" in (data or b"")):
             raise self.fail("literal8 for what holds a NUL")
         return name, data

@@ -6,12 +6,15 @@ is and so does a CR on its own. Sizes announced to clients are sizes of the wire
 
 from __future__ import annotations
 
+import re
+
 # Bytes to look for with ``in`` are numbers: looking for b"\r" takes ten times as long, since Python
 # tries it as a number first and handles an exception.
 CR = 0x0D
 LF = 0x0A
 
 _BLOCK = 65536
+_CRLF = re.compile(rb"(?<!\r)\r\n")
 
 
 def count(data: bytes, start: int, end: int) -> int:
@@ -38,6 +41,16 @@ def wire(data: bytes, start: int = 0, end: int | None = None) -> bytes:
     if CR in part:
         part = part.replace(b"\r\n", b"\n")
     return part.replace(b"\n", b"\r\n")
+
+
+def stored(data: bytes) -> bytes:
+    """Return wire form as a message file has it: what `wire` makes the same octets of.
+
+    A CRLF is LF there, unless a CR precedes it, for that would look like a CRLF then.
+    """
+    if CR not in data:
+        return data
+    return _CRLF.sub(b"\n", data) if b"\r\r\n" in data else data.replace(b"\r\n", b"\n")
 
 
 def wire_slice(data: bytes, start: int, end: int, offset: int, count: int) -> bytes:

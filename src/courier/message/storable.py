@@ -6,6 +6,7 @@ import re
 from binascii import b2a_base64
 from collections.abc import Iterator
 
+from courier.message import lines
 from courier.message.decoding import leaves, with_encoding
 from courier.message.mime import IDENTITY, Part, parse
 
@@ -15,7 +16,7 @@ _LINES = re.compile(rb".{76}(?=.)")
 
 
 def storable(data: bytes) -> Iterator[bytes]:
-    """Give a message in lines that LF ends, with the bodies that would suffer from that in base64.
+    """Give a message as a file has it, with the bodies that would suffer from that in base64.
 
     These are all that are declared as binary, which no FETCH BODY may show (RFC 3516 6), and others
     with a NUL, a CR that ends no line or, unless they are text, a LF alone.
@@ -25,11 +26,11 @@ def storable(data: bytes) -> Iterator[bytes]:
         if leaf.encoding not in IDENTITY or not _suffers(data, leaf):
             continue
         header = data[leaf.header_start : leaf.body_start]
-        yield _in_lines(data[at : leaf.header_start])
-        yield _in_lines(with_encoding(header, b"base64"))
+        yield lines.stored(data[at : leaf.header_start])
+        yield lines.stored(with_encoding(header, b"base64"))
         yield from _base64(data[leaf.body_start : leaf.end])
         at = leaf.end
-    yield _in_lines(data[at:])
+    yield lines.stored(data[at:]) or b"\n"  # the end of the last line in base64
 
 
 def _suffers(data: bytes, leaf: Part) -> bool:
@@ -42,10 +43,6 @@ def _suffers(data: bytes, leaf: Part) -> bool:
         or data.count(b"\r", *where) != ends
         or (leaf.type != b"text" and data.count(b"\n", *where) != ends)
     )
-
-
-def _in_lines(data: bytes) -> bytes:
-    return data.replace(b"\r", b"")
 
 
 def _base64(data: bytes) -> Iterator[bytes]:

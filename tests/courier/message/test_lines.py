@@ -32,6 +32,17 @@ def test_wire(stored: bytes, sent: bytes) -> None:
 
 
 @given(texts)
+def test_stored(data: bytes) -> None:
+    """What is stored has the wire form that came, and as few CRs as that allows."""
+    sent = lines.wire(data)
+
+    stored = lines.stored(sent)
+
+    assert lines.wire(stored) == sent
+    assert not re.search(rb"(?<!\r)\r\n", stored)
+
+
+@given(texts)
 def test_wire_has_no_bare_lf(data: bytes) -> None:
     """The wire form has the definition's bytes, and is a fixed point."""
     sent = re.sub(rb"(?<!\r)\n", b"\r\n", data)

@@ -60,18 +60,19 @@ HEADER = b"Subject: one\nTo: x@y\nContent-Type: multipart/mixed; boundary=b\n\n"
     [
         (b'URL "/INBOX/;UID=1"', MESSAGE),
         (b"URL {13+}\r\n/INBOX/;UID=1", MESSAGE),
-        (b'URL "/INBOX/;UID=1/;SECTION=HEADER" TEXT {7+}\r\nnew\r\nxy', HEADER + b"new\nxy\n"),
+        (b'URL "/INBOX/;UID=1/;SECTION=HEADER" TEXT {7+}\r\nnew\r\nxy', HEADER + b"new\nxy"),
         (b'TEXT {6+}\r\na: b\r\n TEXT {2+}\r\n\r\n URL "/INBOX/;UID=1/;SECTION=1"', None),
         (
             b'URL "/INBOX/;UID=1/;SECTION=1.MIME" URL "/INBOX/;UID=1/;SECTION=1"',
-            b"Content-Type: text/plain\n\nfirst\npart\n",
+            b"Content-Type: text/plain\n\nfirst\npart",
         ),
-        (b'URL "/INBOX/;UID=1/;SECTION=2" URL "/INBOX/;UID=1/;SECTION=2"', b"secondsecond\n"),
-        (b'URL "/INBOX/;UID=1/;SECTION=TEXT/;PARTIAL=0.3"', b"--b\n"),
-        (b'URL "/INBOX/;UID=1/;PARTIAL=9.3"', b"one\n"),
+        (b'URL "/INBOX/;UID=1/;SECTION=2" URL "/INBOX/;UID=1/;SECTION=2"', b"secondsecond"),
+        (b'URL "/INBOX/;UID=1/;SECTION=TEXT/;PARTIAL=0.3"', b"--b"),
+        (b'URL "/INBOX/;UID=1/;PARTIAL=9.3"', b"one"),
         (b'URL "/inbox/;UID=1/;SECTION=HEADER.FIELDS%20(To)"', b"To: x@y\n\n"),
-        (b"TEXT {0+}\r\n TEXT {1+}\r\nx", b"x\n"),
-        (b"TEXT {4+}\r\nx\ry\n", b"xy\n"),
+        (b"TEXT {0+}\r\n TEXT {1+}\r\nx", b"x"),
+        (b"TEXT {4+}\r\nx\ry\n", b"x\ry\n"),
+        (b"TEXT {2+}\r\nx\r TEXT {2+}\r\n\ny", b"x\ny"),
     ],
 )
 def test_content(ready: Driven, maildir: Path, parts: bytes, content: bytes | None) -> None:
@@ -80,7 +81,7 @@ def test_content(ready: Driven, maildir: Path, parts: bytes, content: bytes | No
 
     assert completion.name == "OK", completion
     assert completion.code.startswith("APPENDUID ")
-    assert only(maildir) == (content or b"a: b\n\nfirst\npart\n")
+    assert only(maildir) == (content or b"a: b\n\nfirst\npart")
     assert not any("S" in flags for flags in message_files(maildir).values())
     assert os.listdir(maildir / ".d" / "tmp") == []
 
@@ -95,7 +96,7 @@ def test_waiting_client(ready: Driven, maildir: Path) -> None:
     sent = ready.send(b"/INBOX/;UID=1/;SECTION=1 TEXT {1}\r\n")
     assert sent == b"+ OK\r\n"
     assert b"a OK [APPENDUID " in ready.send(b"d)\r\n")
-    assert only(maildir) == b"secondabcfirst\npartd\n"
+    assert only(maildir) == b"secondabcfirst\npartd"
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_selected_mailbox(ready: Driven, maildir: Path) -> None:
     ready.send(b"s SELECT INBOX\r\n")
 
     assert appended(ready, b'URL "/;UID=1/;SECTION=2" URL ";UID=1/;SECTION=2"').name == "OK"
-    assert only(maildir) == b"secondsecond\n"
+    assert only(maildir) == b"secondsecond"
     responses = read(ready.send(b'a APPEND INBOX CATENATE (URL ";UID=1")\r\n'))
     assert [one.number for one in responses if one.name == "EXISTS"] == [2]
 
@@ -160,7 +161,7 @@ def test_several_messages(ready: Driven, maildir: Path) -> None:
 
     assert read(sent)[-1].code.endswith(" 1:3")
     files = {path.read_bytes() for path in (maildir / ".d" / "cur").iterdir()}
-    assert files == {MESSAGE, b"x\n", b"ysecond\n"}
+    assert files == {MESSAGE, b"x", b"ysecond"}
 
 
 def test_utf8(ready: Driven, maildir: Path) -> None:
@@ -170,7 +171,7 @@ def test_utf8(ready: Driven, maildir: Path) -> None:
     ready.send(b"e ENABLE UTF8=ACCEPT\r\n")
 
     assert appended(ready, parts).name == "OK"
-    assert only(maildir) == b"\xc3\xa9\nx\n"
+    assert only(maildir) == b"\xc3\xa9\nx"
 
 
 @pytest.mark.parametrize(

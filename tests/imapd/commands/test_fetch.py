@@ -57,6 +57,29 @@ def test_partial(selected: Driven, partial: str, octets: bytes) -> None:
     assert (name, value) == (f"BODY[]<{start}>".encode(), octets)
 
 
+@pytest.mark.parametrize(
+    ("item", "octets"),
+    [
+        ("BODY.PEEK[]", b"Subject: a\x80b\r\nX: y\r\n\r\n\x80\r\n"),
+        ("BODY.PEEK[]<10.3>", b"\x80b\r"),
+        ("RFC822.HEADER", b"Subject: a\x80b\r\nX: y\r\n\r\n"),
+        ("BODY.PEEK[HEADER.FIELDS (Subject)]", b"Subject: a\x80b\r\n\r\n"),
+        ("BODY.PEEK[HEADER.FIELDS (X)]", b"X: y\r\n\r\n"),
+        ("BODY.PEEK[1]", b"\x80\r\n"),
+        ("BINARY.PEEK[1]", b"\0\r\n"),
+    ],
+)
+def test_nul(maildir: Path, driven: Driven, item: str, octets: bytes) -> None:
+    """No literal has one; another octet stands in its place, but for who asks for binary content."""
+    deliver(maildir, b"Subject: a\0b\nX: y\n\n\0\n", number=1)
+    driven.send(b"s SELECT INBOX\r\nt FETCH 1 BODY\r\n")
+
+    fetched, _ = driven.ask(f"a FETCH 1 {item}")
+
+    ((_, value),) = fetched.values  # type: ignore[misc]
+    assert value == octets
+
+
 @pytest.mark.parametrize("part", ["9", "1.1.1", ".".join(["1"] * 128), "999999999"])
 def test_part_that_is_not_there(selected: Driven, part: str) -> None:
     """NIL, and OK (RFC 9051 4.5). Courier: an empty literal."""
