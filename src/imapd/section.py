@@ -6,20 +6,21 @@ from courier.message import header, lines
 from courier.message.message import Message
 from courier.message.mime import Part
 from courier.message.parted import PartedMessage
+from imapd.wire import writer
 from imapd.wire.section import Section, SectionText
 
 
 def echo(section: Section) -> bytes:
     """Return what stands between the brackets of the response.
 
-    Courier: field names as quoted strings in the case given; no list if it is empty.
+    Courier: field names as quoted strings, if they can be, in the case given; no list if it is empty.
     """
     words = [b"%d" % number for number in section.part]
     if section.text is not None:
         words.append(section.text.value)
     text = b".".join(words)
     if section.fields:
-        text += b" (" + b" ".join([_quoted(name) for name in section.fields]) + b")"
+        text += b" (" + b" ".join([writer.string(name) for name in section.fields]) + b")"
     return text
 
 
@@ -135,7 +136,3 @@ def _header(fields: list[bytes]) -> bytes:
     if text and not text.endswith(b"\r\n"):
         text += b"\r\n"
     return text + b"\r\n"
-
-
-def _quoted(name: bytes) -> bytes:
-    return b'"' + name.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'

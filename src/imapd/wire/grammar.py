@@ -56,11 +56,9 @@ DATE_TIME: Final = re.compile(
 #: partial: "<" number64 "." nz-number64 ">"
 PARTIAL: Final = re.compile(rb"<([0-9]{1,19})\.([1-9][0-9]{0,18})>")
 #: section-part: nz-number *("." nz-number); bounded, for nobody nests deeper
-SECTION_PART: Final = re.compile(rb"[1-9][0-9]{0,8}(?:\.[1-9][0-9]{0,8}){0,127}")
+SECTION_PART: Final = re.compile(rb"[1-9][0-9]{0,9}(?:\.[1-9][0-9]{0,9}){0,127}")
 #: the word of a section after its part
 SECTION_TEXT: Final = re.compile(rb"HEADER\.FIELDS\.NOT|HEADER\.FIELDS|HEADER|TEXT|MIME", re.I)
-#: header-fld-name. Courier: nearly anything; but it is echoed, so no controls and no 8-bit
-FIELD_NAME: Final = re.compile(rb"[\x20-\x7e]{1,998}")
 #: objectid
 OBJECTID: Final = re.compile(rb"[A-Za-z0-9_-]{1,255}(?![A-Za-z0-9_-])")
 #: the beginning of a fetch-att, a search-key, a status-att: letters, digits and ".-="

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -344,7 +344,7 @@ class Parser:
     def fetch_items(self) -> list[FetchItem]:
         """``fetch-att``, a list of them, or a macro, which stands alone (RFC 9051 6.4.5)."""
         if self.at(b"("):
-            return self.parenthesised(self._fetch_att)
+            return _without_repetitions(self.parenthesised(self._fetch_att))
         macro = _MACROS.get(self.peek_word())
         if macro is not None:
             self.word()
@@ -375,6 +375,8 @@ class Parser:
         numbers = self._try(grammar.SECTION_PART)
         if numbers is not None:
             part = tuple(map(int, numbers[0].split(b".")))
+            if max(part) > grammar.MAX_NUMBER:
+                raise self.fail("section-part")
         text = None
         fields: tuple[bytes, ...] = ()
         if not self.at(b"]"):
@@ -397,9 +399,9 @@ class Parser:
         return section
 
     def _field_name(self) -> bytes:
-        """``header-fld-name``: what can be a field's name (RFC 5322 2.2), however it is sent."""
+        """``header-fld-name``: any astring (RFC 9051 9), also what is no field's name."""
         name = self.astring()
-        if not grammar.FIELD_NAME.fullmatch(name):
+        if b"\0" in name:
             raise self.fail("header-fld-name")
         return name
 
@@ -435,6 +437,19 @@ _SIMPLE_ITEMS = frozenset(
         "UID",
     )
 )
+
+
+def _without_repetitions(items: Iterable[FetchItem]) -> list[FetchItem]:
+    """Leave out what has been asked for already; the octets of a section may be wanted twice."""
+    found: set[str] = set()
+    kept = []
+    for item in items:
+        if item.section is None:
+            if item.name in found:
+                continue
+            found.add(item.name)
+        kept.append(item)
+    return kept
 
 
 def command(text: bytes) -> tuple[bytes, str, Parser]:

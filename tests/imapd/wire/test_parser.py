@@ -386,7 +386,7 @@ def test_date_time_that_was_written(seconds: int) -> None:
         (b"FAST", ["FLAGS", "INTERNALDATE", "RFC822.SIZE"]),
         (b"All", ["FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE"]),
         (b"full", ["FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE", "BODY"]),
-        (b"(UID UID)", ["UID", "UID"]),
+        (b"(UID UID)", ["UID"]),
         (b"( UID  FLAGS )", ["UID", "FLAGS"]),
         (b"(BODY BODYSTRUCTURE)", ["BODY", "BODYSTRUCTURE"]),
         (b"(RFC822 RFC822.HEADER RFC822.TEXT)", ["RFC822", "RFC822.HEADER", "RFC822.TEXT"]),
@@ -433,6 +433,8 @@ def test_fetch_items_with_sections() -> None:
         b"BODY[HEADER.FIELDS (a]",
         b"BODY[1" + b".1" * 1000 + b"]",
         b"BODY[99999999999]",
+        b"BODY[4294967296]",
+        b"BODY[1.4294967296]",
         b"BODY[]<-1.5>",
         b"BODY[]<0.>",
         b"BODY[]<0>",
@@ -449,35 +451,39 @@ def test_fetch_items_with_sections() -> None:
         b"BODY[]<1",
         b"(BODY[]FLAGS)",
         b'BODY[HEADER.FIELDS ("a\\\r\nb")]',
-        b"BODY[HEADER.FIELDS ({4}\r\na\r\nb)]",
         b"BODY[HEADER.FIELDS (~{1}\r\n\x00)]",
-        b'BODY[HEADER.FIELDS ("\xc3\xa9")]',
-        b'BODY[HEADER.FIELDS ("")]',
     ],
 )
 def test_no_fetch_items(text: bytes) -> None:
-    """Nothing is guessed; and no field name can bring a line end into the response."""
+    """Nothing is guessed."""
     refused(text, Parser.fetch_items)
 
 
-PARTS = st.lists(st.integers(1, 999_999_999), max_size=128).map(tuple)
-FIELDS = st.lists(st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1))
+def test_items_that_are_repeated() -> None:
+    """Each is answered once, in the order given; but the octets of a section as often as asked."""
+    items = whole(b"(FLAGS UID FLAGS BODY[] BODY BODY[] UID BODY)", Parser.fetch_items)
+
+    assert [item.name for item in items] == ["FLAGS", "UID", "BODY[]", "BODY", "BODY[]"]
+
+
+PARTS = st.lists(st.integers(1, 4_294_967_295), max_size=128).map(tuple)
+FIELDS = st.lists(st.binary().filter(lambda name: b"\0" not in name))
 
 
 @given(PARTS, st.none() | st.sampled_from(SectionText), FIELDS.map(tuple))
 def test_section_that_was_written(
-    part: tuple[int, ...], text: SectionText | None, names: tuple[str, ...]
+    part: tuple[int, ...], text: SectionText | None, names: tuple[bytes, ...]
 ) -> None:
-    """Every section, with any field names, in either case."""
+    """Every section, with any strings as field names, in either case."""
     fields: tuple[bytes, ...] = ()
     if text in (SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_NOT):
-        fields = tuple(name.encode() for name in names) or (b"To",)
+        fields = names or (b"To",)
     if text is SectionText.MIME and not part:
         part = (1,)
     words = [b"%d" % number for number in part] + ([text.value] if text else [])
     written = b".".join(words)
     if fields:
-        written += b" (" + b" ".join(map(writer.quoted, fields)) + b")"
+        written += b" (" + b" ".join(map(writer.string, fields)) + b")"
 
     read = whole(b"[" + written + b"]", Parser.section)
 
