@@ -12,7 +12,7 @@ from courier.maildir.items import Damaged, Table
 from courier.maildir.memo import Memos
 from courier.maildir.numberset import NumberSet
 from courier.message import date as message_date
-from courier.message import facts, objectid, text
+from courier.message import facts, header, objectid, text
 from courier.message.collation import Needle
 from imapd import folded, saved
 from imapd.criterion import (
@@ -271,7 +271,9 @@ def _kept_values(candidate: Candidate, name: bytes) -> list[bytes] | None:
     named, *lines = piece.split(b"\0")  # see facts.header_piece
     wanted = facts.NUMBER[name] + 1
     return [
-        line[len(name) + 1 :] for found, line in zip(named, lines, strict=False) if found == wanted
+        header.after_colon(name, line)
+        for found, line in zip(named, lines, strict=False)
+        if found == wanted
     ]
 
 

@@ -165,7 +165,8 @@ def test_extract(wanted: str, expected: bytes | None) -> None:
         (b"", "", b""),
         (b"", "HEADER", b""),
         (b"\nbody", "HEADER", b"\r\n"),
-        (b"Subject : a\n\n", "HEADER.FIELDS (subject)", b"\r\n"),
+        (b"Subject \t: a\n\n", "HEADER.FIELDS (subject)", b"Subject \t: a\r\n\r\n"),
+        (b"Subject \t: a\n\n", "HEADER.FIELDS.NOT (subject)", b"\r\n"),
         (
             b"From x Mon\nnot a field\nA: b\n\n",
             "HEADER.FIELDS.NOT (a)",

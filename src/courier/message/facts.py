@@ -109,7 +109,7 @@ def _names() -> bytes:
 
 # A name without a colon is a field too: one that is all name (see `header.fields`).
 _LINES = re.compile(
-    rb"\n((" + _names() + rb")(?::|(?=\r*(?:\n|\Z)))[^\n]*(?:\n[ \t][^\n]*){0,4000})"
+    rb"\n((" + _names() + rb")(?:[ \t]*:|(?=\r*(?:\n|\Z)))[^\n]*(?:\n[ \t][^\n]*){0,4000})"
 )
 
 
@@ -242,7 +242,7 @@ def _texts(known: list[tuple[int, bytes]]) -> list[bytes]:
         place = _TEXT_FIELDS.get(number)
         if place is None:
             continue
-        value = line[len(FIELDS[number]) + 1 :]
+        value = header.after_colon(FIELDS[number], line)
         folded = _folded(value, place > 0) if len(value) <= _FREQUENT else _fold(value, place > 0)
         texts[place] = texts[place] + b"\n" + folded if seen & 1 << place else folded
         seen |= 1 << place
@@ -257,16 +257,14 @@ def _fold(value: bytes, is_address: bool) -> bytes:
 
 def _ids(fields: dict[bytes, bytes], known: list[tuple[int, bytes]]) -> bytes:
     """Give the message's own id, empty if it has none, and the ids that it refers to."""
-    references = next(
-        (line[_REFERENCES_AT:] for number, line in known if number == _REFERENCES), b""
-    )
+    field = next((line for number, line in known if number == _REFERENCES), b"")
+    references = header.after_colon(b"references", field)
     own = ordering.message_id(fields.get(b"message-id", b""))
     raw = references[-header.MAX_FIELD :]
     return b"\n".join([own, *ordering.references(raw, fields.get(b"in-reply-to", b""))])
 
 
 _REFERENCES = NUMBER[b"references"]
-_REFERENCES_AT = len(b"references:")
 
 
 def _address_keys(fields: dict[bytes, bytes]) -> tuple[bytes, bytes, bytes, bytes, bytes]:

@@ -2,7 +2,8 @@
 
 A header is the bytes before and with the first empty line. A field begins at a line that starts with
 neither space nor tab, and goes on over the lines after it that do. The name is what stands before the
-colon, blanks included: ``Subject : x`` is no Subject. A line without a colon is a field that is all name.
+colon, without blanks at its end: ``Subject : x`` is an obsolete way to write a Subject (RFC 5322 4.5), which
+Courier does not know. A line without a colon is a field that is all name.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ MAX_FIELD = 64 << 10  # octets of a field's value, or of all the fields of a nam
 _CONTENT = rb"content-(?:type|transfer-encoding|id|description|md5|disposition|language|location)"
 _ENVELOPE = rb"date|subject|from|sender|reply-to|to|cc|bcc|in-reply-to|message-id"
 _VALUE = rb"([^\n]*(?:\n[ \t][^\n]*){0,4000})"
-_MIME_FIELDS = re.compile(rb"\n(?=[Cc])((?i:" + _CONTENT + rb")):" + _VALUE)
+_MIME_FIELDS = re.compile(rb"\n(?=[Cc])((?i:" + _CONTENT + rb"))[ \t]*:" + _VALUE)
 _MESSAGE_FIELDS = re.compile(
-    rb"\n(?=[BCDFIMRSTbcdfimrst])((?i:" + _CONTENT + rb"|" + _ENVELOPE + rb")):" + _VALUE
+    rb"\n(?=[BCDFIMRSTbcdfimrst])((?i:" + _CONTENT + rb"|" + _ENVELOPE + rb"))[ \t]*:" + _VALUE
 )
 
-_FOLD = re.compile(rb"\r?\n[ \t]*")
+_FOLD = re.compile(rb"(?:\r?\n[ \t]*)+")
 _FIELD_END = re.compile(rb"\n(?![ \t])")
 _CONTROLS = bytes.maketrans(b"\r\n\0", b"   ")
 
@@ -86,7 +87,7 @@ def unfold(value: bytes) -> bytes:
 
 
 def fields(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, bytes]]:
-    """Yield each field of a header in order: its name as written, and all its lines byte for byte.
+    """Yield each field of a header in order: its name in the case given, and all its lines byte for byte.
 
     The empty line at the header's end is no field. A blank line that begins the header's
     continuation lines is kept with the field before it.
@@ -103,15 +104,20 @@ def fields(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, bytes]]:
         if colon < 0 or lines.find(b"\n", 0, colon) >= 0:
             name = lines.partition(b"\n")[0].rstrip(b"\r")
         else:
-            name = lines[:colon]
+            name = lines[:colon].rstrip(b" \t")
         yield name, lines
+
+
+def after_colon(name: bytes, lines: bytes) -> bytes:
+    """Return the raw value of a field that `fields` has given; nothing if it is all name."""
+    return lines[len(name) :].lstrip(b" \t")[1:]
 
 
 def values(data: bytes, start: int, end: int, name: bytes) -> list[bytes]:
     """Return the unfolded values of all fields called ``name``, whatever its case."""
     wanted = name.lower()
     return [
-        unfold(lines[len(found) + 1 :])
+        unfold(after_colon(found, lines))
         for found, lines in fields(data, start, end)
         if found.lower() == wanted
     ]

@@ -321,5 +321,5 @@ def _coding(value: bytes) -> bytes:
     known = _CODINGS.get(value)
     if known is not None:
         return known
-    match = _CODING.search(header.unfold(value))
+    match = _CODING.search(parameter.without_comments(header.unfold(value)))
     return match[0].lower() if match else b"7bit"

@@ -109,7 +109,7 @@ def raw_references(message: Message) -> bytes:
     stop = min(message.body_start, header.MAX_HEADER)
     for name, lines in header.fields(message.data, 0, stop):
         if name.lower() == b"references":
-            return lines[len(name) + 1 :][-header.MAX_FIELD :]
+            return header.after_colon(name, lines)[-header.MAX_FIELD :]
     return b""
 
 

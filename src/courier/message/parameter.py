@@ -38,8 +38,7 @@ _ASTERISK = 0x2A
 def content_type(value: bytes) -> tuple[bytes, bytes, Parameters]:
     """Return type and subtype in lower case, and the parameters, of a Content-Type's raw value."""
     value = header.unfold(value)
-    if _PARENTHESIS in value:
-        value = _without_comments(value)
+    value = without_comments(value)
     match = _TYPE.match(value)
     assert match is not None  # the pattern matches the empty string
     return match[1].lower(), (match[2] or b"").lower(), _parameters(value, match.end())
@@ -48,8 +47,7 @@ def content_type(value: bytes) -> tuple[bytes, bytes, Parameters]:
 def disposition(value: bytes) -> tuple[bytes, Parameters]:
     """Return the token in lower case, and the parameters, of a Content-Disposition's raw value."""
     value = header.unfold(value)
-    if _PARENTHESIS in value:
-        value = _without_comments(value)
+    value = without_comments(value)
     match = _TOKEN.match(value)
     assert match is not None  # the pattern matches the empty string
     return match[1].lower(), _parameters(value, match.end())
@@ -112,5 +110,8 @@ def _encoded(value: bytes) -> bytes:
     return _NO_ATTRIBUTE_CHAR.sub(lambda match: b"%%%02X" % match[0][0], value)
 
 
-def _without_comments(value: bytes) -> bytes:
+def without_comments(value: bytes) -> bytes:
+    """Return an unfolded value without the comments that stand where a word may begin (RFC 5322 3.2.2)."""
+    if _PARENTHESIS not in value:
+        return value
     return _QUOTED_OR_COMMENT.sub(rb"\1", value)

@@ -45,7 +45,7 @@ def _header_contains(data: bytes, part: Part, needle: Needle) -> bool:
         if is_possible
         or b"=?" in lines
         or name.lower() in ADDRESS_FIELDS
-        or not lines.startswith(b":", len(name))  # a line that is all name: shown with a colon
+        or not lines[len(name) :].lstrip(b" \t").startswith(b":")  # all name: shown with a colon
     )
 
 
@@ -112,7 +112,9 @@ def header_lines(message: Message) -> Iterator[str]:
 
 
 def _line(name: bytes, lines: bytes) -> str:
-    return f"{charset.guess(name)}: {value(name, lines[len(name) + 1 :])}"
+    after = header.after_colon(name, lines)
+    before = lines[: -len(after) - 1] if lines.startswith((b" ", b"\t"), len(name)) else name
+    return f"{charset.guess(before)}: {value(name, after)}"
 
 
 def bodies(message: Message) -> Iterator[str]:

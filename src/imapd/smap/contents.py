@@ -151,7 +151,7 @@ def _header(
 
 def _field(name: bytes, lines: bytes, *, is_raw: bool) -> bytes:
     """Write a field: its name, a colon, a blank, its value, in one line or in as many as it has."""
-    value = lines[len(name) + 1 :].replace(b"\r\n", b"\n").strip(b"\n" + _BLANKS)
+    value = header.after_colon(name, lines).replace(b"\r\n", b"\n").strip(b"\n" + _BLANKS)
     if not is_raw:
         value = _FOLDED.sub(b" ", value)
     elif b"\n" in value:

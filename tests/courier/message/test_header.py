@@ -65,7 +65,7 @@ def test_fields_of_a_message() -> None:
     """Repeated fields are one list, the first of MIME fields counts, names are in lower case."""
     data = (
         b"TO: a@b\nTo: c@d\nContent-Type: text/html\nX-Subject: no\n subject: nor this\n"
-        b"Subject : nor this\ncontent-TYPE: text/plain\nsubject: yes\n more\n\nTo: body@b\n"
+        b"Subject x: nor this\ncontent-TYPE: text/plain\nsubject: yes\n more\n\nTo: body@b\n"
     )
 
     found = header.message_fields(data, 0, header.find_body(data, 0, len(data)))
@@ -75,6 +75,20 @@ def test_fields_of_a_message() -> None:
         b"content-type": b"text/html",
         b"subject": b"yes more",
     }
+
+
+def test_blanks_before_the_colon() -> None:
+    """They are no part of the name (RFC 5322 4.5)."""
+    data = b"To : a@b\nSubject\t : x\n y\nContent-Type : text/html\nX Y : z\n\n"
+
+    found = header.message_fields(data, 0, len(data))
+
+    assert found == {b"to": b" a@b", b"subject": b" x\n y", b"content-type": b" text/html"}
+    assert header.mime_fields(data, 0, len(data)) == {b"content-type": b" text/html"}
+    assert [name for name, _ in header.fields(data, 0, len(data))] == [
+        *(b"To", b"Subject", b"Content-Type", b"X Y"),
+    ]
+    assert header.values(data, 0, len(data), b"subject") == [b"x y"]
 
 
 def test_fields_in_order() -> None:

@@ -169,6 +169,14 @@ def test_what_a_part_does_not_say() -> None:
     assert (part.disposition, part.language) == (None, [])
 
 
+@pytest.mark.parametrize("value", [b"(as ever) base64", b"(a) (b)\n BASE64(c)", b"base64; x=y"])
+def test_encoding_among_comments(value: bytes) -> None:
+    """They may stand before it and after (RFC 2045 5.1)."""
+    part = mime.parse(b"Content-Transfer-Encoding: %b\n\nQQ==\n" % value)
+
+    assert part.encoding == b"base64"
+
+
 @pytest.mark.parametrize(
     ("body", "octets", "count"),
     [(b"", 0, 0), (b"body\nlast", 10, 1), (b"a\n", 3, 1), (b"a\r\nb\rc\n\n", 10, 3), (b"\n", 2, 1)],
