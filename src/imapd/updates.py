@@ -24,6 +24,11 @@ class Form:
     rev2: bool = False  # IMAP4rev2: of changes with UID, and nothing of what is recent
     uids: bool = False  # NOTIFY: of changes with UID
 
+    @property
+    def tells_uid(self) -> bool:
+        """Whether what the client did not ask for has the UID as an item (RFC 9051 7.5.2)."""
+        return (self.modseqs or self.rev2 or self.uids) and not self.uid_only
+
 
 PLAIN = Form()
 
@@ -106,9 +111,7 @@ def flag_text(view: View, flags: int, keywords: int) -> bytes:
 
 def fetch_flags(view: View, seq: int, form: Form = PLAIN, *, with_uid: bool = False) -> bytes:
     """``* n FETCH (FLAGS (…))``, with the UID where a UID command asks for it."""
-    # RFC 9051 7.5.2: always, in what the client did not ask for.
-    with_uid = with_uid or form.modseqs or form.rev2 or form.uids
-    with_uid = with_uid and not form.uid_only
+    with_uid = form.tells_uid or (with_uid and not form.uid_only)
     uid = b"UID %d " % view.uids[seq - 1] if with_uid else b""
     modseq = b" MODSEQ (%d)" % view.modseq(seq) if form.modseqs else b""
     return fetch(view, seq, form) + b"%bFLAGS %b%b)\r\n" % (uid, flag_list(view, seq), modseq)

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from courier import log
+from courier.maildir.filename import Flag
 from courier.maildir.folder import MessageGone
 from courier.maildir.items import Damaged, Table
 from courier.maildir.numberset import NumberSet
@@ -36,6 +37,8 @@ _UNICODE_ALERT = (
 )
 #: Items that need no more than what the file system says.
 _OF_FILES = frozenset(("UID", "FLAGS", "INTERNALDATE", "SAVEDATE", "PREVIEW LAZY"))
+#: Items that say something else once a message is seen.
+_OF_FLAGS = frozenset(("FLAGS", "MODSEQ"))
 _CHANGED = "[ALERT] A message file was changed while it was sent."
 _UNKNOWN_CTE = No("Unknown Content-Transfer-Encoding.", "UNKNOWN-CTE")
 
@@ -45,7 +48,7 @@ class _Plan:
     """What a FETCH asks for, decided once for all its messages."""
 
     items: tuple[FetchItem, ...]
-    by_uid: bool
+    first: tuple[FetchItem, ...]  # those of them that do not change when the message is seen
     needs_date: bool
     sets_seen: bool
     needs_message: bool
@@ -79,7 +82,7 @@ def _fetch(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
         yield session.changes.need_modseqs()
     may_see = not view.read_only and "s" in session.rights
     form = session.changes.form
-    plan = _plan(items, with_uid=by_uid and not form.uid_only, by_uid=by_uid, may_see=may_see)
+    plan = _plan(items, with_uid=by_uid and not form.uid_only, may_see=may_see)
     wanted = mailbox.messages(view, which, by_uid=by_uid)
     if modifiers.partial is not None:
         wanted = wanted.places(*modifiers.partial.places(len(wanted)))
@@ -117,7 +120,7 @@ def unasked(
     elif form.modseqs and all(item.name != "MODSEQ" for item in items):
         items = [*items, FetchItem("MODSEQ")]
     with_uid = (form.modseqs or form.rev2) and not form.uid_only
-    plan = _plan(items, with_uid=with_uid, by_uid=False, may_see=False)
+    plan = _plan(items, with_uid=with_uid, may_see=False)
     if not plan.items:
         return
     planned = batch.batch(plan.items, utf8=session.utf8, uid_only=form.uid_only)
@@ -235,21 +238,18 @@ def _from_files(
             missed |= _Missed.UNDECODABLE
             continue
         yield from _pieces(session, plan, seq, message, found)
-        if plan.sets_seen:
-            newly_seen = yield Work(partial(mark_seen, view, [view.uids[seq - 1]]))
-            if newly_seen:
-                yield _seen(session, seq, message, by_uid=plan.by_uid)
     return missed
 
 
-def _plan(items: Sequence[FetchItem], *, with_uid: bool, by_uid: bool, may_see: bool) -> _Plan:
+def _plan(items: Sequence[FetchItem], *, with_uid: bool, may_see: bool) -> _Plan:
     if with_uid and all(item.name != "UID" for item in items):
         items = [FetchItem("UID"), *items]
+    sets_seen = may_see and any(_sets_seen(item) for item in items)
     return _Plan(
         items=tuple(items),
-        by_uid=by_uid,
+        first=tuple(item for item in items if item.name not in _OF_FLAGS),
         needs_date=any(item.name == "INTERNALDATE" for item in items),
-        sets_seen=may_see and any(_sets_seen(item) for item in items),
+        sets_seen=sets_seen,
         needs_message=any(item.name not in _OF_FILES for item in items),
         is_sections=all(item.name in OF_SECTIONS for item in items),
         decoded=tuple(item for item in items if item.name in binary.ITEMS),
@@ -295,15 +295,19 @@ def _pieces(
 ) -> Generator[Step, Any, None]:
     """Write one response; a large one in pieces, for a client may ask for a message 100 times.
 
+    The message is seen once all of it has been written; flags that change by that are told at the end.
+
     Raises:
-        OSError: the message can't be read, and nothing has been written.
-        Farewell: something has been, and it can be ended in no other way.
+        OSError: the message can't be read, and nothing has been written, or not be marked as seen.
+        Farewell: something has been written, and it can be ended in no other way.
     """
-    written = [updates.fetch(session.selected, seq, session.changes.form)]
+    view = session.selected
+    is_unseen = plan.sets_seen and not view.flags[seq - 1] & Flag.SEEN
+    written = [updates.fetch(view, seq, session.changes.form)]
     size = 0
     is_begun = False
     try:
-        for index, item in enumerate(plan.items):
+        for index, item in enumerate(plan.first if is_unseen else plan.items):
             if index:
                 written.append(b" ")
             for piece in (yield from message_items.written(session, item, seq, message, found)):
@@ -318,15 +322,33 @@ def _pieces(
             raise
         log.error("cannot read message", session.selected.folder.path, error)
         raise Farewell(_CHANGED) from error
-    yield b"".join(written) + b")\r\n"
+    if not is_unseen:
+        yield b"".join(written) + b")\r\n"
+        return
+    is_news, failure = False, None
+    try:
+        is_news = bool((yield Work(partial(mark_seen, view, [view.uids[seq - 1]]))))
+    except OSError as error:
+        failure = error  # the response has to be ended first
+    yield b"".join(written) + _flags(session, plan, seq, is_news=is_news) + b")\r\n"
+    if failure:
+        raise failure
+    if is_news and not session.utf8 and not message.octets(0, message.body_start).isascii():
+        yield _UNICODE_ALERT.format(_name(session, seq)).encode()
 
 
-def _seen(session: Session, seq: int, message: Message | PartedMessage, *, by_uid: bool) -> bytes:
-    """Tell that a message now is ``\\Seen``; Courier: and that a client ought to know UTF-8."""
-    told = updates.fetch_flags(session.selected, seq, session.changes.form, with_uid=by_uid)
-    if session.utf8 or message.octets(0, message.body_start).isascii():
-        return told
-    return _UNICODE_ALERT.format(_name(session, seq)).encode() + told
+def _flags(session: Session, plan: _Plan, seq: int, *, is_news: bool) -> bytes:
+    """Write the end of a response to what sets ``\\Seen``: flags, if they changed or are asked for."""
+    view, form = session.selected, session.changes.form
+    asked = {item.name for item in plan.items}
+    told = b""
+    if is_news and form.tells_uid and "UID" not in asked:
+        told += b" UID %d" % view.uids[seq - 1]
+    if is_news or "FLAGS" in asked:
+        told += b" FLAGS " + updates.flag_list(view, seq)
+    if (is_news and form.modseqs) or "MODSEQ" in asked:
+        told += b" MODSEQ (%d)" % view.modseq(seq)
+    return told
 
 
 def _name(session: Session, seq: int) -> int:

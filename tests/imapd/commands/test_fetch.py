@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -116,15 +117,52 @@ def test_message_file_that_is_none(selected: Driven, maildir: Path, kind: str) -
 
 
 def test_seen_is_told_with_the_message(selected: Driven) -> None:
-    """Behind its line, with the UID where the command goes by UID (RFC 9051 6.4.9)."""
+    """In its response, behind what was asked for (RFC 9051 6.4.5), and only when it is news."""
     lines = [r.line for r in selected.ask("a UID FETCH 2 BODY[TEXT]")]
 
     assert lines == [
-        "* 2 FETCH (UID 2 BODY[TEXT] {6}\r\nbody\r\n)",
-        "* 2 FETCH (UID 2 FLAGS (\\Seen \\Recent))",
+        "* 2 FETCH (UID 2 BODY[TEXT] {6}\r\nbody\r\n FLAGS (\\Seen \\Recent))",
         "a OK FETCH completed.",
     ]
-    assert len(selected.ask("b UID FETCH 2 BODY[TEXT]")) == 2
+    again, _ = selected.ask("b UID FETCH 2 BODY[TEXT]")
+    assert again.line == "* 2 FETCH (UID 2 BODY[TEXT] {6}\r\nbody\r\n)"
+
+
+def test_flags_that_change_while_they_are_asked_for(selected: Driven) -> None:
+    """They are told once, as they are afterwards; in the order asked for, if they do not change."""
+    first, _ = selected.ask("a FETCH 2 (FLAGS BODY[TEXT]<0.1> UID)")
+    again, _ = selected.ask("b FETCH 2 (FLAGS BODY[TEXT]<0.1> UID)")
+
+    assert first.line == "* 2 FETCH (BODY[TEXT]<0> {1}\r\nb UID 2 FLAGS (\\Seen \\Recent))"
+    assert again.line == "* 2 FETCH (FLAGS (\\Seen \\Recent) BODY[TEXT]<0> {1}\r\nb UID 2)"
+
+
+def test_seen_with_modseq(selected: Driven) -> None:
+    """A change that was not asked for has UID and MODSEQ (RFC 7162 3.2); one that was, the new MODSEQ."""
+    selected.ask("e ENABLE CONDSTORE")
+    (status,) = (r for r in selected.ask("s STATUS INBOX (HIGHESTMODSEQ)") if r.name == "STATUS")
+    before = status.values[-1]["HIGHESTMODSEQ"]  # type: ignore[index]
+
+    first = dict(selected.ask("a FETCH 2 BODY[TEXT]")[0].values)  # type: ignore[arg-type]
+    second = dict(selected.ask("b FETCH 3 (MODSEQ BODY[TEXT])")[0].values)  # type: ignore[arg-type]
+
+    assert first.keys() == {b"BODY[TEXT]", b"UID", b"FLAGS", b"MODSEQ"}
+    assert second.keys() == {b"BODY[TEXT]", b"UID", b"FLAGS", b"MODSEQ"}
+    assert before < first[b"MODSEQ"] < second[b"MODSEQ"]
+
+
+def test_seen_that_can_not_be_stored(selected: Driven, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The response is whole, with the flags that there are; then the command fails."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Folder, "change_flags", refuse)
+
+    fetched, completion = selected.ask("a FETCH 2 (FLAGS BODY[TEXT])")
+
+    assert fetched.line == "* 2 FETCH (BODY[TEXT] {6}\r\nbody\r\n FLAGS (\\Recent))"
+    assert completion.name == "NO"
 
 
 def _large() -> bytes:
@@ -178,7 +216,7 @@ def test_part_of_large_message_sets_seen(maildir: Path, driven: Driven) -> None:
     lines = driven.send(b"a FETCH 1 BODY[1]\r\n").split(b"\r\n")
 
     assert lines == [
-        *(b"* 1 FETCH (BODY[1] {5}", b"hello)", b"* 1 FETCH (FLAGS (\\Seen \\Recent))"),
+        *(b"* 1 FETCH (BODY[1] {5}", b"hello FLAGS (\\Seen \\Recent))"),
         *(b"a OK FETCH completed.", b""),
     ]
 

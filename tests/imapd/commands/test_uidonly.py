@@ -130,8 +130,7 @@ def test_seen_by_fetch(selected: Driven) -> None:
     told = lines(selected, "UID FETCH 4 BODY[TEXT]")
 
     assert told == [
-        "4 UIDFETCH (BODY[TEXT] {6}\r\nbody\r\n)",
-        "4 UIDFETCH (FLAGS (\\Seen \\Recent))",
+        "4 UIDFETCH (BODY[TEXT] {6}\r\nbody\r\n FLAGS (\\Seen \\Recent))",
     ]
 
 
