@@ -67,8 +67,9 @@ def _copy(session: Session, arguments: Parser, *, by_uid: bool, move: bool) -> H
     target = mailbox.opened(session, to)
 
     yield from session.changes.refresh()  # the copies bear the flags that the messages have now
+    whole = not by_uid and not which.is_saved  # RFC 5182 2.1: what is gone is not in "$"
     try:
-        copied = yield from transfer.copy(session, wanted, to, target, move=move, whole=not by_uid)
+        copied = yield from transfer.copy(session, wanted, to, target, move=move, whole=whole)
     except MessageGone:
         # RFC 9051 6.4.9: a UID that nobody has is passed over; a number is a message's that was wanted.
         return No("Some of the messages are gone.", "EXPUNGEISSUED")

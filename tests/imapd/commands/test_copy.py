@@ -122,6 +122,17 @@ def test_vanished_message_by_number(maildir: Path, command: str) -> None:
     assert driven.ask(f"b {command} 1:2 INBOX.x")[-1].name == "OK"
 
 
+def test_vanished_message_of_a_saved_result(maildir: Path) -> None:
+    """``$`` follows what is expunged (RFC 5182 2.1): the others are copied."""
+    driven = filled(maildir, 3)
+    driven.ask("s SEARCH RETURN (SAVE) ALL")
+    next(path for path in (maildir / "cur").iterdir() if b"1\n" in path.read_bytes()).unlink()
+
+    completion = driven.ask("a COPY $ INBOX.x")[-1]
+
+    assert completion.code.split(" ")[2:] == ["1,3", "1:2"]
+
+
 def test_nothing_to_copy(maildir: Path) -> None:
     """No COPYUID, for an empty set can't be written."""
     driven = filled(maildir, 1)
