@@ -75,6 +75,8 @@ class Program(Generic[S]):
     refuse: Callable[[Account, bool], str | None]
     #: Says how another host is spoken to that serves an account.
     approach: Callable[[S, ProxyRequest, str], Approach]
+    #: Says whether a client may go back from its session to a log-in.
+    takes_back: Callable[[S], bool] = lambda settings: False
 
 
 def main(program: Program[S], arguments: Sequence[str]) -> int:
@@ -303,6 +305,7 @@ def _plan(program: Program[S], settings: S, one: Service, ids: Ids) -> Plan:
 
         def make_login(stranger: Stranger) -> LoginSteps:
             known = for_client(stranger.environment)
+            stranger.may_return = program.takes_back(known)
             return program.make_login(known, stranger, contexts is not None)
 
         return PreparedLogin(make_login, contexts, one.is_tls, one.tcpd_options.proxied)

@@ -19,6 +19,7 @@ from courier import log
 from courier.process.loop import Loop, Timer
 from courier.process.request import (
     ClientGone,
+    GiveBack,
     Receive,
     ShuttingDown,
     Steps,
@@ -28,18 +29,20 @@ from courier.process.request import (
     WatchSource,
     Work,
 )
-from courier.process.stream import Stream
+from courier.process.stream import READ_AT_ONCE, Stream
 from courier.process.threads import Threads
 
 #: Seconds without progress after which a client that does not read is given up.
 _STALLED_S = 60.0
 #: A session works so long before others get their turn.
 _TURN_S = 0.005
-#: Input that is taken before the session asks for it.
-_READ_AHEAD = 65_536
 _HIGH_WATER = 262_144
 #: Output is sent when the session waits; before that, when there is this much.
 _SEND_AT_ONCE = 65_536
+
+#: Called when session and socket are done with. A client that the session gives back comes along,
+#: the caller's from then on, with what it had sent.
+Ended = Callable[[socket.socket | None, bytes], None]
 
 
 class Driver:
@@ -95,16 +98,24 @@ class Connection:
         "_is_done",
         "_output",
         "_output_size",
+        "_read_at_once",
         "_receiving",
         "_session",
         "_size",
         "_stalled",
         "_stream",
         "_unsent",
+        "_unused",
     )
 
-    def __init__(self, driver: Driver, session: Steps, ended: Callable[[], None]) -> None:
-        """``ended`` is called once, when session and socket are done with."""
+    def __init__(
+        self, driver: Driver, session: Steps, ended: Ended, read_at_once: int = READ_AT_ONCE
+    ) -> None:
+        """``ended`` is called once.
+
+        Args:
+            read_at_once: octets; less than twice as many are read before the session asks for them.
+        """
         self._driver = driver
         self._session = session
         self._ended = ended
@@ -123,6 +134,8 @@ class Connection:
         self._is_between = False  # nothing is thrown in before the first step, or amid a response
         self._is_done = False
         self._unsent = 0  # octets, when progress was looked for last
+        self._read_at_once = read_at_once
+        self._unused: bytes | None = None  # the session gives its client back, and this
 
     def start(self, connection: socket.socket) -> None:
         """Begin the session. Raises OSError or ValueError if the socket is unusable."""
@@ -130,6 +143,7 @@ class Connection:
             raise ValueError("a stream socket is needed")
         connection.setblocking(False)
         self._stream = Stream(self._driver.loop, self, connection, _HIGH_WATER)
+        self._stream.read_at_once = self._read_at_once
         self._go_on(None)
 
     def stop(self) -> None:
@@ -151,7 +165,7 @@ class Connection:
             self._input = deque()
         self._input.append(data)
         self._size += len(data)
-        if self._size >= _READ_AHEAD and self._stream is not None:
+        if self._size >= self._read_at_once and self._stream is not None:
             self._stream.pause()
 
     def ended(self) -> None:
@@ -163,11 +177,17 @@ class Connection:
         self._at_end = True
         self._is_between = True  # no response goes on any more
         self._fail(ClientGone())
-        self._stream = None
+        stream, self._stream = self._stream, None
         if self._stalled is not None:
             self._stalled.cancel()
         if self._is_done:
-            self._ended()
+            self._end(stream)
+
+    def _end(self, stream: Stream | None) -> None:
+        if stream is None or self._unused is None or stream.socket.fileno() < 0:
+            self._ended(None, b"")
+        else:
+            self._ended(stream.socket, self._unused)
 
     def drained(self) -> None:
         if self._is_done:
@@ -253,6 +273,8 @@ class Connection:
                 self._is_busy = True
                 self._driver.threads.call(step.call, self._go_on)
                 return
+            elif isinstance(step, GiveBack):
+                self._unused = step.unread + self._stop_reading()
             elif self._input:
                 answer = self._take_input()
             elif self._at_end:
@@ -300,6 +322,13 @@ class Connection:
             self._stream.resume()
         return data
 
+    def _stop_reading(self) -> bytes:
+        """Give what has come and was not asked for; what comes now stays where it is."""
+        if self._stream is not None:
+            self._stream.pause()
+        data, self._input = b"".join(self._input or ()), None
+        return data
+
     def _finish(self) -> None:
         """Close the socket once all is written; then, in `lost`, this has ended."""
         self._send()
@@ -308,8 +337,8 @@ class Connection:
             if timer is not None:
                 timer.cancel()
         if self._stream is None:
-            self._ended()
+            self._end(None)
             return
-        self._stream.close()
+        self._stream.close(keep=self._unused is not None)
         if self._stream is not None and self._stream.unsent:
             self._watch_progress()

@@ -11,13 +11,14 @@ import select
 import signal
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from courier import log
 from courier.process import channel
 from courier.process.channel import ChannelClosed
 from courier.process.loop import Loop, Timer
-from courier.process.message import Kind, kind_of, number_of
+from courier.process.message import Kind, Returned, kind_of, number_of
 
 #: Seconds without a client after which a process is not needed.
 LINGER_S = 60.0
@@ -39,8 +40,15 @@ class Served(Protocol):
         """Say goodbye, as far as there is time."""
 
 
-#: Makes what serves the client that a message brings, given what to call once when it is over.
-Make = Callable[[list[bytes], Callable[[], None]], Served]
+class Ended(Protocol):
+    """What is called once when serving a client is over."""
+
+    def __call__(self, returned: socket.socket | None = None, unread: bytes = b"") -> None:
+        """``returned``: the client, if it goes back to where it came from, with what it had sent."""
+
+
+#: Makes what serves the client that a message brings.
+Make = Callable[[list[bytes], Ended], Served]
 
 
 class Attendant:
@@ -99,7 +107,7 @@ class Attendant:
             self._linger = None
         number = number_of(fields)
         try:
-            serving = self._make(fields, lambda: self._end(number))
+            serving = self._make(fields, partial(self._end, number))
         except ChannelClosed:
             raise
         except Exception as error:
@@ -129,15 +137,28 @@ class Attendant:
         if self._is_stopping:
             serving.stop()
 
-    def _end(self, number: int) -> None:
+    def _end(self, number: int, returned: socket.socket | None = None, unread: bytes = b"") -> None:
         self._clients.pop(number, None)
-        self.tell(Kind.ENDED, number)
+        if returned is None:
+            self.tell(Kind.ENDED, number)
+        else:
+            self._give_back(Returned(number, unread), returned)
         if self._clients:
             return
         if self._is_stopping:
             self._loop.stop()
         else:
             self._rest()
+
+    def _give_back(self, returned: Returned, client: socket.socket) -> None:
+        try:
+            channel.send(self._control, returned.fields(), client.fileno())
+        except BlockingIOError:
+            self._loop.later(0.05, lambda: self._give_back(returned, client))
+            return
+        except ChannelClosed:
+            self._stop()
+        client.close()
 
     def _rest(self) -> None:
         """There is no client; ask to be let go if it stays so."""

@@ -9,7 +9,15 @@ import socket
 import stat
 import time
 
-from courier.process.request import ClientGone, Receive, ShuttingDown, Steps, Unfinished, Wake
+from courier.process.request import (
+    ClientGone,
+    Receive,
+    ShuttingDown,
+    Steps,
+    Unfinished,
+    Wake,
+    Work,
+)
 
 #: Seconds without progress after which a client that does not read is given up.
 _STALLED_S = 60.0
@@ -77,7 +85,7 @@ class _Driver:
                 elif isinstance(request, Receive):
                     self._flush()
                     answer = self._receive(request)
-                else:
+                elif isinstance(request, Work):
                     answer = request.call()
             except Exception as error:  # the session's to handle, wherever it came from
                 failure = error

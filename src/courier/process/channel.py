@@ -7,9 +7,11 @@ a less trusted process is checked for form here and for meaning by whoever recei
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import struct
+import termios
 from collections.abc import Sequence
 
 #: Octets of a message. More than the log-in's unread input and its credentials together.
@@ -17,8 +19,8 @@ MAX_MESSAGE = 196_608
 _MAX_FIELDS = 32
 _LENGTH = struct.Struct("!I")
 _MAX_DESCRIPTORS = 1
-_DESCRIPTOR = struct.Struct("i")
-_ANCILLARY = socket.CMSG_SPACE(_MAX_DESCRIPTORS * _DESCRIPTOR.size)
+_INT = struct.Struct("i")
+_ANCILLARY = socket.CMSG_SPACE(_MAX_DESCRIPTORS * _INT.size)
 #: Where messages arrive, one at a time: room for the largest, made anew for each, would cost more
 #: than all else that is done with it.
 _arriving = memoryview(bytearray(MAX_MESSAGE))
@@ -75,7 +77,7 @@ def send(channel: socket.socket, fields: Sequence[bytes], descriptor: int | None
         raise ValueError("message too long")
     ancillary = []
     if descriptor is not None:
-        rights = _DESCRIPTOR.pack(descriptor)
+        rights = _INT.pack(descriptor)
         ancillary.append((socket.SOL_SOCKET, socket.SCM_RIGHTS, rights))
     try:
         channel.sendmsg([data], ancillary, socket.MSG_NOSIGNAL)
@@ -83,6 +85,12 @@ def send(channel: socket.socket, fields: Sequence[bytes], descriptor: int | None
         raise
     except OSError as error:
         raise ChannelClosed(str(error)) from error
+
+
+def has_room(channel: socket.socket) -> bool:
+    """Tell whether the other end keeps up: half of what may be on its way is not (SIOCOUTQ)."""
+    (waiting,) = _INT.unpack(fcntl.ioctl(channel.fileno(), termios.TIOCOUTQ, _INT.pack(0)))
+    return bool(waiting <= channel.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2)
 
 
 def receive(channel: socket.socket) -> tuple[list[bytes], int | None] | None:
@@ -104,8 +112,8 @@ def receive(channel: socket.socket) -> tuple[list[bytes], int | None] | None:
     descriptors: list[int] = []
     for level, kind, rights in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            whole = len(rights) - len(rights) % _DESCRIPTOR.size
-            descriptors += (number for (number,) in _DESCRIPTOR.iter_unpack(rights[:whole]))
+            whole = len(rights) - len(rights) % _INT.size
+            descriptors += (number for (number,) in _INT.iter_unpack(rights[:whole]))
     try:
         if not size or flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) or len(descriptors) > 1:
             raise ChannelClosed("closed" if not size else "malformed message")

@@ -33,6 +33,15 @@ class Admission:
     environment: Mapping[str, str]  # of the access file
 
 
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A connection that is a worker's."""
+
+    admission: Admission
+    #: Who relays it, and takes it back under which number when the session leaves it; None: nobody.
+    relay: tuple[Login, int] | None = None
+
+
 @dataclass(slots=True)
 class Pending:
     """A log-in, or a question before it, that waits for authdaemond."""
@@ -62,6 +71,6 @@ class Worker(Child):
 
     key: Hashable
     #: Sessions, by the number that master gave them.
-    sessions: dict[int, Admission] = field(default_factory=dict)
+    sessions: dict[int, Session] = field(default_factory=dict)
     #: Log-ins for which another host is looked for.
     connecting: dict[int, tuple[Login, Pending]] = field(default_factory=dict)

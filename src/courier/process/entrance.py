@@ -18,7 +18,7 @@ from courier.auth.request import Authenticate, Lookup, Refused, Request
 from courier.net.penalties import Penalties
 from courier.process import home, privileges
 from courier.process.channel import ChannelClosed
-from courier.process.child import Admission, Login, Pending, Worker
+from courier.process.child import Admission, Login, Pending, Session, Worker
 from courier.process.home import Homes
 from courier.process.inquiries import Inquiries
 from courier.process.message import Kind, LoginRequest, ProxyRequest, Question, SessionRequest
@@ -198,6 +198,7 @@ class Entrance:
             tls=asked.tls,
             environment=admission.environment,
             quota=account.quota or "",
+            may_return=asked.takes_back,
         )
         try:
             serving = self._staff.pass_on(
@@ -210,7 +211,9 @@ class Entrance:
             self._staff.answer(child, Kind.TEMPORARY, asked.number)
             return
         del child.connections[asked.number]  # its count is the session's now
-        serving.sessions[session] = admission
+        serving.sessions[session] = Session(
+            admission, (child, asked.number) if asked.takes_back else None
+        )
         self._staff.answer(child, Kind.TAKEN, asked.number)
 
     # -- other hosts -----------------------------------------------------------------------
@@ -260,7 +263,7 @@ class Entrance:
         if login_process.waiting.get(asked) is not pending:
             return  # the client has gone meanwhile, which the proxy will notice
         if kind is Kind.REACHED:
-            child.sessions[number] = login_process.connections.pop(asked)
+            child.sessions[number] = Session(login_process.connections.pop(asked))
         self._end_search(
             login_process, pending, Kind.TAKEN if kind is Kind.REACHED else Kind.UNREACHED
         )

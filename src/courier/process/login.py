@@ -3,18 +3,20 @@
 DESCRIPTION
     Accepts connections, asks master whether each may stay, drives the protocol's not-authenticated
     state, and hands what a client shows for itself to master together with the client's descriptor.
-    Of a TLS connection it keeps the encrypted end and relays the octets of the session.
+    Of a TLS connection it keeps the encrypted end and relays the octets of the session. So it does of
+    every connection that may come back from its session, to log in anew.
 
 SECURITY
     Runs as its own user in an empty root directory, with no groups, no new privileges and no
     core dumps. All it ever needs (certificates, modules) is loaded before. It sees its clients'
-    passwords, and the plain text of its TLS connections; no mailbox, no password file.
+    passwords, and the plain text of the connections that it relays; no mailbox, no password file.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import select
 import signal
 import socket
@@ -208,14 +210,16 @@ class LoginProcess:
     def _hear(self, events: int) -> None:
         try:
             while (received := channel.receive(self._control)) is not None:
-                self._take(received[0])
+                self._take(*received)
         except ChannelClosed:
             self.loop.unwatch(self._control.fileno())
             self._stop()
 
-    def _take(self, fields: list[bytes]) -> None:
+    def _take(self, fields: list[bytes], descriptor: int | None) -> None:
         kind = kind_of(fields)
-        if kind is Kind.STOP:
+        if kind is Kind.RESUME and descriptor is not None:
+            self._resume(number_of(fields), fields[2], descriptor)
+        elif kind is Kind.STOP:
             self._stop()
         elif kind is Kind.DRAIN:
             self._drain()
@@ -250,6 +254,15 @@ class LoginProcess:
         connection = Connection(self, number, stranger)
         self._connections[number] = connection
         connection.start(client)
+
+    def _resume(self, number: int, unread: bytes, descriptor: int) -> None:
+        """Go on with a client whose session has left it; it may have gone meanwhile."""
+        connection = self._connections.get(number)
+        if connection is None:
+            os.close(descriptor)
+            self.tell(Kind.RELEASE, number)
+        else:
+            connection.take_back(unread, descriptor)
 
     def ended(self, number: int, *, was_taken: bool) -> None:
         """A connection is over; the count of one that was taken is its worker's matter."""

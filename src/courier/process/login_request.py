@@ -97,6 +97,9 @@ class Stranger:
     tls: Encryption | None = None
     #: What the access file assigns to this client.
     environment: Mapping[str, str] = field(default_factory=dict)
+    #: It may come back from its session, to log in anew; whoever drives the log-in says so.
+    may_return: bool = False
+    has_returned: bool = False  # and has: it was greeted long ago
 
 
 LoginSteps = Generator["bytes | Receive | Authenticate | Ask | Pause | StartTls", Any, None]

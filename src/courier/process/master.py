@@ -7,7 +7,7 @@ DESCRIPTION
 
 SECURITY
     Runs as root. Reads settings, the messages of `message` and authdaemond's answers, and no octet
-    that a client sent but to pass it on. What an account may do comes from authdaemond alone. A
+    that a client sent but to pass it on: with its log-in, and when a session leaves it. What an account may do comes from authdaemond alone. A
     login process is trusted with its clients' passwords and addresses, and, where TLS_EXTERNAL is
     set, with whom their certificates name; with nothing else.
 """
@@ -26,7 +26,7 @@ from courier import log
 from courier.log import Peer
 from courier.net.access import AccessFile, Allowed, Denied
 from courier.net.limits import Admitted, Limits
-from courier.process import activation, staff, title
+from courier.process import activation, channel, staff, title
 from courier.process.channel import ChannelClosed
 from courier.process.child import Admission, Child, Login, Worker
 from courier.process.entrance import Entrance
@@ -35,6 +35,7 @@ from courier.process.message import (
     Kind,
     LoginRequest,
     Question,
+    Returned,
     kind_of,
     number_of,
     packed_environment,
@@ -145,7 +146,7 @@ class Master:
         if isinstance(child, Login):
             self._from_login(child, fields, descriptor)
         elif isinstance(child, Worker):
-            self._from_worker(child, fields)
+            self._from_worker(child, fields, descriptor)
 
     def _lost(self, child: Child) -> None:
         """Free the places of a process that has ended."""
@@ -156,8 +157,8 @@ class Master:
             for admission in child.connections.values():
                 self._limits.release(admission.place)
         elif isinstance(child, Worker):
-            for admission in child.sessions.values():
-                self._limits.release(admission.place)
+            for session in child.sessions.values():
+                self._limits.release(session.admission.place)
             for number in list(child.connecting):
                 self._entrance.from_proxy(child, Kind.FAILED, number)
 
@@ -228,21 +229,45 @@ class Master:
         if admission is not None:
             self._limits.release(admission.place)
 
-    def _from_worker(self, child: Worker, fields: list[bytes]) -> None:
+    def _from_worker(self, child: Worker, fields: list[bytes], descriptor: int | None) -> None:
         kind = kind_of(fields)
         if kind in (Kind.REACHED, Kind.FAILED) and number_of(fields) in child.connecting:
             self._entrance.from_proxy(child, kind, number_of(fields))
         elif kind is Kind.ENDED:
-            admission = child.sessions.pop(number_of(fields), None)
-            if admission is not None:
-                self._limits.release(admission.place)
-            if self._present.plan.one_session_per_worker and not child.sessions:
-                self._staff.let_go(child)
+            session = child.sessions.pop(number_of(fields), None)
+            if session is not None:
+                self._limits.release(session.admission.place)
+            self._let_go_of_single(child)
+        elif kind is Kind.RETURNED and descriptor is not None:
+            self._return(child, Returned.of(fields), descriptor)
+            self._let_go_of_single(child)
         elif kind is Kind.IDLE:
             if not (child.sessions or child.connecting):  # none is on its way, either
                 self._staff.let_go(child)
         else:
             raise ChannelClosed("unexpected message")
+
+    def _return(self, child: Worker, returned: Returned, descriptor: int) -> None:
+        """Have the login process go on with a client whose session has left it, which counts on."""
+        session = child.sessions.get(returned.number)
+        if session is None or session.relay is None:
+            raise ChannelClosed("return out of turn")
+        del child.sessions[returned.number]
+        login_process, number = session.relay
+        is_there = self._staff.logins.get(login_process.pid) is login_process
+        if is_there and number not in login_process.connections:
+            if channel.has_room(login_process.control):
+                login_process.connections[number] = session.admission
+                self._staff.answer(
+                    login_process, Kind.RESUME, number, returned.unread, descriptor=descriptor
+                )
+                return
+            log.warn(f"login process {login_process.pid} is too busy to take a client back")
+        self._limits.release(session.admission.place)
+
+    def _let_go_of_single(self, child: Worker) -> None:
+        if self._present.plan.one_session_per_worker and not child.sessions:
+            self._staff.let_go(child)
 
     # -- reload and stop -------------------------------------------------------------------
 

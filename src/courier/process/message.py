@@ -18,6 +18,8 @@ from courier.log import Peer
 from courier.process.channel import ChannelClosed
 
 _PORT = re.compile(rb"[0-9]{1,5}")
+#: Octets that a session may have read and give back with its client.
+MAX_UNREAD = 32_768
 _PROTOCOL = re.compile(rb"[A-Z0-9]{1,8}")  # stands in log lines
 
 
@@ -40,6 +42,7 @@ class Kind(enum.Enum):
     TEMPORARY = b"temporary"  # number: nobody can tell now
     DISABLED = b"disabled"  # number, text
     UNREACHED = b"unreached"  # number: known, but no host that has the mail is to be had
+    RESUME = b"resume"  # number, unread; what the session was given: it has left the client
     DRAIN = b"drain"  # accept no more
     # master → login, worker
     STOP = b"stop"
@@ -49,6 +52,7 @@ class Kind(enum.Enum):
     EXIT = b"exit"
     # worker → master
     ENDED = b"ended"  # number
+    RETURNED = b"returned"  # Returned; what the session was given
     IDLE = b"idle"  # no session for a while: may I go?
     REACHED = b"reached"  # number: another host serves the client
     FAILED = b"failed"  # number: none does
@@ -141,6 +145,7 @@ class LoginRequest:
     unread: bytes  # what it sent beyond its log-in
     protocol: bytes
     tls: bool
+    takes_back: bool = False  # the login process keeps the client, for when the session leaves it
 
     def fields(self) -> list[bytes]:
         return [
@@ -154,14 +159,15 @@ class LoginRequest:
             self.unread,
             self.protocol,
             b"1" if self.tls else b"0",
+            b"1" if self.takes_back else b"0",
         ]
 
     @classmethod
     def of(cls, fields: Sequence[bytes]) -> LoginRequest:
         """Raises ChannelClosed."""
-        if len(fields) != 10:
+        if len(fields) != 11:
             raise ChannelClosed("malformed log-in")
-        service, authtype, first, second, greeting, unread, protocol, tls = fields[2:]
+        service, authtype, first, second, greeting, unread, protocol, tls, takes_back = fields[2:]
         if not _PROTOCOL.fullmatch(protocol):
             raise ChannelClosed("malformed protocol")
         return cls(
@@ -174,6 +180,7 @@ class LoginRequest:
             unread,
             protocol,
             tls == b"1",
+            takes_back == b"1",
         )
 
 
@@ -194,6 +201,7 @@ class SessionRequest:
     #: What the access file assigns to this client.
     environment: Mapping[str, str] = field(default_factory=dict)
     quota: str = ""  # the account's, as authentication returned it
+    may_return: bool = False  # the session may give its client back
 
     def fields(self) -> list[bytes]:
         texts = (
@@ -206,6 +214,7 @@ class SessionRequest:
             self.protocol,
             "1" if self.tls else "0",
             self.quota,
+            "1" if self.may_return else "0",
         )
         return [
             Kind.SESSION.value,
@@ -219,9 +228,9 @@ class SessionRequest:
     @classmethod
     def of(cls, fields: Sequence[bytes]) -> SessionRequest:
         """Raises ChannelClosed."""
-        if len(fields) != 14:
+        if len(fields) != 15:
             raise ChannelClosed("malformed session")
-        texts = [field.decode("utf-8", "surrogateescape") for field in fields[2:11]]
+        texts = [field.decode("utf-8", "surrogateescape") for field in fields[2:12]]
         return cls(
             number=number_of(fields),
             address=texts[0],
@@ -232,10 +241,29 @@ class SessionRequest:
             protocol=texts[6],
             tls=texts[7] == "1",
             quota=texts[8],
-            greeting=fields[11],
-            unread=fields[12],
-            environment=environment_of(fields[13]),
+            may_return=texts[9] == "1",
+            greeting=fields[12],
+            unread=fields[13],
+            environment=environment_of(fields[14]),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A session that has left its client, with the end of the socket pair that it was given."""
+
+    number: int
+    unread: bytes  # what the client had sent, and the session has read and not used
+
+    def fields(self) -> list[bytes]:
+        return [Kind.RETURNED.value, b"%d" % self.number, self.unread]
+
+    @classmethod
+    def of(cls, fields: Sequence[bytes]) -> Returned:
+        """Raises ChannelClosed."""
+        if len(fields) != 3 or len(fields[2]) > MAX_UNREAD:
+            raise ChannelClosed("malformed return")
+        return cls(number_of(fields), fields[2])
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from functools import partial
 
 from courier import log
 from courier.process import privileges
-from courier.process.attendant import Attendant
+from courier.process.attendant import Attendant, Ended
 from courier.process.far_end import FarEnd
 from courier.process.far_login import MakeApproach
 from courier.process.loop import Loop, Timer
@@ -69,7 +69,7 @@ def run(control: socket.socket, ids: Ids, prepare: Callable[[], PreparedProxy]) 
     loop = Loop()
     threads = Threads(loop, _LOOKUPS)
 
-    def make(fields: list[bytes], ended: Callable[[], None]) -> Passage:
+    def make(fields: list[bytes], ended: Ended) -> Passage:
         request = ProxyRequest.of(fields)
         number = request.number  # and nothing else of it stays
 

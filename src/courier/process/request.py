@@ -62,12 +62,22 @@ class Work:
     call: Callable[[], object]
 
 
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """A session's last request: its client goes back to where it logged in, to do so anew.
+
+    Only of sessions whose clients can be taken back. Answered by None.
+    """
+
+    unread: bytes  # what was received and is not the session's any more
+
+
 class Unfinished(bytes):
     """Octets of a response that goes on: where the server stops, it stops behind its end."""
 
 
 #: Octets to write, or a request.
-Request = bytes | Receive | Work
+Request = bytes | Receive | Work | GiveBack
 # The answer's type depends on the request, which a generator's type can't say.
 Steps = Generator[Request, Any, None]
 

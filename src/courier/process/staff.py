@@ -320,9 +320,16 @@ class Staff:
     def _shard(self, address: str) -> int:
         return zlib.crc32(address.encode("utf-8", "surrogateescape")) % self._present.plan.shards
 
-    def answer(self, child: Login, kind: Kind, number: int, *more: bytes) -> None:
+    def answer(
+        self,
+        child: Login,
+        kind: Kind,
+        number: int,
+        *more: bytes,
+        descriptor: int | None = None,
+    ) -> None:
         try:
-            channel.send(child.control, [kind.value, b"%d" % number, *more])
+            channel.send(child.control, [kind.value, b"%d" % number, *more], descriptor)
         except BlockingIOError:
             log.warn(f"login process {child.pid} does not answer, which is ended")
             self.kill(child)

@@ -26,11 +26,11 @@ class Owner(Protocol):
         """Know that a stream that was blocked takes output again."""
 
     def lost(self) -> None:
-        """Know, once and last, that the socket is closed."""
+        """Know, once and last, that the stream is done with its socket, and has closed it mostly."""
 
 
 class Stream:
-    """Reads and writes a non-blocking stream socket, which it closes in the end."""
+    """Reads and writes a non-blocking stream socket, which it closes in the end unless told not to."""
 
     __slots__ = (
         "_at_end",
@@ -40,6 +40,7 @@ class Stream:
         "_is_closing",
         "_is_lost",
         "_is_paused",
+        "_keeps",
         "_loop",
         "_owner",
         "_unsent",
@@ -68,6 +69,7 @@ class Stream:
         self._at_end = False
         self._is_closing = False
         self._is_lost = False
+        self._keeps = False  # the socket is left open in the end
         self._ends_output = False
         self._events = select.EPOLLIN
         loop.watch(connected.fileno(), select.EPOLLIN, self._on_ready)
@@ -173,11 +175,16 @@ class Stream:
 
     # -- the end ---------------------------------------------------------------------------
 
-    def close(self) -> None:
-        """Read no more, and close once all is sent; `Owner.lost` may be called from here."""
+    def close(self, *, keep: bool = False) -> None:
+        """Read no more, and close once all is sent; `Owner.lost` may be called from here.
+
+        Args:
+            keep: leave the socket open, for `Owner.lost` to take, unless it breaks before.
+        """
         if self._is_closing:
             return
         self._is_closing = True
+        self._keeps = keep
         if self._unsent:
             self._watch()
         else:
@@ -186,11 +193,21 @@ class Stream:
     def abort(self) -> None:
         """Close at once."""
         self._is_closing = True
+        self._keeps = False
         self._lose()
+
+    def detach(self) -> bytes:
+        """Leave the socket to the caller, open, and give what was not sent; no more is told."""
+        unsent = bytes(self._unsent)
+        self._unsent.clear()
+        self._is_closing = self._is_lost = True
+        self._watch()
+        return unsent
 
     def _break(self) -> None:
         """The connection is broken: tell its owner, who may be in the middle of writing, soon."""
         self._is_closing = True
+        self._keeps = False
         self._unsent.clear()
         self._watch()
         self._loop.soon(self._lose)
@@ -202,7 +219,8 @@ class Stream:
         self.is_blocked = False
         self._unsent.clear()
         self._watch()
-        self.socket.close()
+        if not self._keeps:
+            self.socket.close()
         self._owner.lost()
 
     def _watch(self) -> None:

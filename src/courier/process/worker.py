@@ -18,12 +18,16 @@ from collections.abc import Callable
 
 from courier.process import privileges
 from courier.process.asynchronous import Connection, Driver
-from courier.process.attendant import Attendant
+from courier.process.attendant import Attendant, Ended
 from courier.process.loop import Loop
 from courier.process.message import Kind, SessionRequest
 from courier.process.privileges import Ids
 from courier.process.request import Steps
+from courier.process.stream import READ_AT_ONCE
 
+#: Octets that are read at once for a session that may give them back: six times this, and less, is
+#: what one ever has to, which fits into `message.MAX_UNREAD`.
+_RETURNABLE_AT_ONCE = 4096
 #: Makes the steps of a session. Called once per session, as the account's user.
 MakeSession = Callable[[SessionRequest], Steps]
 
@@ -44,7 +48,9 @@ def run(control: socket.socket, ids: Ids, umask: int, prepare: Callable[[], Make
     loop = Loop()
     driver = Driver(loop)
 
-    def make(fields: list[bytes], ended: Callable[[], None]) -> Connection:
-        return Connection(driver, make_session(SessionRequest.of(fields)), ended)
+    def make(fields: list[bytes], ended: Ended) -> Connection:
+        request = SessionRequest.of(fields)
+        at_once = _RETURNABLE_AT_ONCE if request.may_return else READ_AT_ONCE
+        return Connection(driver, make_session(request), ended, at_once)
 
     Attendant(control, loop, Kind.SESSION, make).serve()

@@ -16,6 +16,7 @@ from courier.process.asynchronous import Connection, Driver
 from courier.process.loop import Loop
 from courier.process.request import (
     ClientGone,
+    GiveBack,
     Receive,
     ShuttingDown,
     Steps,
@@ -23,6 +24,7 @@ from courier.process.request import (
     Wake,
     Work,
 )
+from courier.process.stream import READ_AT_ONCE
 from tests.courier.process.test_blocking import Source, Watch, source
 
 __all__ = ["source"]
@@ -33,15 +35,16 @@ PATIENCE_S = 30.0
 class Run:
     """A session on one end of a socket pair; the test has the other."""
 
-    def __init__(self, loop: Loop, driver: Driver, steps: Steps) -> None:
+    def __init__(self, loop: Loop, driver: Driver, steps: Steps, at_once: int) -> None:
         self.client, self.server = socket.socketpair()
         self.client.settimeout(PATIENCE_S)
         self._loop = loop
         self.ended = threading.Event()
         self.endings = 0
-        self.connection = Connection(driver, steps, self._end)
+        self.connection = Connection(driver, steps, self._end, at_once)
 
-    def _end(self) -> None:
+    def _end(self, returned: socket.socket | None, unread: bytes) -> None:
+        self.returned, self.unread = returned, unread
         self.endings += 1
         self.ended.set()
 
@@ -88,7 +91,7 @@ class Run:
         return self.endings == 1
 
 
-Begin = Callable[[Steps], Run]
+Begin = Callable[..., Run]
 
 
 @pytest.fixture
@@ -100,8 +103,8 @@ def make() -> Iterator[Begin]:
     thread.start()
     made: list[Run] = []
 
-    def make_run(steps: Steps) -> Run:
-        made.append(Run(loop, driver, steps))
+    def make_run(steps: Steps, at_once: int = READ_AT_ONCE) -> Run:
+        made.append(Run(loop, driver, steps, at_once))
         return made[-1]
 
     yield make_run
@@ -132,6 +135,80 @@ def test_session_speaks_hears_and_ends(begin: Begin) -> None:
 
     assert one.rest() == b"hello\nABC\n"
     assert one.has_ended()
+
+
+def test_session_gives_its_client_back(begin: Begin) -> None:
+    """Once all that it said is sent; with what it has not used, what nobody has asked for, and all
+    that comes later still in the socket. The end is told once, and the socket is open."""
+    said = b"x" * 1_000_000
+
+    def leaves() -> Steps:
+        command = yield Receive(30.0)
+        yield said
+        yield Work(lambda: one.client.sendall(b"def"))
+        yield GiveBack(command.removeprefix(b"leave\n"))
+
+    one = begin(leaves())
+    one.client.sendall(b"leave\nabc")
+    assert one.receive(len(said)) == said
+    assert one.has_ended()
+
+    assert one.returned is one.server
+    one.client.sendall(b"ghi")
+    assert one.unread + one.server.recv(100) == b"abcdefghi"
+
+
+def test_given_back_when_it_has_gone(begin: Begin) -> None:
+    """There is no client to go back; a session that had something to say ends as ever."""
+
+    def leaves() -> Steps:
+        yield Receive(30.0)
+        yield b"x" * 10_000_000
+        yield GiveBack(b"")
+
+    one = begin(leaves())
+    one.client.sendall(b"leave\n")
+    assert one.client.recv(100)
+    one.client.close()
+    assert one.has_ended()
+
+    assert one.returned is None
+    assert one.server.fileno() == -1
+
+
+def test_given_back_to_who_does_not_read(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is given up as any session's client is."""
+    monkeypatch.setattr(asynchronous, "_STALLED_S", 0.05)
+
+    def leaves() -> Steps:
+        yield b"x" * 10_000_000
+        yield GiveBack(b"abc")
+
+    one = begin(leaves())
+    assert one.has_ended()
+
+    assert one.returned is None
+    assert one.server.fileno() == -1
+
+
+def test_no_more_is_read_than_can_be_given_back(make: Begin) -> None:
+    """While a session asks for nothing, less than twice of what is read at once; all else waits."""
+    sent = bytes(range(256)) * 100
+
+    def leaves() -> Steps:
+        yield Receive(30.0)
+        yield Work(lambda: one.client.sendall(sent))
+        yield Work(lambda: one.in_loop(lambda: None))  # others have had their turn
+        yield Work(lambda: one.in_loop(lambda: None))
+        yield GiveBack(b"")
+
+    one = make(leaves(), 1000).start()
+    one.client.sendall(b"x")
+    assert one.has_ended()
+
+    assert one.returned is one.server
+    assert 0 < len(one.unread) < 2000
+    assert one.unread + one.server.recv(1 << 20) == sent
 
 
 def test_receive_times_out(begin: Begin) -> None:

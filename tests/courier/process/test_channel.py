@@ -30,6 +30,22 @@ def open_descriptors() -> set[str]:
     return set(os.listdir("/proc/self/fd"))
 
 
+def test_room(ends: Pair) -> None:
+    """There is none once the other end has left half of what it may unread; until it reads."""
+    assert channel.has_room(ends[0])
+    sent = 0
+    while channel.has_room(ends[0]):
+        channel.send(ends[0], [b"x" * 10_000])
+        sent += 1
+    assert sent > 10
+    channel.send(ends[0], [b"x" * 10_000])  # there is more in fact
+
+    for _ in range(sent + 1):
+        assert channel.receive(ends[1]) is not None
+
+    assert channel.has_room(ends[0])
+
+
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=32))
 def test_unpack_reads_what_pack_wrote(fields: list[bytes]) -> None:
     """Every list of fields survives, empty ones too."""

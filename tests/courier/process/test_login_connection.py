@@ -1,58 +1,509 @@
-"""courier.process.login_connection: what a stranger can make a login process keep."""
+"""courier.process.login_connection: what strangers and sessions can make a login process keep and do."""
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import threading
+from collections.abc import Callable, Iterator
 from typing import cast
 
+import pytest
+
 from courier.log import Peer
+from courier.process import channel
 from courier.process.login import LoginProcess
 from courier.process.login_connection import Connection
-from courier.process.login_request import LoginSteps, Pause, Stranger
+from courier.process.login_request import (
+    Answer,
+    Authenticate,
+    LoginSteps,
+    Pause,
+    PreparedLogin,
+    Stranger,
+)
 from courier.process.loop import Loop
-from courier.process.request import Receive
+from courier.process.message import MAX_UNREAD, Kind, LoginRequest, Question
+from courier.process.request import Receive, ShuttingDown
 
 
 class Process:
-    """As much of a login process as a connection needs."""
+    """As much of a login process as a connection needs. A log-in takes lines; LOGIN is one that asks."""
 
     tls_from_start = False
+    contexts = None
     is_stopping = False
 
     def __init__(self) -> None:
         self.loop = Loop()
         self.heard: list[bytes] = []
-        self.ends: list[int] = []
+        self.ends: list[tuple[int, bool]] = []
+        self.session_end = -1  # what master was sent last, with this
+        self.request_: LoginRequest | None = None
+        self.pause_s = 0.0
 
     def make_login(self, stranger: Stranger) -> LoginSteps:
-        yield b"hello\r\n"
-        yield Pause(0.02)
-        while data := (yield Receive(30.0)):
-            self.heard.append(data)
+        try:
+            if not stranger.has_returned:
+                yield b"hello\r\n"
+            yield Pause(self.pause_s)
+            unread = b""
+            while data := (yield Receive(30.0)):
+                self.heard.append(data)
+                line, end, rest = (unread + data).partition(b"LOGIN\r\n")
+                unread = (line + end + rest)[-6:]
+                if end:
+                    unread = b""
+                    yield Authenticate(b"imap", b"login", b"u", b"p", b"", rest)
+        except ShuttingDown:
+            yield b"bye\r\n"
+
+    def request(self, request: LoginRequest | Question, descriptor: int | None = None) -> bool:
+        assert isinstance(request, LoginRequest) and descriptor is not None
+        self.request_, self.session_end = request, os.dup(descriptor)
+        return True
 
     def ended(self, number: int, *, was_taken: bool) -> None:
-        self.ends.append(number)
-        self.loop.stop()
+        self.ends.append((number, was_taken))
+
+
+class Stage:
+    """A connection in a loop that runs only as long as the test waits."""
+
+    def __init__(self, *, may_return: bool = True) -> None:
+        self.process = Process()
+        self.client, ours = socket.socketpair()
+        ours.setblocking(False)
+        self.client.settimeout(20)
+        stranger = Stranger(Peer("::1", "1"), "::1", 143, may_return=may_return)
+        self.connection = Connection(cast(LoginProcess, self.process), 7, stranger)
+        self.connection.start(ours)
+
+    def run_until(self, condition: Callable[[], bool]) -> None:
+        loop = self.process.loop
+        give_up = loop.later(30.0, loop.stop)
+
+        def look() -> None:
+            if condition():
+                loop.stop()
+            else:
+                loop.later(0.001, look)
+
+        loop._is_over = False
+        look()
+        loop.run()
+        give_up.cancel()
+        assert condition()
+
+    def turn(self) -> None:
+        self.run_until(lambda: True)
+        turns = iter(range(3))
+        self.run_until(lambda: next(turns, None) is None)
+
+    def log_in(self) -> socket.socket:
+        """Have the client let in; give the session's end."""
+        self.client.sendall(b"LOGIN\r\n")
+        return self.let_in()
+
+    def let_in(self) -> socket.socket:
+        self.run_until(lambda: self.process.session_end >= 0)
+        session, self.process.session_end = socket.socket(fileno=self.process.session_end), -1
+        session.settimeout(20)
+        self.connection.answered(Answer(Kind.TAKEN))
+        return session
+
+    def give_back(self, session: socket.socket, unread: bytes = b"") -> None:
+        """Return the client, as an honest worker does; it keeps no copy."""
+        self.connection.take_back(unread, session.detach())
+
+    @property
+    def relay_is_blocked(self) -> bool:
+        relay = self.connection._relay
+        return relay is not None and relay._inner is not None and relay._inner.is_blocked
+
+    @property
+    def passed_on(self) -> bytes:
+        """What a session was given with its client, unread."""
+        assert self.process.request_ is not None
+        return self.process.request_.unread
+
+    def collect(self, session: socket.socket, size: int) -> bytes:
+        """Have a session read that much, while the loop runs."""
+        session.setblocking(False)
+        data = bytearray()
+
+        def has_it() -> bool:
+            try:
+                data.extend(session.recv(65_536))
+            except BlockingIOError:
+                pass
+            return len(data) >= size
+
+        self.run_until(has_it)
+        return bytes(data)
+
+    @property
+    def heard(self) -> bytes:
+        return b"".join(self.process.heard)
+
+    def read(self, size: int) -> bytes:
+        """Have the client read that much, while the loop runs."""
+        said = self.collect(self.client, size)
+        self.client.settimeout(20)
+        return said
+
+    def close(self) -> None:
+        self.client.close()
+        if not self.process.ends:
+            self.run_until(lambda: bool(self.process.ends))
+        self.process.loop.close()
+
+
+@pytest.fixture
+def open_before() -> Iterator[None]:
+    """Prove that a test leaves no descriptor behind."""
+    before = set(os.listdir("/proc/self/fd"))
+    yield
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.fixture
+def stage(open_before: None) -> Iterator[Stage]:
+    made = Stage()
+    yield made
+    made.close()
 
 
 def test_unread_input_is_bounded() -> None:
     """Less than 8 kB are kept of what is sent while nobody asks for it; none of it is lost."""
-    process = Process()
-    ours, client = socket.socketpair()
-    ours.setblocking(False)
-    stranger = Stranger(Peer("::1", "1"), "::1", 143)
-    connection = Connection(cast(LoginProcess, process), 7, stranger)
+    stage = Stage()
     sent = bytes(range(256)) * 200
-    client.sendall(sent)
-    client.shutdown(socket.SHUT_WR)
-    process.loop.later(30.0, process.loop.stop)
+    stage.client.sendall(sent)
+    stage.client.shutdown(socket.SHUT_WR)
+    stage.process.pause_s = 0.02
 
-    connection.start(ours)
-    process.loop.run()
+    stage.run_until(lambda: bool(stage.process.ends))
 
-    assert b"".join(process.heard) == sent
-    assert 4096 <= len(process.heard[0]) < 8192
-    assert max(map(len, process.heard)) < 8192
-    assert process.ends == [7]
-    client.close()
-    process.loop.close()
+    assert stage.heard == sent
+    assert max(map(len, stage.process.heard)) < 8192
+    assert stage.process.ends == [(7, False)]
+    stage.close()
+
+
+# --- Sessions that leave their client ---------------------------------------------------------------
+
+
+def test_client_that_was_let_go_is_not_kept(open_before: None) -> None:
+    """Where no session gives it back its own descriptor is passed on, and closed here."""
+    stage = Stage(may_return=False)
+    session = stage.log_in()
+
+    assert stage.process.ends == [(7, True)]
+    session.sendall(b"from the session")
+    assert stage.client.recv(100) == b"hello\r\nfrom the session"
+    assert stage.process.request_ is not None and not stage.process.request_.takes_back
+    session.close()
+    stage.close()
+
+
+def test_log_in_anew(stage: Stage) -> None:
+    """Without a greeting; the client is relayed to each session in turn, and its place kept."""
+    for _ in range(3):
+        session = stage.log_in()
+        assert stage.process.request_ is not None and stage.process.request_.takes_back
+        stage.client.sendall(b"to the session")
+        stage.turn()
+        assert session.recv(100) == b"to the session"
+        session.sendall(b"to the client")
+
+        stage.give_back(session)
+
+        stage.turn()
+    assert stage.client.recv(100) == b"hello\r\n" + b"to the client" * 3
+    stage.client.close()
+    stage.run_until(lambda: bool(stage.process.ends))
+    assert stage.process.ends == [(7, False)]
+
+
+def test_everything_comes_in_its_order(stage: Stage) -> None:
+    """What the session has read, what it has not, what could not be sent to it, what is still to come:
+    for the log-in, in pieces as it asks for them, and from its end on for the next session."""
+    session = stage.log_in()
+    unread = b"".join(b"u%06d\r\n" % number for number in range(MAX_UNREAD // 9))
+    lines = [b"%07d\r\n" % number for number in range(200_000)]
+    before, after = b"".join(lines[:150_000]), b"".join(lines[150_000:])
+    writer = threading.Thread(target=stage.client.sendall, args=(before + b"LOGIN\r\n" + after,))
+    writer.start()
+    stage.run_until(lambda: stage.relay_is_blocked)
+
+    stage.give_back(session, unread)
+
+    following = stage.let_in()
+    heard, _, rest = stage.heard.removeprefix(b"LOGIN\r\n").partition(b"LOGIN\r\n")
+    assert max(map(len, stage.process.heard)) < 8192
+    assert heard == unread + before
+    assert stage.passed_on.startswith(rest)
+    assert stage.passed_on + stage.collect(following, len(after) - len(stage.passed_on)) == after
+    writer.join()
+    following.close()
+
+
+def test_what_one_session_leaves_another_may_leave_too(stage: Stage) -> None:
+    """However often a session comes that reads nothing, nothing is lost, doubled or out of order."""
+    sent = b"".join(b"%05d\r\n" % number for number in range(60_000))
+    session = stage.log_in()
+    writer = threading.Thread(target=stage.client.sendall, args=(sent,))
+    writer.start()
+    stage.run_until(lambda: stage.relay_is_blocked)
+    stage.give_back(session, b"LOGIN\r\n")
+    for _ in range(5):
+        session = stage.let_in()
+        stage.turn()
+        stage.give_back(session, b"LOGIN\r\n" + stage.passed_on)
+
+    session = stage.let_in()
+
+    assert stage.passed_on + stage.collect(session, len(sent) - len(stage.passed_on)) == sent
+    writer.join()
+    session.close()
+
+
+def test_last_words_of_a_session(stage: Stage) -> None:
+    """Its client is told all of them before a log-in begins, however late it reads."""
+    words = b"".join(b"%06d\r\n" % number for number in range(100_000))
+    session = stage.log_in()
+    stage.client.sendall(b"LOGIN\r\n")
+    writer = threading.Thread(target=session.sendall, args=(words,))
+    writer.start()
+    stage.run_until(lambda: stage.connection._client.is_blocked)  # type: ignore[union-attr]
+    said = stage.read(len(b"hello\r\n") + len(words) - 200_000)
+    writer.join()  # the rest is in the pair
+
+    stage.give_back(session)
+
+    assert len(stage.process.heard) == 1
+    said += stage.read(len(b"hello\r\n") + len(words) - len(said))
+    assert said == b"hello\r\n" + words
+    stage.let_in().close()
+
+
+@pytest.mark.parametrize("half_way", [False, True], ids=["at once", "half way"])
+def test_client_that_goes_meanwhile(stage: Stage, half_way: bool) -> None:
+    """Its place is told to be free, once."""
+    session = stage.log_in()
+    if half_way:
+        session.sendall(b"x" * 200_000)
+    stage.client.close()
+
+    stage.give_back(session)
+
+    stage.run_until(lambda: bool(stage.process.ends))
+    stage.turn()
+    assert stage.process.ends == [(7, False)]
+
+
+def test_client_that_has_said_all(stage: Stage) -> None:
+    """What it said before that is the log-in's; then it has gone."""
+    session = stage.log_in()
+    stage.client.sendall(b"some more")
+    stage.client.shutdown(socket.SHUT_WR)
+    stage.run_until(lambda: stage.connection._client.at_end)  # type: ignore[union-attr]
+
+    stage.give_back(session)
+
+    stage.run_until(lambda: bool(stage.process.ends))
+    assert stage.heard == b"LOGIN\r\nsome more"
+    assert stage.process.ends == [(7, False)]
+
+
+def test_stop_meanwhile(stage: Stage) -> None:
+    """A log-in that begins while the server stops says goodbye."""
+    session = stage.log_in()
+    session.sendall(b"left\r\n")
+    stage.process.is_stopping = True
+    stage.connection.stop()
+
+    stage.give_back(session)
+
+    stage.run_until(lambda: bool(stage.process.ends))
+    assert stage.read(18) == b"hello\r\nleft\r\nbye\r\n"
+
+
+def test_time_out_of_the_second_log_in(stage: Stage) -> None:
+    """It has one, as the first had."""
+    session = stage.log_in()
+    stage.give_back(session)
+    stage.turn()
+    assert stage.connection._timer is not None
+
+
+# --- Hostile sessions -----------------------------------------------------------------------------
+
+
+def pipe() -> tuple[int, list[int]]:
+    read, write = os.pipe()
+    return read, [write]
+
+
+def endless() -> tuple[int, list[int]]:
+    return os.open("/dev/zero", os.O_RDONLY), []
+
+
+def file() -> tuple[int, list[int]]:
+    return os.memfd_create("file"), []
+
+
+def another_socket() -> tuple[int, list[int]]:
+    one, other = socket.socketpair()
+    one.sendall(b"LOGIN\r\n")
+    return other.detach(), [one.detach()]
+
+
+def datagrams() -> tuple[int, list[int]]:
+    one, other = socket.socketpair(type=socket.SOCK_DGRAM)
+    return other.detach(), [one.detach()]
+
+
+def a_listener() -> tuple[int, list[int]]:
+    listening = socket.create_server(("127.0.0.1", 0))
+    return listening.detach(), []
+
+
+@pytest.mark.parametrize(
+    "make",
+    [pipe, endless, file, another_socket, datagrams, a_listener],
+    ids=lambda make: make.__name__,
+)
+@pytest.mark.parametrize("keeps", [True, False])
+def test_descriptor_that_is_not_the_session_s(
+    stage: Stage,
+    capfd: pytest.CaptureFixture[str],
+    make: Callable[[], tuple[int, list[int]]],
+    keeps: bool,
+) -> None:
+    """It is closed unread, and the client's connection with it; that is logged, the place free."""
+    session = stage.log_in()
+    if not keeps:
+        session.close()
+    descriptor, others = make()
+
+    stage.connection.take_back(b"LOGIN\r\n", descriptor)
+
+    stage.turn()
+    assert stage.process.ends == [(7, False)]
+    assert stage.heard == b"LOGIN\r\n"
+    assert stage.client.recv(100) == b"hello\r\n"
+    assert stage.client.recv(100) == b""
+    with pytest.raises(OSError):
+        os.fstat(descriptor)
+    assert capfd.readouterr().err == "WARN: a session returned what is not its client\n"
+    session.close()
+    for one in others:
+        os.close(one)
+
+
+def test_session_that_keeps_a_copy(stage: Stage) -> None:
+    """It hears and says nothing more, though its socket waits now: the login process never does."""
+    session = stage.log_in()
+    copy = session.dup()
+    copy.setblocking(True)
+
+    stage.give_back(session)
+
+    stage.client.sendall(b"a secret LOGIN\r\n")
+    stage.let_in().close()
+    assert copy.recv(100) == b""
+    with pytest.raises(BrokenPipeError):
+        copy.sendall(b"forged")
+    assert stage.client.recv(100) == b"hello\r\n"
+    copy.close()
+
+
+def test_session_that_goes_on_talking(stage: Stage) -> None:
+    """No more of it is passed on than was there when it left."""
+    session = stage.log_in()
+    copy = session.dup()
+    is_cut_off = threading.Event()
+
+    def flood() -> None:
+        try:
+            while True:
+                copy.sendall(b"x" * 65_536)
+        except BrokenPipeError:
+            is_cut_off.set()
+
+    flooding = threading.Thread(target=flood)
+    flooding.start()
+    stage.client.setblocking(False)
+    stage.client.sendall(b"LOGIN\r\n")
+    heard = bytearray()
+
+    def read() -> bool:
+        try:
+            heard.extend(stage.client.recv(1 << 20))
+        except BlockingIOError:
+            pass
+        return len(heard) > 1_000_000
+
+    stage.run_until(read)
+    stage.give_back(session)
+    stage.run_until(lambda: read() and stage.process.session_end >= 0)
+
+    assert is_cut_off.wait(20)
+    flooding.join()
+    stage.let_in().close()
+    copy.close()
+
+
+def test_session_that_reads_what_it_has_given_back(stage: Stage) -> None:
+    """That is lost for its own user; what comes later is not its to read."""
+    session = stage.log_in()
+    stage.client.sendall(b"pipelined")
+    stage.turn()
+    assert session.recv(100) == b"pipelined"
+
+    stage.give_back(session, b"")
+
+    stage.client.sendall(b"LOGIN\r\n")
+    stage.let_in().close()
+    assert stage.heard == b"LOGIN\r\nLOGIN\r\n"
+
+
+# --- The login process ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_signals() -> Iterator[None]:
+    """Give back what a process's main loop takes."""
+    handler, wakeup = signal.getsignal(signal.SIGTERM), signal.set_wakeup_fd(-1)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+    signal.set_wakeup_fd(wakeup)
+
+
+def test_client_that_comes_back_too_late(open_before: None, own_signals: None) -> None:
+    """Its connection has gone: master is told that the place is free; the descriptor is closed."""
+    control, master = channel.pair()
+    loop = Loop()
+
+    def never(stranger: Stranger) -> LoginSteps:
+        raise AssertionError
+
+    prepared = PreparedLogin(never, None, tls_from_start=False)
+    process = LoginProcess(loop, control, [], prepared, is_isolated=False)
+    ours, theirs = socket.socketpair()
+    ours.settimeout(20)
+    with theirs:
+        channel.send(master, [Kind.RESUME.value, b"9", b"LOGIN\r\n"], theirs.fileno())
+    channel.send(master, [Kind.DRAIN.value])
+
+    process.serve()
+
+    said = [channel.receive(master) for _ in range(2)]
+    assert said == [([Kind.READY.value, b"0"], None), ([Kind.RELEASE.value, b"9"], None)]
+    assert ours.recv(1) == b""
+    ours.close()
+    loop.close()
+    for end in (control, master):
+        end.close()

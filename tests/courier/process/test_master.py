@@ -172,7 +172,7 @@ def test_login_without_a_descriptor(start: Start) -> None:
     hostile = stage.login()
     hostile.admit(1)
 
-    hostile.say(Kind.LOGIN, *[b"1"] * 9)
+    hostile.say(Kind.LOGIN, *[b"1"] * 10)
 
     stage.login()
     assert not hostile.is_alive()

@@ -9,8 +9,10 @@ import pytest
 from courier.log import Peer
 from courier.process.channel import ChannelClosed
 from courier.process.message import (
+    MAX_UNREAD,
     Kind,
     LoginRequest,
+    Returned,
     SessionRequest,
     environment_of,
     kind_of,
@@ -49,12 +51,37 @@ SESSION = SessionRequest(
 def test_login_request_survives_the_way() -> None:
     """What is sent is what arrives, octets that are no UTF-8 included."""
     assert LoginRequest.of(LOGIN.fields()) == LOGIN
-    assert LoginRequest.of(replace(LOGIN, tls=False).fields()) == replace(LOGIN, tls=False)
+    for changed in (replace(LOGIN, tls=False), replace(LOGIN, takes_back=True)):
+        assert LoginRequest.of(changed.fields()) == changed
 
 
 def test_session_request_survives_the_way() -> None:
     """The same, with names that are no UTF-8."""
-    assert SessionRequest.of(SESSION.fields()) == SESSION
+    for request in (SESSION, replace(SESSION, may_return=True)):
+        assert SessionRequest.of(request.fields()) == request
+
+
+def test_return_survives_the_way() -> None:
+    """As much of what a client had sent as may be."""
+    returned = Returned(7, b"\r\n\0\xff" * (MAX_UNREAD // 4))
+
+    assert Returned.of(returned.fields()) == returned
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [Kind.RETURNED.value],
+        [Kind.RETURNED.value, b"7"],
+        [Kind.RETURNED.value, b"x", b""],
+        [Kind.RETURNED.value, b"7", b"", b""],
+        [Kind.RETURNED.value, b"7", b"x" * (MAX_UNREAD + 1)],
+    ],
+    ids=["number missing", "octets missing", "no number", "too many fields", "too many octets"],
+)
+def test_return_that_is_none(fields: list[bytes]) -> None:
+    with pytest.raises(ChannelClosed):
+        Returned.of(fields)
 
 
 @pytest.mark.parametrize("fields", [[], [b""], [b"LOGIN"], [b"nonsense", b"1"]])
@@ -113,7 +140,7 @@ def test_environment_survives_the_way(environment: dict[str, str]) -> None:
     assert environment_of(packed_environment(environment)) == environment
 
 
-@pytest.mark.parametrize("count", [0, 1, 9, 11])
+@pytest.mark.parametrize("count", [0, 1, 10, 12])
 def test_login_request_of_wrong_length(count: int) -> None:
     """A field too few or too many is malformed."""
     with pytest.raises(ChannelClosed):

@@ -17,8 +17,8 @@ from courier.process import attendant, channel, worker
 from courier.process.channel import ChannelClosed
 from courier.process.message import Kind, SessionRequest
 from courier.process.privileges import Ids
-from courier.process.request import Receive, ShuttingDown, Steps
-from tests.support.daemon import is_alive, wait_until
+from courier.process.request import GiveBack, Receive, ShuttingDown, Steps
+from tests.support.daemon import descriptors, is_alive, wait_until
 
 ME = Ids(os.getuid(), os.getgid(), tuple(os.getgroups()))
 
@@ -72,10 +72,15 @@ class Worker:
         channel.send(self.control, [kind.value])
 
     def hear(self) -> list[bytes]:
+        fields, descriptor = self.hear_with_descriptor()
+        assert descriptor is None
+        return fields
+
+    def hear_with_descriptor(self) -> tuple[list[bytes], int | None]:
         assert select.select([self.control], [], [], 20)[0], self.log
         received = channel.receive(self.control)
         assert received is not None
-        return received[0]
+        return received
 
     def is_gone(self) -> bool:
         wait_until(lambda: not is_alive(self.pid), lambda: self.log)
@@ -91,7 +96,14 @@ class Worker:
 def _session(request: SessionRequest) -> Steps:
     if request.address == "impossible":
         raise ValueError("no session for this one")
-    return _echo(request)
+    return _leaving(request) if request.address == "leaving" else _echo(request)
+
+
+def _leaving(request: SessionRequest) -> Steps:
+    yield request.greeting
+    heard = yield Receive(30.0)
+    yield b"left\n"
+    yield GiveBack(heard.removeprefix(b"leave\n"))
 
 
 def _echo(request: SessionRequest) -> Steps:
@@ -137,6 +149,28 @@ def test_sessions_begin_and_end(start: Start) -> None:
     assert second.recv(6) == b"y"
     second.close()
     assert one.hear() == [Kind.ENDED.value, b"2"]
+
+
+def test_session_that_leaves_its_client(start: Start) -> None:
+    """Master gets what was read and not used, and the client, of which the worker keeps no copy."""
+    one = start(linger_s=0.05)
+    client = one.begin(1, "leaving")
+    assert client.recv(6) == b"hello\n"
+    before = descriptors(one.pid)
+
+    client.sendall(b"leave\nb NOOP\r\n")
+
+    fields, descriptor = one.hear_with_descriptor()
+    assert fields == [Kind.RETURNED.value, b"1", b"b NOOP\r\n"]
+    assert descriptor is not None
+    assert client.recv(5) == b"left\n"
+    os.write(descriptor, b"still there")
+    os.close(descriptor)
+    assert client.recv(20) == b"still there"
+    assert client.recv(1) == b""
+    assert one.hear() == [Kind.IDLE.value, b"0"]  # as after any end
+    assert len(descriptors(one.pid)) == len(before) - 1
+    client.close()
 
 
 @pytest.mark.parametrize("what", ["file", "datagrams"])
