@@ -52,6 +52,7 @@ class Client:
     tls: bool = False
     options: str | None = None  # the account's, as authentication gave them
     quota: str = ""  # the account's, as authentication returned it
+    may_return: bool = False  # to where it logged in (UNAUTHENTICATE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,9 +53,13 @@ _OF_SORT = ("ESORT", "SORT=DISPLAY", "CONTEXT=SORT")
 _OF_QUOTA = ("QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE")
 
 
-def listed(settings: Settings, *, tls: bool) -> str:
-    """Give the list of a session, each word once."""
-    return _list(_words(settings, tls, ()))
+def listed(settings: Settings, *, tls: bool, may_return: bool = False) -> str:
+    """Give the list of a session, each word once.
+
+    Args:
+        may_return: the client may go back from it to its log-in (RFC 8437 3).
+    """
+    return _list((*_words(settings, tls, ()), *(("UNAUTHENTICATE",) if may_return else ())))
 
 
 def before_login(

@@ -35,6 +35,7 @@ class LiteralTooLong(CommandFailed):
 
 #: Octets of a literal that a client may send without waiting where LITERAL- is announced.
 _MAX_UNASKED = 4096
+_DAMAGED = "[ALERT] Compressed data is damaged."
 _UNASKED = Bad("Literal too large to be sent without waiting.", "TOOBIG")
 
 Event = Line | Announced | Overlong
@@ -86,6 +87,13 @@ class Stream:
         if self._compression is not None:
             yield self._compression.flush(forget=forget)
 
+    def send_last(self, data: bytes) -> Steps:
+        """Send octets behind which nothing is deflated any more, in one piece."""
+        self.counts.sent += len(data)
+        if self.transcript is not None:
+            self.transcript.wrote(data)
+        yield data if self._compression is None else self._compression.finish(data)
+
     def receive(self, timeout_s: float) -> Steps:
         """Feed the reader.
 
@@ -124,7 +132,7 @@ class Stream:
         try:
             self._feed(self._compression.inflate(data))
         except compression.Damaged:
-            raise Farewell("[ALERT] Compressed data is damaged.") from None
+            raise Farewell(_DAMAGED) from None
 
     def _feed(self, data: bytes) -> None:
         self.counts.received += len(data)
@@ -134,14 +142,20 @@ class Stream:
 class Connection(Stream):
     """What a session reads from its client, and what it sends there."""
 
-    def __init__(self, *, limits_literals: bool) -> None:
-        """``limits_literals``: LITERAL- is announced."""
+    def __init__(self, *, limits_literals: bool, may_return: bool = False) -> None:
+        """Take what the client can do.
+
+        Args:
+            limits_literals: LITERAL- is announced.
+            may_return: it can leave the session, where compression ends in the middle of its octets.
+        """
         super().__init__()
         self.reader: Reader = Reader()
         self.announced: Announced | None = None  # the literal that the command at hand stops at
         self._rest_is_due = False  # a literal is streamed: what follows it is not read yet
         self._limits_literals = limits_literals
         self._compression_is_due = False
+        self._may_return = may_return
 
     @property
     def is_compressed(self) -> bool:
@@ -153,8 +167,31 @@ class Connection(Stream):
 
     def _begin_compression(self) -> None:
         self._compression_is_due = False
-        self._compression = Compression()
+        self._compression = Compression(may_end=self._may_return)
         self._inflate(self.reader.discard())
+
+    def behind_last(self) -> Generator[Request, Any, bytes]:
+        """Give what the client has sent behind a command with which it ends its compression, too.
+
+        Raises:
+            EndOfInput, Farewell: it does not end it (RFC 8437 4.1).
+        """
+        left = self.reader.discard()
+        self.counts.received = max(0, self.counts.received - len(left))
+        if self._compression is None:
+            return left
+        try:
+            ending = self._compression.end(len(left))
+            while (plain := ending.plain) is None:
+                data = yield Receive(LITERAL_S)
+                if isinstance(data, Wake):
+                    raise Farewell("Disconnected for inactivity.", is_timeout=True)
+                if not data:
+                    raise EndOfInput
+                ending.feed(data)
+        except compression.Damaged:
+            raise Farewell(_DAMAGED) from None
+        return plain
 
     def command(
         self, timeout_s: float = INACTIVITY_S, watch: Watch | None = None

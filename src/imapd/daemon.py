@@ -63,7 +63,9 @@ def _session(settings: Settings, store: Store, request: SessionRequest) -> Steps
     """Be a session, from the OK of its log-in."""
     quota = request.quota if settings.account_quota else ""  # Courier: never
     quota = quota or settings.environment.get("MAILDIRQUOTA", "")
-    client = Client(request.address, request.peer, request.tls, request.options, quota)
+    client = Client(
+        request.address, request.peer, request.tls, request.options, quota, request.may_return
+    )
     is_smap = request.protocol == smap.NAME
     try:
         account.reach_home(client.user, request.home)
@@ -82,6 +84,10 @@ def _session(settings: Settings, store: Store, request: SessionRequest) -> Steps
     yield from Session(settings, entered, store, client).run(request.greeting, request.unread)
 
 
+def _takes_back(settings: Settings) -> bool:
+    return settings.unauthenticate and settings.extensions
+
+
 SUBJECT = Subject(imapd_settings.load, "IMAP_TLS_REQUIRED", "IMAPDSTARTTLS", _doubtful)
 PROGRAM = Program(
     name="imapd",
@@ -93,6 +99,7 @@ PROGRAM = Program(
     make_session=_session,
     refuse=_refusal,
     approach=proxy.approach,
+    takes_back=_takes_back,
 )
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 CAPABILITY, NOOP, LOGOUT, ID, STARTTLS, LOGIN and AUTHENTICATE. A generator like the session that
 follows it: it yields octets and requests (`courier.process.login_request`) and is sent their
 answers. When its client is let in it is closed while it waits for the answer; the session says the OK.
+Of a client that comes back from its session (RFC 8437) it knows nothing: it begins anew, without a greeting.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from imapd.smap.words import Words
 from imapd.wire import parser, reader
 from imapd.wire.parser import ParseError, Parser
 
-#: Seconds from the connection to the completed log-in.
+#: Seconds from the connection, or from the end of a session before, to the completed log-in.
 LOGIN_S = 60.0
 _MAX_VIOLATIONS = 10
 #: Commands of this state and of the others: who knows them is no stranger to the protocol. The latter are listed
@@ -96,12 +97,13 @@ class Login:
     def run(self) -> LoginSteps:
         """Talk to the client until it is let in, or has gone."""
         peer = self._stranger.peer
-        log.connection(peer)
         try:
-            yield self._out(
-                f"* OK [CAPABILITY {self._capabilities()}] Courier-IMAP ready. "
-                "This is pycourier.\r\n"
-            )
+            if not self._stranger.has_returned:  # RFC 8437 3: the OK was all
+                log.connection(peer)
+                yield self._out(
+                    f"* OK [CAPABILITY {self._capabilities()}] Courier-IMAP ready. "
+                    "This is pycourier.\r\n"
+                )
             while not self._ended:
                 tag, completion = yield from self._command()
                 yield self._out(self._line(tag, completion))
@@ -138,7 +140,9 @@ class Login:
             return smap.GREETING
         code = ""
         if self._settings.extensions:
-            words = capability.listed(self._settings, tls=self._encryption.is_on)
+            words = capability.listed(
+                self._settings, tls=self._encryption.is_on, may_return=self._stranger.may_return
+            )
             code = f"CAPABILITY {words}"
         return Ok("LOGIN Ok.", code).line(tag)
 

@@ -16,7 +16,7 @@ from courier.maildir.folder import FolderGone
 from courier.maildir.store import Store
 from courier.maildir.tree import Tree
 from courier.maildir.view import FolderReset, View
-from courier.process.request import ClientGone, Request, ShuttingDown, Steps, Wake, Work
+from courier.process.request import ClientGone, GiveBack, Request, ShuttingDown, Steps, Wake, Work
 from imapd import capability, message_limit, transcript
 from imapd.account_session import AccountSession, Client
 from imapd.changes import Changes
@@ -47,6 +47,7 @@ class State(enum.Enum):
     AUTHENTICATED = enum.auto()
     SELECTED = enum.auto()
     LOGOUT = enum.auto()
+    UNAUTHENTICATED = enum.auto()  # the client goes back to its log-in
 
 
 class Session(AccountSession):
@@ -61,7 +62,8 @@ class Session(AccountSession):
         self.accepts_utf8 = False  # UTF8=ACCEPT is enabled (RFC 6855)
         self.tag = b"*"  # of the command at hand: ESEARCH names it
         self.connection: Connection = Connection(
-            limits_literals=capability.limits_literals(settings, tls=client.tls)
+            limits_literals=capability.limits_literals(settings, tls=client.tls),
+            may_return=client.may_return,
         )
         self.connection.transcript = transcript.opened(settings.debug_file, tree.path)
         self.counts = self.connection.counts
@@ -70,6 +72,7 @@ class Session(AccountSession):
         self.notices = Notices(wanted=settings.extensions)
         self.notifier = Notifier(self)
         self._violations = 0
+        self._unused = b""  # what the client sent and the session has nothing to do with
 
     # -- what handlers use -----------------------------------------------------------------
 
@@ -110,16 +113,20 @@ class Session(AccountSession):
             yield from super().run(greeting, unread)
         finally:
             self.notifier.end()
+        if self.state is State.UNAUTHENTICATED:
+            yield GiveBack(self._unused)
 
     def log_out(self) -> None:
         self.state = State.LOGOUT
 
     @property
     def is_over(self) -> bool:
-        return self.state is State.LOGOUT
+        return self.state in (State.LOGOUT, State.UNAUTHENTICATED)
 
     def capabilities(self) -> str:
-        return capability.listed(self.settings, tls=self.client.tls)
+        return capability.listed(
+            self.settings, tls=self.client.tls, may_return=self.client.may_return
+        )
 
     @property
     def is_in_mailbox(self) -> bool:
@@ -140,12 +147,15 @@ class Session(AccountSession):
         self.notices.begin(tag)
         self.message_limit.begin()
         name = ""
+        leaves = False
         try:
             if isinstance(event, reader.Overlong):
                 raise CommandFailed(TOO_LONG)
             try:
                 _, name, arguments = parser.command(event.text)
-                command = table.find(name, selected=self.is_in_mailbox)
+                command = table.find(
+                    name, selected=self.is_in_mailbox, may_return=self.client.may_return
+                )
             except (ParseError, LookupError) as error:
                 raise Violation from error
             if command.by_number:
@@ -165,10 +175,11 @@ class Session(AccountSession):
             left_out, completion = self.message_limit.told(completion)
             if left_out:
                 yield from self.connection.send(left_out)
+            leaves = command.leaves
         except CommandFailed as failure:
             completion = failure.completion
             # Courier counts wrong arguments, too, which say nothing against the client's being one.
-            known = name in table.COMMANDS or name in table.EARLIER
+            known = table.is_known(name, may_return=self.client.may_return)
             if isinstance(failure, Violation) and not known:
                 self._count_violation()
             else:
@@ -188,7 +199,16 @@ class Session(AccountSession):
             log.bug(self.client.user, name, error)
             raise Farewell("[ALERT] Internal error, see the server's log.") from error
         yield from self.connection.finish_literal()
-        yield from self.connection.send(completion.line(tag))
+        if leaves:
+            yield from self._leave(completion.line(tag))
+        else:
+            yield from self.connection.send(completion.line(tag))
+
+    def _leave(self, line: bytes) -> Steps:
+        """Say the last word; what is said and heard behind it is not the session's (RFC 8437 3)."""
+        yield from self.connection.send_last(line)
+        self._unused = yield from self.connection.behind_last()
+        self.state = State.UNAUTHENTICATED
 
     def _event(self) -> Generator[Request, Any, Event]:
         """Await a command; tell meanwhile what NOTIFY has the client want."""

@@ -238,6 +238,7 @@ class Settings:
     extensions: bool = setting("IMAP_EXTENSIONS", read.flag_or_on, unset=True)
     sasl: tuple[str, ...] = setting("IMAP_SASL", daemon_settings.mechanisms, unset=())
     compress: bool = setting("IMAP_COMPRESS", read.flag_or_on, unset=True)
+    unauthenticate: bool = setting("IMAP_UNAUTHENTICATE", read.flag, unset=False)
     client_workarounds: bool = setting("IMAP_CLIENT_WORKAROUNDS", read.flag_or_on, unset=True)
     max_append: int = setting("IMAP_MAX_APPEND", read.octets, unset=0)
     message_limit: int = setting("IMAP_MESSAGELIMIT", _messages, unset=0)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from courier.log import Peer
 from courier.maildir.store import Store
 from courier.maildir.tree import Tree
-from courier.process.request import ClientGone, Receive, ShuttingDown, Wake, Work
+from courier.process.request import ClientGone, GiveBack, Receive, ShuttingDown, Wake, Work
 from imapd import account, settings
 from imapd.account_session import AccountSession, Client
 from imapd.session import Session
@@ -43,6 +43,7 @@ class DrivenSession(Generic[S]):
         self.written: list[bytes] = []  # the pieces, in the order in which they were yielded
         self.requests: list[Receive | Work] = []
         self.ended = False
+        self.given_back: bytes | None = None  # with the client that the session has left
         #: Called before and after each step is taken; what they raise is thrown into the session.
         self.before: Callable[[object], None] = lambda step: None
         self.after: Callable[[object], None] = lambda step: None
@@ -57,6 +58,11 @@ class DrivenSession(Generic[S]):
         """Give the session input, piece by piece, and return what it wrote until it needs more."""
         self._input.extend(pieces)
         return self.run()
+
+    @property
+    def left(self) -> list[bytes | Wake]:
+        """What was sent and the session never asked for."""
+        return list(self._input)
 
     def wake(self) -> bytes:
         """Let the session see what the watch that it waits with has noticed; return what it says.
@@ -116,6 +122,8 @@ class DrivenSession(Generic[S]):
                 elif isinstance(step, Work):
                     self.requests.append(step)
                     answer = step.call()
+                elif isinstance(step, GiveBack):
+                    self.given_back = step.unread
                 else:
                     assert isinstance(step, Receive), step
                     self.requests.append(step)
@@ -140,6 +148,7 @@ def make_session(
     user: str = "user",
     options: str | None = None,
     quota: str = "",
+    may_return: bool = False,
 ) -> S:
     """Make a session, alone in its worker; ``environ`` is added to `SETTINGS` (None: not set)."""
     together = {**SETTINGS, **(environ or {})}
@@ -147,7 +156,8 @@ def make_session(
         {name: value for name, value in together.items() if value is not None}
     )
     tree = Tree(str(maildir), trash=found.trash_folder_name)
-    client = Client(user, Peer("192.0.2.1", "40000"), options=options, quota=quota)
+    peer = Peer("192.0.2.1", "40000")
+    client = Client(user, peer, options=options, quota=quota, may_return=may_return)
     return kind(found, tree, Store(account.folder_options(found)), client)
 
 
@@ -164,12 +174,21 @@ class Driven(DrivenSession[Session]):
         user: str = "user",
         options: str | None = None,
         quota: str = "",
+        may_return: bool = False,
     ) -> None:
         """Args:
         environ: see `make_session`.
         started: greeted already.
         """
-        session = make_session(Session, maildir, environ, user=user, options=options, quota=quota)
+        session = make_session(
+            Session,
+            maildir,
+            environ,
+            user=user,
+            options=options,
+            quota=quota,
+            may_return=may_return,
+        )
         super().__init__(session, GREETING, unread=unread, started=started)
 
     def ask(self, line: str) -> list[Response]:

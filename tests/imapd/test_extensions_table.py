@@ -47,7 +47,7 @@ def announced() -> set[str]:
     ]
     for more in variants:
         given = settings.from_environment(environ | more)
-        found.update(capability.listed(given, tls=True).split(" "))
+        found.update(capability.listed(given, tls=True, may_return=True).split(" "))
         found.update(
             capability.before_login(
                 given,

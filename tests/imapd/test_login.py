@@ -48,6 +48,23 @@ def test_silent_client(clock: Clock) -> None:
         next(steps)
 
 
+def test_client_that_comes_back(clock: Clock) -> None:
+    """From its session: it is not greeted, and has 60 seconds and ten violations as at first."""
+    stranger = Stranger(Peer("::1", "1"), "::1", 143, may_return=True, has_returned=True)
+    steps = Login(Settings(), stranger, has_tls=False).run()
+    assert next(steps) == Receive(LOGIN_S)
+    clock.now += 10.0
+    for number in range(9):
+        said = steps.send(b"%d SELECT INBOX\r\n" % number)
+        assert said == b"%d BAD Error in IMAP command received by server.\r\n" % number
+        assert next(steps) == Receive(LOGIN_S - 10.0)
+
+    asked = steps.send(b"a LOGIN u pw\r\n")
+
+    assert isinstance(asked, Authenticate)
+    assert b" UNAUTHENTICATE] " in asked.greeting
+
+
 def test_client_that_sends_an_octet_now_and_then(clock: Clock) -> None:
     """The 60 seconds are counted from the connection on, not from the last octet."""
     steps = login().run()

@@ -326,7 +326,11 @@ def others(maildir: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]
     return change
 
 
-TOLD = [name for name in table.COMMANDS if name not in ("LOGOUT", "SELECT", "EXAMINE", "CLOSE")]
+TOLD = [
+    name
+    for name in table.COMMANDS
+    if name not in ("LOGOUT", "UNAUTHENTICATE", "SELECT", "EXAMINE", "CLOSE")
+]
 ARGUMENTS = {
     "ID": "NIL",
     "COMPRESS": "DEFLATE",

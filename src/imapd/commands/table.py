@@ -42,6 +42,7 @@ from imapd.commands.store import store, uid_store
 from imapd.commands.subscribe import subscribe, unsubscribe
 from imapd.commands.thread import thread, uid_thread
 from imapd.commands.uidbatches import uidbatches
+from imapd.commands.unauthenticate import unauthenticate
 from imapd.completion import Completion
 from imapd.request import Handling
 from imapd.wire.parser import Parser
@@ -72,12 +73,14 @@ class Command:
     disturbs: Disturbs = Disturbs.NUMBERS_IF_LAST
     streams: Callable[[Parser], bool] = lambda arguments: False
     too_long: Callable[[Session], Completion] | None = None  # what is said of literals too large
+    leaves: bool = False  # its OK is the session's last word: the client goes back to its log-in
 
 
 COMMANDS: Mapping[str, Command] = {
     "CAPABILITY": Command(capability),
     "NOOP": Command(noop, disturbs=Disturbs.NUMBERS),
     "LOGOUT": Command(logout, disturbs=Disturbs.NOTHING),
+    "UNAUTHENTICATE": Command(unauthenticate, disturbs=Disturbs.NOTHING, leaves=True),
     "ID": Command(id),
     "ENABLE": Command(enable),
     "COMPRESS": Command(compress),
@@ -145,12 +148,24 @@ COMMANDS: Mapping[str, Command] = {
 EARLIER = frozenset({"AUTHENTICATE", "LOGIN", "STARTTLS"})
 
 
-def find(name: str, *, selected: bool) -> Command:
+def is_known(name: str, *, may_return: bool) -> bool:
+    """Tell whether there is a command of this name, now or before the log-in.
+
+    Args:
+        may_return: the client may go back to its log-in.
+    """
+    command = COMMANDS.get(name)
+    return name in EARLIER if command is None else may_return or not command.leaves
+
+
+def find(name: str, *, selected: bool, may_return: bool) -> Command:
     """Give the command of this name.
 
     Raises:
         LookupError: there is none, or it needs a selected mailbox.
     """
+    if not is_known(name, may_return=may_return):
+        raise LookupError(name)
     command = COMMANDS[name]
     if command.needs_mailbox and not selected:
         raise LookupError(name)
