@@ -157,6 +157,7 @@ def received(
     try:
         content = _Content(folder, files, sync=session.settings.fsync)
         content.is_raw = before.form is Form.BINARY
+        content.is_in_lines = before.form in (Form.LITERAL, Form.UTF8)
         if before.form is Form.CATENATE:
             rest = yield from _parts(session, arguments, content)
         else:
@@ -287,11 +288,14 @@ class _Content:
         self._folder, self._files, self._sync = folder, files, sync
         self.is_raw = False
         """Stored as it comes, to be looked at when it is complete."""
+        self.is_in_lines = False
+        """Courier: CRs are not stored, lone ones neither, and the last line has an end."""
         self.size = 0
         """Octets on the wire."""
         self._file = self._new_file()
         self._start = bytearray()
         self._held = b""  # CRs that may belong to a line end
+        self._last = b""
 
     def _new_file(self) -> TemporaryFile:
         file = TemporaryFile(landing_directory(self._folder), sync=self._sync)
@@ -313,7 +317,12 @@ class _Content:
         if self.is_raw:
             self._file.write(chunk)
             return
-        # RFC 9051 6.3.12: a message is what was sent. Courier takes all CRs away, and adds a line end.
+        if self.is_in_lines:
+            stored = chunk.replace(b"\r", b"")
+            self._last = stored or self._last
+            self._file.write(stored)
+            return
+        # RFC 4469 3: a message is what its parts are.
         data = self._held + chunk
         self._held = data[len(data.rstrip(b"\r")) :][-2:] if data.endswith(b"\r") else b""
         self._file.write(lines.stored(data[: len(data) - len(self._held)]))
@@ -322,7 +331,8 @@ class _Content:
         """Have the message on the disk; called in a thread."""
         if self.is_raw:
             self._make_storable()
-        self._file.write(self._held)
+        is_unended = self.is_in_lines and not self._last.endswith(b"\n")
+        self._file.write(b"\n" if is_unended else self._held)
         self._file.close(mtime)
         return self._file
 

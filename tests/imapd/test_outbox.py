@@ -84,7 +84,7 @@ def test_sender_is_one_line(maildir: Path, logged: Log) -> None:
 
     session.send(b"a APPEND INBOX.Outbox {1+}\r\nx\r\n")
 
-    assert (maildir / "sent").read_text() == "X-From: joe?Bcc: all@example.com\nx"
+    assert (maildir / "sent").read_text() == "X-From: joe?Bcc: all@example.com\nx\n"
 
 
 def test_move_sends_and_other_folders_do_not(maildir: Path, logged: Log) -> None:

@@ -28,19 +28,17 @@ def content(maildir: Path) -> bytes:
     ("pieces", "stored"),
     [
         ([b"a\r\nb\r\n"], b"a\nb\n"),
-        ([b"a\r", b"\nb"], b"a\nb"),
-        ([b"a\r\n", b"\r"], b"a\n\r"),
-        ([b"a\rb\r\r\n"], b"a\rb\r\r\n"),
-        ([b"a\r\r", b"\nb\r", b"\r\n"], b"a\r\r\nb\r\r\n"),
-        ([b"\r" * 9, b"\r\n\r", b"\n"], b"\r" * 10 + b"\n\n"),
+        ([b"a\r", b"\nb"], b"a\nb\n"),
+        ([b"a\r\n", b"\r"], b"a\n"),
+        ([b"a\rb\r\r\n"], b"ab\n"),
         ([b"a\n", b"", b"\n"], b"a\n\n"),
-        ([b"\r"], b"\r"),
-        ([b"a\x00\xff"], b"a\x00\xff"),
+        ([b"\r"], b"\n"),
+        ([b"a\x00\xff"], b"a\x00\xff\n"),
         ([bytes([octet]) for octet in b"a\r\n\r\nb\r\n"], b"a\n\nb\n"),
     ],
 )
 def test_line_ends(driven: Driven, maildir: Path, pieces: list[bytes], stored: bytes) -> None:
-    """Lines are stored with LF, all else as it is, wherever the network cut the message."""
+    """Stored are lines that end with LF and hold no CR, wherever the network cut the message."""
     size = sum(map(len, pieces))
 
     assert driven.send(b"a APPEND INBOX {%d}\r\n" % size) == b"+ OK\r\n"
@@ -62,7 +60,7 @@ def test_large_message_in_constant_memory(driven: Driven, maildir: Path) -> None
     assert unfinished.stat().st_size == 20_000_000
 
     assert driven.send(b"\r\n").startswith(b"a OK")
-    assert len(content(maildir)) == 20_000_000
+    assert len(content(maildir)) == 20_000_001
     assert os.listdir(maildir / "tmp") == []
 
 

@@ -209,13 +209,13 @@ def test_append(driven: Driven, maildir: Path, plus: bytes) -> None:
 
 
 def test_append_of_text(driven: Driven, maildir: Path) -> None:
-    """What has no binary content is stored like any other message; the two forms can be mixed."""
+    """What has no binary content is stored in lines, without one end more; the two forms can be mixed."""
     sent = driven.send(
         b"a APPEND INBOX ~{4+}\r\na\r\nb {4+}\r\na\r\nb ~{3+}\r\na\nb\r\n",
     )
 
     assert read(sent)[-1].code.endswith(" 1:3")
-    assert {path.read_bytes() for path in (maildir / "cur").iterdir()} == {b"a\nb"}
+    assert {path.read_bytes() for path in (maildir / "cur").iterdir()} == {b"a\nb", b"a\nb\n"}
 
 
 def test_append_of_too_much(driven: Driven) -> None:

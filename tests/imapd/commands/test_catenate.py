@@ -161,7 +161,7 @@ def test_several_messages(ready: Driven, maildir: Path) -> None:
 
     assert read(sent)[-1].code.endswith(" 1:3")
     files = {path.read_bytes() for path in (maildir / ".d" / "cur").iterdir()}
-    assert files == {MESSAGE, b"x", b"ysecond"}
+    assert files == {MESSAGE, b"x\n", b"ysecond"}
 
 
 def test_utf8(ready: Driven, maildir: Path) -> None:

@@ -50,9 +50,9 @@ def test_each_with_what_is_its_own(driven: Driven, plus: bytes) -> None:
     assert sent.count(b"+ OK\r\n") == (0 if plus else 3)
     assert re.fullmatch(r"APPENDUID \d+ 1:3", code), sent
     assert fetched(driven, "UID FLAGS BODY.PEEK[]") == [
-        (1, [b"\\Seen", b"\\Recent"], b"one"),
-        (2, [b"\\Draft", b"\\Recent", b"kw"], b"two"),
-        (3, [b"\\Recent"], b"three"),
+        (1, [b"\\Seen", b"\\Recent"], b"one\r\n"),
+        (2, [b"\\Draft", b"\\Recent", b"kw"], b"two\r\n"),
+        (3, [b"\\Recent"], b"three\r\n"),
     ]
     dates = [date for (date,) in fetched(driven, "INTERNALDATE")]
     assert [dates[0], dates[2]] == [
@@ -112,7 +112,7 @@ def test_utf8_among_others(driven: Driven, maildir: Path) -> None:
     sent = driven.send(b"a APPEND INBOX UTF8 (~{2+}\r\n\xc3\xa9) {1+}\r\nx UTF8 (~{1+}\r\ny)\r\n")
 
     assert completion(sent).code.endswith(" 1:3")
-    assert fetched(driven, "BODY.PEEK[]") == [(b"\xc3\xa9",), (b"x",), (b"y",)]
+    assert fetched(driven, "BODY.PEEK[]") == [(b"\xc3\xa9\r\n",), (b"x\r\n",), (b"y\r\n",)]
 
 
 def test_quota_for_all(driven: Driven, maildir: Path) -> None:

@@ -53,7 +53,7 @@ def test_in_the_same_mailbox(
     ]
     assert told[0].code.startswith("APPENDUID ")
     assert told[0].code.endswith(" 4")
-    assert contents(maildir) == {b"new"} | {
+    assert contents(maildir) == {b"new\n"} | {
         b"old %d\n" % number for number in {1, 2, 3} - {replaced}
     }
     (fetched, _) = ready.ask("f FETCH 3 (UID FLAGS)")
@@ -67,7 +67,7 @@ def test_in_another_mailbox(ready: Driven, maildir: Path) -> None:
     assert [one.name for one in told if one.name != "RECENT"] == ["OK", "EXPUNGE", "EXISTS", "OK"]
     assert [one.number for one in told if one.name == "EXISTS"] == [2]
     assert contents(maildir) == {b"old 2\n", b"old 3\n"}
-    assert contents(maildir / ".d") == {b"new"}
+    assert contents(maildir / ".d") == {b"new\n"}
 
 
 def test_catenated(ready: Driven, maildir: Path) -> None:
@@ -177,7 +177,7 @@ def test_by_way_of_the_trash(drive: Drive, ready: Driven, maildir: Path) -> None
 
     assert read(driven.send(b"a REPLACE 1 INBOX {3+}\r\nnew\r\n"))[-1].name == "OK"
     assert contents(maildir / ".Trash") == {b"old 1\n"}
-    assert contents(maildir) == {b"old 2\n", b"old 3\n", b"new"}
+    assert contents(maildir) == {b"old 2\n", b"old 3\n", b"new\n"}
 
 
 def test_removed_meanwhile(ready: Driven, maildir: Path) -> None:
@@ -214,7 +214,7 @@ def test_every_system_call_failing(tmp_path: Path) -> None:
 
         there = contents(maildir)
         if read(sent)[-1].name == "OK":
-            assert there == {b"new"}, (calls.failed, number)
+            assert there == {b"new\n"}, (calls.failed, number)
         else:
             assert there == {b"old\n"}, (calls.failed, number, sent)
             assert b"EXPUNGE" not in sent
