@@ -122,7 +122,7 @@ class Dispatcher:
                 client.close()
             return
         pool = self._pools[numbers[0]]
-        if kind is Order.STARTED and received[1] is not None:
+        if kind is Order.STARTED and received[1] not in (None, channel.LOST):
             worker = socket.socket(fileno=received[1])
             worker.setblocking(False)
             pool.add(numbers[1], worker)
@@ -162,8 +162,11 @@ class Dispatcher:
                 connection, _address = self._listener.accept()
             except BlockingIOError:
                 return
-            except OSError as error:
-                log.system_error("accept", error)
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:  # no descriptor or memory is left: it is no use to try at once
+                log.recurring("accept", error)
+                self._pause()
                 return
             connection.setblocking(False)
             client = Client(self, connection)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 import traceback
 from collections.abc import Iterator, Mapping
 
@@ -18,6 +19,8 @@ _LONGEST = 1023
 _UNPRINTABLE = re.compile(r"[^ -~]")
 
 _level = 0
+_TOLD_AGAIN_S = 60.0
+_told: dict[str, float] = {}  # when, by time.monotonic
 
 
 def set_level(level: int) -> None:
@@ -86,6 +89,14 @@ def bug(where: str, failure: BaseException) -> None:
 def system_error(what: str, failure: OSError) -> None:
     path = f": {failure.filename}" if failure.filename else ""
     _write(f"ERR: {_printable(what + path)}: {failure.strerror or failure}")
+
+
+def recurring(what: str, failure: OSError) -> None:
+    """As `system_error`, for what is tried again and again: told once a minute at most."""
+    now = time.monotonic()
+    if now - _told.get(what, float("-inf")) > _TOLD_AGAIN_S:
+        _told[what] = now
+        system_error(what, failure)
 
 
 # --- Requests, at DEBUG_LOGIN=1 -------------------------------------------------------------------

@@ -106,12 +106,19 @@ class Master:
         if self._start_at is not None and now >= self._start_at and self._current:
             self._start_at = None
             if self._stop_at is None:
-                self._start(Generation(self._current.settings, self._current.modules))
+                self._start_again(self._current)
         if self._stop_at is not None and now >= self._stop_at:
             self._stop_at = now + _STOP_S
             for generation in self._generations:
                 for pid in (generation.pid, *generation.workers.values()):
                     _kill(pid)
+
+    def _start_again(self, before: Generation) -> None:
+        try:
+            self._start(Generation(before.settings, before.modules))
+        except OSError as error:  # no descriptor or memory is left
+            log.recurring("cannot start dispatcher", error)
+            self._start_at = time.monotonic() + _CRASHING_S
 
     # -- signals -------------------------------------------------------------------------------
 
@@ -145,13 +152,22 @@ class Master:
             log.error("the settings are as before")
         else:
             log.restarting()
-            before = self._current
-            self._start(self._load_modules(found, before))
-            if before is not None:
-                self._let_finish(before, hurry=False)
-            if self._logger:
-                self._logger.configure(found.logger_options)
+            self._replace(found)
         activation.notify(READY=1, STATUS="serving")
+
+    def _replace(self, found: Settings) -> None:
+        """Start a dispatcher with new settings in the place of the one there is."""
+        before = self._current
+        try:
+            self._start(self._load_modules(found, before))
+        except OSError as error:
+            log.system_error("cannot start dispatcher", error)
+            log.error("the settings are as before")
+            return
+        if before is not None:
+            self._let_finish(before, hurry=False)
+        if self._logger:
+            self._logger.configure(found.logger_options)
 
     def _let_finish(self, generation: Generation, *, hurry: bool) -> None:
         if generation.control is not None:
@@ -231,13 +247,20 @@ class Master:
         challenges = Challenges(self._key, generation.settings.scram_iterations)
         usual = Usual(_best_setting())
         listener = self._listener
-        generation.pid = self._fork(
-            [theirs, listener],
-            self._become,
-            "dispatcher",
-            lambda: dispatcher.run(listener, theirs, modules, daemons, cache, challenges, usual),
-        )
-        theirs.close()
+        try:
+            generation.pid = self._fork(
+                [theirs, listener],
+                self._become,
+                "dispatcher",
+                lambda: dispatcher.run(
+                    listener, theirs, modules, daemons, cache, challenges, usual
+                ),
+            )
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         generation.control = ours
         generation.began = time.monotonic()
         generation.workers_of = {name: set() for name in generation.modules}
@@ -252,7 +275,7 @@ class Master:
             received = channel.receive(control)
             if received is None:
                 return
-            if received[1] is not None:
+            if received[1] not in (None, channel.LOST):
                 os.close(received[1])
             kind, numbers = message.read_order(received[0])
             self._obey(generation, control, kind, *numbers)
@@ -277,8 +300,13 @@ class Master:
         if len(numbers) >= 2 * max(1, generation.settings.daemons):
             channel.send(control, message.order(Order.FAILED, index))
             return
-        ours, theirs = channel.pair()
         found = generation.settings
+        try:
+            ours, theirs = channel.pair()
+        except OSError as error:
+            log.recurring("cannot start worker", error)
+            channel.send(control, message.order(Order.FAILED, index))
+            return
         try:
             pid = self._fork(
                 [theirs],

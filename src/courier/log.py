@@ -11,6 +11,7 @@ Lines go to one descriptor, standard error unless `use` was called, one write ea
 import enum
 import os
 import re
+import time
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,6 +24,11 @@ _LONGEST_TYPED = 900
 
 _descriptor = 2
 _for_journal = False
+
+_TOLD_AGAIN_S = 600.0
+_MOST_TOLD = 1000
+#: When a trouble of `recurring` was told last, by time.monotonic.
+_told: dict[tuple[str, str, int | None], float] = {}
 
 # courierlogger's words and syslog's numbers (sd-daemon(3)). NOTICE is none of them: it stays.
 _LEVELS = {"ALERT": 1, "CRIT": 2, "ERR": 3, "WARN": 4, "INFO": 6, "DEBUG": 7}
@@ -208,6 +214,21 @@ def _stls(tls: bool) -> str:
 def error(what: str, path: object, failure: OSError) -> None:
     """The system failed us: what was tried, on which path, and errno's text."""
     _write(f"ERR: {_safe(what)}: {_safe(str(path))}: {_safe(failure.strerror or str(failure))}")
+
+
+def recurring(what: str, path: object, failure: OSError) -> None:
+    """As `error`, for what is tried again and again: the same trouble is told every ten minutes.
+
+    A full disk, or no descriptor left, would else fill the log with each attempt.
+    """
+    now = time.monotonic()
+    key = what, str(path), failure.errno
+    if now < _told.get(key, float("-inf")) + _TOLD_AGAIN_S:
+        return
+    if len(_told) >= _MOST_TOLD:
+        _told.clear()
+    _told[key] = now
+    error(what, path, failure)
 
 
 def index_unusable(path: str, failure: Exception) -> None:

@@ -21,7 +21,8 @@ from courier.auth.request import Lookup
 from tests.authdaemond.conftest import StartOurs, write_userdb
 from tests.support import authdaemon
 from tests.support.authdaemon import LIMIT_S, Daemon, environment, is_root, read_all
-from tests.support.daemon import is_alive
+from tests.support.daemon import children, is_alive, status, wait_until
+from tests.support.exhaustion import exhausted
 
 VM1 = (
     b"UID=5000\nGID=5000\nHOME=/home/vmail/vm1\nADDRESS=vm1@example.com\nNAME=V M One\n"
@@ -32,6 +33,10 @@ CRAM = (
     b"UID=5000\nGID=5000\nHOME=/home/vmail/vm1\nADDRESS=vm1@example.com\n"
     b"MAILDIR=/home/vmail/vm1/Maildir\n" + OPTIONS
 )
+
+
+def command(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text()
 
 
 def auth(*lines: bytes) -> bytes:
@@ -193,6 +198,38 @@ def test_clients_beyond_the_limit(start: StartOurs, tmp_path: Path) -> None:
 
         assert daemon.ask(RIGHT).endswith(OPTIONS)
         assert silent[0].recv(1) == b""
+
+
+@pytest.mark.slow
+def test_without_a_descriptor_left(daemon: Daemon) -> None:
+    """Clients wait, and so does who accepts them, instead of trying all the time; the log says it once."""
+    assert daemon.ask(RIGHT).endswith(OPTIONS)
+    [dispatcher] = [pid for pid in children(daemon.process.pid) if "dispatcher" in command(pid)]
+    with contextlib.ExitStack() as stack:
+        with exhausted(dispatcher):
+            waiting = [stack.enter_context(daemon.connect()) for _ in range(3)]
+            for connection in waiting:
+                connection.sendall(RIGHT)
+            wait_until(lambda: "ERR: accept: Too many open files" in daemon.log)
+            before = status(dispatcher)["voluntary_ctxt_switches"]
+            wait_until(lambda: int(status(dispatcher)["voluntary_ctxt_switches"]) > int(before) + 3)
+
+        assert [read_all(connection)[-2:] for connection in waiting] == [b".\n"] * 3
+    assert daemon.log.count("ERR: accept") == 1
+
+
+@pytest.mark.slow
+def test_master_without_a_descriptor_left(daemon: Daemon) -> None:
+    """A dispatcher that dies then has a successor once there is room; a reload changes nothing."""
+    assert daemon.ask(RIGHT).endswith(OPTIONS)
+    [dispatcher] = [pid for pid in children(daemon.process.pid) if "dispatcher" in command(pid)]
+    with exhausted(daemon.process.pid):
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "ERR: the settings are as before" in daemon.log)
+        os.kill(dispatcher, signal.SIGKILL)
+        wait_until(lambda: "ERR: cannot start dispatcher: Too many open files" in daemon.log)
+
+    assert daemon.ask(RIGHT).endswith(OPTIONS)
 
 
 @pytest.mark.slow

@@ -81,20 +81,24 @@ class SharedIndex:
         except OSError:
             return {}
         stamp = (found.st_mtime_ns, found.st_ino, found.st_size)
-        return _read(file, stamp, self._munge)
+        try:
+            return _read(file, stamp, self._munge)
+        except OSError as error:
+            log.recurring("cannot read index of shared folders", file, error)
+            return {}
 
 
 @lru_cache(maxsize=64)
 def _read(file: str, stamp: _Stamp, munge: bool) -> Mapping[str, Record]:
-    """Read a file as it was at this stamp; a process keeps what it read for all its sessions."""
+    """Read a file as it was at this stamp; a process keeps what it read for all its sessions.
+
+    Raises:
+        OSError: it can't be read now.
+    """
     if stamp[2] > _LARGEST:
         log.warn(f"{file}: too large for an index of shared folders")
         return {}
-    try:
-        text, _ = delivery.read_regular(os.path.realpath(file))
-    except OSError as error:
-        log.error("cannot read index of shared folders", file, error)
-        return {}
+    text, _ = delivery.read_regular(os.path.realpath(file))
     found = {}
     for number, record in _records(file, text):
         if record is None:

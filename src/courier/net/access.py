@@ -15,6 +15,7 @@ One that can't be opened allows everybody, as in Courier, but doesn't replace on
 """
 
 import dbm.gnu
+import errno
 import functools
 import ipaddress
 import re
@@ -26,6 +27,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from _gdbm import _gdbm as Database
 
+#: Errors that say nothing about the file.
+_PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _ATOI = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]{1,18})")
 
 
@@ -107,12 +110,18 @@ class AccessFile:
         state = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
         if state == self._state:
             return
-        self._state = state
         try:
             database = dbm.gnu.open(str(self._path), "r")  # noqa: SIM115  stays open
         except (dbm.gnu.error, OSError) as error:
+            if error.errno in _PASSING:  # it may well be good: look again, say so once
+                if self._state is not None:
+                    self._tell(f"ERR: {self._path}: {error}{self._fallback()}")
+                self._state = None
+                return
+            self._state = state
             self._tell(f"ERR: {self._path}: not a GDBM file: {error}{self._fallback()}")
             return
+        self._state = state
         if self._database is not None:
             self._database.close()
         self._database = database

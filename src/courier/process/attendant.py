@@ -6,6 +6,7 @@ What becomes of a client is the process's own: sessions (`worker`), or connectio
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -94,7 +95,12 @@ class Attendant:
 
     def _take(self, fields: list[bytes], descriptor: int | None) -> None:
         kind = kind_of(fields)
-        if kind is self._kind and descriptor is not None:
+        if kind is self._kind and descriptor == channel.LOST:
+            log.recurring(
+                "cannot serve", "client", OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            )
+            self.tell(Kind.FAILED if kind is Kind.PROXY else Kind.ENDED, number_of(fields))
+        elif kind is self._kind and descriptor is not None:
             self._begin(fields, descriptor)
         elif kind is Kind.EXIT:
             self._loop.stop()

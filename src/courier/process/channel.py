@@ -21,6 +21,8 @@ _LENGTH = struct.Struct("!I")
 _MAX_DESCRIPTORS = 1
 _INT = struct.Struct("i")
 _ANCILLARY = socket.CMSG_SPACE(_MAX_DESCRIPTORS * _INT.size)
+#: In place of a descriptor: one came, and this process could not have one more (EMFILE).
+LOST = -1
 #: Where messages arrive, one at a time: room for the largest, made anew for each, would cost more
 #: than all else that is done with it.
 _arriving = memoryview(bytearray(MAX_MESSAGE))
@@ -96,7 +98,8 @@ def has_room(channel: socket.socket) -> bool:
 def receive(channel: socket.socket) -> tuple[list[bytes], int | None] | None:
     """Receive a message and the descriptor that came with it, which the caller closes.
 
-    Returns: None if there is no message now.
+    Returns: None if there is no message now. The descriptor is `LOST` if there was no room for it;
+    the message counts all the same, and its sender is not to blame.
 
     Raises:
         ChannelClosed: the other process is gone, or what it sent is no message.
@@ -114,12 +117,16 @@ def receive(channel: socket.socket) -> tuple[list[bytes], int | None] | None:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             whole = len(rights) - len(rights) % _INT.size
             descriptors += (number for (number,) in _INT.iter_unpack(rights[:whole]))
+    is_lost = bool(flags & socket.MSG_CTRUNC) and not descriptors
+    is_cut = flags & socket.MSG_TRUNC or (flags & socket.MSG_CTRUNC and not is_lost)
     try:
-        if not size or flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) or len(descriptors) > 1:
+        if not size or is_cut or len(descriptors) > 1:
             raise ChannelClosed("closed" if not size else "malformed message")
         fields = unpack(bytes(_arriving[:size]))
     except ChannelClosed:
         for descriptor in descriptors:
             os.close(descriptor)
         raise
+    if is_lost:
+        return fields, LOST
     return fields, descriptors[0] if descriptors else None

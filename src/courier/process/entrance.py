@@ -7,7 +7,9 @@ SECURITY
 
 from __future__ import annotations
 
+import errno
 import itertools
+import os
 import time
 
 from courier import log
@@ -16,7 +18,7 @@ from courier.auth.client import Exchange, complaints
 from courier.auth.reply import Outcome, Rejected, Said, Temporary
 from courier.auth.request import Authenticate, Lookup, Refused, Request
 from courier.net.penalties import Penalties
-from courier.process import home, privileges
+from courier.process import channel, home, privileges
 from courier.process.channel import ChannelClosed
 from courier.process.child import Admission, Login, Pending, Session, Worker
 from courier.process.home import Homes
@@ -46,7 +48,11 @@ class Entrance:
     def look_up(
         self, child: Login, request: LoginRequest | Question, descriptor: int | None
     ) -> None:
-        """Ask authdaemond. Answers come in any order; a slow one delays nobody else."""
+        """Ask authdaemond. Answers come in any order; a slow one delays nobody else.
+
+        Args:
+            descriptor: of the client, or `channel.LOST`: then it is told to come again.
+        """
         admission = child.connections.get(request.number)
         if (
             admission is None
@@ -58,10 +64,19 @@ class Entrance:
             self._staff.answer(child, Kind.TEMPORARY, request.number)
             return
         try:
-            exchange = self._ask(child, request, admission)
+            if descriptor == channel.LOST:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             client = None if descriptor is None else self._staff.keep(descriptor)
         except OSError as error:
-            log.error("cannot ask", self._present.plan.authdaemon_socket, error)
+            log.recurring("cannot take", "clients", error)
+            self._staff.answer(child, Kind.TEMPORARY, request.number)
+            return
+        try:
+            exchange = self._ask(child, request, admission)
+        except OSError as error:
+            if client is not None:
+                self._staff.close(client)
+            log.recurring("cannot ask", self._present.plan.authdaemon_socket, error)
             self._staff.answer(child, Kind.TEMPORARY, request.number)
             return
         pending = Pending(exchange, request, client)

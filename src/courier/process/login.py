@@ -15,6 +15,7 @@ SECURITY
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import select
@@ -129,7 +130,7 @@ class LoginProcess:
             except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError as error:
-                log.error("cannot accept", listening.getsockname(), error)
+                log.recurring("cannot accept", listening.getsockname(), error)
                 self._rest(listening)
                 return
             self._arrive(client, address)
@@ -258,7 +259,12 @@ class LoginProcess:
     def _resume(self, number: int, unread: bytes, descriptor: int) -> None:
         """Go on with a client whose session has left it; it may have gone meanwhile."""
         connection = self._connections.get(number)
-        if connection is None:
+        if descriptor == channel.LOST:  # the session's end is closed by that, and the relay ends
+            log.recurring(
+                "cannot go on with", "client", OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            )
+            self.tell(Kind.RELEASE, number)
+        elif connection is None:
             os.close(descriptor)
             self.tell(Kind.RELEASE, number)
         else:

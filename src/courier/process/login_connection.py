@@ -248,7 +248,8 @@ class Connection:
         self._relay = Relay(self._process.loop, self._client, self._close)
         try:
             session_end = self._relay.offer()
-        except OSError:  # no descriptor is left
+        except OSError as error:  # no descriptor is left
+            log.recurring("cannot pass on", "client", error)
             return False
         with session_end:
             return self._process.request(request, session_end.fileno())

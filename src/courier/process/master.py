@@ -233,7 +233,7 @@ class Master:
         kind = kind_of(fields)
         if kind in (Kind.REACHED, Kind.FAILED) and number_of(fields) in child.connecting:
             self._entrance.from_proxy(child, kind, number_of(fields))
-        elif kind is Kind.ENDED:
+        elif kind is Kind.ENDED or (kind is Kind.RETURNED and descriptor == channel.LOST):
             session = child.sessions.pop(number_of(fields), None)
             if session is not None:
                 self._limits.release(session.admission.place)

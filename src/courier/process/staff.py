@@ -58,7 +58,7 @@ class Staff:
         """Start nothing yet.
 
         Args:
-            heard: acts on a message, and on the descriptor that came with it.
+            heard: acts on a message, and on the descriptor that came with it (or is `channel.LOST`).
             lost: is told of a process that has ended, after all that it had said.
             close_own: closes what descriptors the caller has, in a child process too.
         """
@@ -258,13 +258,14 @@ class Staff:
                 if received is None:
                     return False
                 fields, descriptor = received
-                if descriptor is not None:
-                    self._clients.add(descriptor)
+                client = None if descriptor == channel.LOST else descriptor
+                if client is not None:
+                    self._clients.add(client)
                 try:
                     self._heard(child, fields, descriptor)
                 finally:
-                    if descriptor is not None:
-                        self.close(descriptor)  # whoever keeps it has a copy
+                    if client is not None:
+                        self.close(client)  # whoever keeps it has a copy
         except ChannelClosed as error:
             if not self._reactor.forget(child.control.fileno()):
                 return False

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from courier.maildir.shared_index import Account, Group, SharedIndex, problems
+from tests.support.exhaustion import exhausted_here
 
 
 def index(tmp_path: Path, text: str, *, munge: bool = False) -> SharedIndex:
@@ -99,6 +100,15 @@ def test_changed_file_is_read_again(tmp_path: Path) -> None:
     os.rename(tmp_path / "new", tmp_path / "index")
 
     assert list(found.records()) == ["b"]
+
+
+def test_index_that_cannot_be_read_for_a_moment(tmp_path: Path) -> None:
+    """Nobody is in it then; all are as soon as it can be read, though it is the same file."""
+    found = index(tmp_path, "bob\t1\t1\t/home/bob\n")
+
+    with exhausted_here():
+        assert found.records() == {}
+    assert list(found.records()) == ["bob"]
 
 
 def test_no_index(tmp_path: Path) -> None:

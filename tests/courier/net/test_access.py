@@ -14,6 +14,7 @@ import pytest
 
 from courier.net.access import AccessFile, Allowed, Denied
 from tests.conftest import missing
+from tests.support.exhaustion import exhausted_here
 from tests.support.servers import COURIER
 
 Records = Mapping[str, str | bytes]
@@ -260,6 +261,21 @@ def test_damaged_file_opens_no_door(path: Path, content: bytes) -> None:
     assert len(opened.told) == 1
     assert opened.told[0].startswith(f"ERR: {path}: not a GDBM file: ")
     assert opened.told[0].endswith("; the file read before stays in force")
+    opened.file.close()
+
+
+def test_file_without_a_descriptor_left(path: Path) -> None:
+    """What came new is in force as soon as it can be opened; until then what was before."""
+    opened = Opened(write(path, {"*": "deny"}))
+    opened.file.remote("192.0.2.1")
+    write(path, {"*": "allow,A=1"})
+
+    with exhausted_here():
+        assert [opened.file.remote("192.0.2.1") for _ in range(3)] == [Denied("*")] * 3
+    assert opened.file.remote("192.0.2.1") == Allowed({"A": "1"})
+
+    assert len(opened.told) == 1
+    assert "Too many open files" in opened.told[0]
     opened.file.close()
 
 

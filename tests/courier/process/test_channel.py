@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from courier.process import channel
 from courier.process.channel import MAX_MESSAGE, ChannelClosed
+from tests.support.exhaustion import exhausted_here
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -126,6 +127,21 @@ def test_more_descriptors_than_one(ends: Pair, count: int) -> None:
         channel.receive(ends[1])
 
     assert open_descriptors() == before
+
+
+def test_descriptor_without_room(ends: Pair) -> None:
+    """The message arrives, and says what is missing; the one behind it is whole."""
+    sender, receiver = ends
+    with open(os.devnull) as file:
+        channel.send(sender, [b"first"], file.fileno())
+        channel.send(sender, [b"second"], file.fileno())
+        with exhausted_here():
+            assert channel.receive(receiver) == ([b"first"], channel.LOST)
+
+    received = channel.receive(receiver)
+    assert received is not None and received[0] == [b"second"]
+    assert received[1] not in (None, channel.LOST)
+    os.close(received[1])
 
 
 def test_descriptor_with_what_is_no_message(ends: Pair) -> None:
