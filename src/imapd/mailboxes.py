@@ -106,6 +106,9 @@ class Mailboxes:
 
         Args:
             known: see `AclFiles.read`; of one account's folders only.
+
+        Raises:
+            OSError: it can't be told whether there is such a mailbox, or who may use it.
         """
         name = names.with_inbox_in_capitals(name)
         folder = names.folder(name)
@@ -173,12 +176,12 @@ class Mailboxes:
         if mailbox.space is Space.PERSONAL:
             known: dict[str, Acl] = {}
             found = (
-                self._in(
+                self._seen(
                     mailbox.space, names.mailbox(folder), self._own, folder, known, exists=True
                 )
                 for folder in self._own.below(mailbox.folder)
             )
-            return any(one.is_visible for one in found)
+            return any(one is not None and one.is_visible for one in found)
         top = mailbox.name + SEPARATOR
         return any(one.name.startswith(top) for one in self.listed(Patterns([top + "*"])))
 
@@ -226,6 +229,24 @@ class Mailboxes:
             if "l" in rights and one.exists:
                 name = f"{top}.{one.name}" if one.name else top
                 yield Mailbox(name, space, where, one.name, rights, True)
+
+    def _seen(
+        self,
+        space: Space,
+        name: str,
+        where: Tree,
+        folder: str,
+        known: dict[str, Acl],
+        *,
+        exists: bool | None,
+    ) -> Mailbox | None:
+        """Do what `_in` does, for one of many: None if that folder's disk fails, which the log has."""
+        try:
+            return self._in(space, name, where, folder, known, exists=exists)
+        except OSError as error:
+            if error.errno in tree.EXHAUSTED:
+                raise
+            return None
 
     # -- folders that permissions share ----------------------------------------------------
 

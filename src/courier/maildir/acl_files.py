@@ -16,6 +16,7 @@ folder made under that name gets its parent's list and not that of its predecess
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -24,10 +25,12 @@ from courier import log
 from courier.maildir import acl, delivery
 from courier.maildir.acl import Acl
 from courier.maildir.lock import FolderLock
-from courier.maildir.tree import Tree
+from courier.maildir.tree import EXHAUSTED, Tree
 
 NAME = "courierimapacl"
 HIERARCHY = "courierimaphieracl"
+#: Errors of what is no list, or not for us.
+_NO_LIST = (errno.EACCES, errno.EPERM, errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.EISDIR)
 #: Octets of a file that is taken for a list.
 _LARGEST = 1 << 20
 
@@ -41,10 +44,13 @@ class AclFiles:
     def read(self, folder: str, known: dict[str, Acl] | None = None) -> Acl:
         """Give the list in force for a folder or level, whether it exists or not.
 
-        One that can't be read gives nobody any right, but the owner his ``a``.
+        One that may not be read, or is no file, gives nobody any right, but the owner his ``a``.
 
         Args:
             known: lists read before, within one command; those that this call reads are added.
+
+        Raises:
+            OSError: the system can't read it now. What is in it must not be taken for nothing.
         """
         found = known.get(folder) if known else None
         if found is None:
@@ -168,7 +174,7 @@ class AclFiles:
 
     def of_levels(self) -> dict[str, Acl]:
         """Read the lists of all levels, whether anything is below them or not."""
-        found = {level: _read_file(self._level_path(level)) for level in self._levels()}
+        found = {level: _shown(self._level_path(level)) for level in self._levels()}
         return {level: one for level, one in found.items() if one is not None}
 
     def _levels(self) -> list[str]:
@@ -199,7 +205,7 @@ def read_file(path: str) -> tuple[Acl, os.stat_result] | None:
 
 def unreadable(path: str, error: OSError) -> Acl:
     """Log that a list can't be read, and give the one in its place: nobody has any right."""
-    log.error("cannot read access control list", path, error)
+    log.recurring("cannot read access control list", path, error)
     return acl.parse(b"")
 
 
@@ -207,8 +213,21 @@ def _read_file(path: str) -> Acl | None:
     try:
         found = read_file(path)
     except OSError as error:
-        return unreadable(path, error)
+        if error.errno in _NO_LIST:
+            return unreadable(path, error)
+        log.recurring("cannot read access control list", path, error)
+        raise
     return None if found is None else found[0]
+
+
+def _shown(path: str) -> Acl | None:
+    """Do what `_read_file` does, for one of many: a disk that fails there hides no others."""
+    try:
+        return _read_file(path)
+    except OSError as error:
+        if error.errno in EXHAUSTED:
+            raise
+        return acl.parse(b"")
 
 
 def is_within(name: str, top: str) -> bool:

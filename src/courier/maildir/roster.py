@@ -15,6 +15,7 @@ system that other hosts write to, nor a directory on another file system than th
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import struct
@@ -23,6 +24,7 @@ import time
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
+from courier import log
 from courier.maildir import acl, acl_files, filesystem, folder_table, old_names
 from courier.maildir.acl import Acl
 from courier.maildir.acl_files import AclFiles
@@ -30,7 +32,7 @@ from courier.maildir.annotations import NAME as ANNOTATIONS
 from courier.maildir.folder_table import Entry, FolderTable, Times
 from courier.maildir.memo import Memos
 from courier.maildir.tally import SETTLED_NS, Tallies
-from courier.maildir.tree import Tree, is_name
+from courier.maildir.tree import EXHAUSTED, Tree, is_name
 
 #: Folders of all maildirs of a process that are kept without being in use: some 250 octets each.
 _KEPT_FOLDERS = 20_000
@@ -213,7 +215,9 @@ class Roster:
         try:
             found = os.stat(name, dir_fd=top)
             kind = os.stat(f"{name}/cur", dir_fd=top, follow_symlinks=False).st_mode
-        except OSError:  # no folder, but maybe a level above some
+        except OSError as error:  # no folder, but maybe a level above some
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                log.recurring("cannot look into", os.path.join(self._tree.path, name), error)
             return Entry(folder, False, self._own(name)[0], False), None
         exists = stat.S_ISDIR(kind) or os.path.isdir(os.path.join(self._tree.path, name, "cur"))
         own, of_list, is_sure = self._own(name)
@@ -232,6 +236,8 @@ class Roster:
         try:
             read = acl_files.read_file(path)
         except OSError as error:
+            if error.errno in EXHAUSTED:
+                raise
             return acl_files.unreadable(path, error), None, False
         return (None, None, True) if read is None else (*read, True)
 

@@ -25,6 +25,8 @@ from courier.maildir.uiddb import UidDb
 #: Highest UIDVALIDITY of folders that are gone, kept where a clock would give it out again.
 _WATERMARK = "pycourier-uidvalidity"
 _DELETED = "deleted"
+#: Errors that say something about this process or machine, and nothing about a folder.
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 #: Octets; with its dot a directory's name has 255.
 _LONGEST_NAME = 254
 _LONGEST_CHARACTER = 4
@@ -64,10 +66,23 @@ class Tree:
         return path if is_there and not old_names.is_converted(self.path) else None
 
     def exists(self, name: str) -> bool:
-        """Tell whether ``name`` is a folder: a directory with ``cur/`` in it."""
+        """Tell whether ``name`` is a folder: a directory with ``cur/`` in it.
+
+        Raises:
+            OSError: it can't be told.
+        """
         if name and not is_name(name):
             return False
-        return os.path.isdir(os.path.join(self.directory(name), "cur"))
+        directory = self.directory(name)
+        try:
+            return stat.S_ISDIR(os.stat(os.path.join(directory, "cur")).st_mode)
+        except PermissionError as error:  # Courier: no folder, for whom its mode keeps out
+            log.recurring("cannot look into", directory, error)
+            return False
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+                return False
+            raise
 
     def folders(self) -> list[str]:
         """List the names of all folders, INBOX first, then sorted.
@@ -105,8 +120,18 @@ class Tree:
             name = entry[1:]
             if entry.startswith(".") and is_name(name):
                 meant = self.meant(name)
-                if meant.startswith(beginning) and self.exists(name):
+                if meant.startswith(beginning) and self._is_found(name):
                     yield meant
+
+    def _is_found(self, name: str) -> bool:
+        """Tell whether there is such a folder; one that can't be looked at hides no others."""
+        try:
+            return self.exists(name)
+        except OSError as error:
+            if error.errno in EXHAUSTED:
+                raise
+            log.recurring("cannot look into", error.filename, error)
+            return False
 
     def create(self, name: str, *, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
         """Make a folder with its UIDVALIDITY, which is above any that this maildir has lost.

@@ -15,6 +15,7 @@ from courier.maildir.acl import ALL, Identity, InvalidAcl
 from courier.maildir.acl_files import HIERARCHY, NAME, AclFiles
 from courier.maildir.tree import Tree
 from tests.courier.maildir.test_delivery import calls_of, faults, fresh_maildirs, killed
+from tests.support.exhaustion import exhausted_here
 from tests.support.maildirs import make_folder
 
 BOB = Identity("bob")
@@ -237,6 +238,30 @@ def filled(maildir: Path) -> AclFiles:
     for name, more in (("", "user=bob lr\n"), (".a", ""), (".open", "user=bob lr\n")):
         (maildir / name / NAME).write_text(OWNERS + more)
     return AclFiles(Tree(str(maildir)))
+
+
+@pytest.mark.parametrize("operation", ["change", "create"])
+def test_list_that_cannot_be_read_for_a_moment(
+    maildir: Path, files: AclFiles, operation: str
+) -> None:
+    """It is not taken for an empty one: nothing is written over it, or after its model."""
+    make_folder(maildir, "INBOX.a")
+    give(files, "a", "user=carl", "lrs")
+    before = (maildir / ".a" / NAME).read_bytes()
+
+    with exhausted_here(), pytest.raises(OSError, match="Too many open files"):
+        files.read("a")
+    with pytest.MonkeyPatch.context() as patch:
+
+        def broken(*_: object, **__: object) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        patch.setattr(delivery, "read_regular", broken)
+        with pytest.raises(OSError, match="Input/output error"):
+            OPERATIONS[operation](files)
+
+    assert (maildir / ".a" / NAME).read_bytes() == before
+    assert files._tree.folders() == ["", "a"]
 
 
 def _widen(files: AclFiles) -> None:
