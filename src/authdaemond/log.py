@@ -19,7 +19,7 @@ _LONGEST = 1023
 _UNPRINTABLE = re.compile(r"[^ -~]")
 
 _level = 0
-_TOLD_AGAIN_S = 60.0
+_TOLD_AGAIN_S = 600.0
 _told: dict[str, float] = {}  # when, by time.monotonic
 
 
@@ -92,7 +92,7 @@ def system_error(what: str, failure: OSError) -> None:
 
 
 def recurring(what: str, failure: OSError) -> None:
-    """As `system_error`, for what is tried again and again: told once a minute at most."""
+    """As `system_error`, for what is tried again and again: told every ten minutes at most."""
     now = time.monotonic()
     if now - _told.get(what, float("-inf")) > _TOLD_AGAIN_S:
         _told[what] = now
