@@ -117,6 +117,15 @@ class Changes:
         removes = disturbs is Disturbs.MESSAGES
         return (yield from self._tell(expunge=expunge, removes=removes))
 
+    def tell_known(self) -> Generator[Step, Any, None]:
+        """Tell what this process has learned of others' changes, but for removed messages.
+
+        What is fetched or searched for behind it is then as it is, and not as it was told before.
+        """
+        view = self._session.view
+        if view is not None and self.wanted.events and view.columns is not view.folder.columns:
+            yield from self._tell(expunge=False)
+
     def tell_between(self) -> Generator[Step, Any, None]:
         """Tell, while no command is in progress, what NOTIFY has the client want then."""
         session = self._session
