@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
-from courier.maildir import status, subscriptions
+from courier.maildir import subscriptions
 from courier.maildir.acl import Acl
 from imapd import names
 from imapd.list_request import ListRequest
 from imapd.mailboxes import Mailbox, Mailboxes
 from imapd.pattern import ELSEWHERE, Patterns, levels_of
-from imapd.settings import Settings
 from imapd.special_uses import Uses
 
 
@@ -43,7 +42,9 @@ class Names:
     uses: Mapping[str, Uses]  # special ones, where they are asked for
 
 
-def plain(settings: Settings, candidates: Collection[Mailbox], wanted: Patterns) -> Iterator[Entry]:
+def plain(
+    mailboxes: Mailboxes, candidates: Collection[Mailbox], wanted: Patterns
+) -> Iterator[Entry]:
     """Give an entry for each candidate that matches, and for each level above one that does.
 
     The order is Courier's; candidates may be mailboxes that don't exist (LSUB).
@@ -51,32 +52,32 @@ def plain(settings: Settings, candidates: Collection[Mailbox], wanted: Patterns)
     levels = levels_of(one.name for one in candidates)
     for one in candidates:
         if wanted.matches(one.name):
-            yield described(settings, one, levels)
-    children = _children(settings, has=True)
+            yield described(mailboxes, one, levels)
+    children = _children(mailboxes, has=True)
     for level in sorted(levels.difference(one.name for one in candidates)):
         if wanted.matches(level):
             yield Entry(level, ("\\Noselect", *children), None)
 
 
-def described(settings: Settings, one: Mailbox, levels: Collection[str]) -> Entry:
+def described(mailboxes: Mailboxes, one: Mailbox, levels: Collection[str]) -> Entry:
     """Give the entry of one mailbox as a plain LIST has it.
 
     Args:
         levels: names that others are below.
     """
     has_children = one.is_level or one.name in levels  # a group of accounts is one
-    attributes = _selectability(settings, one) + _children(settings, has=has_children)
+    attributes = _selectability(mailboxes, one) + _children(mailboxes, has=has_children)
     return Entry(one.name, attributes, one)
 
 
-def announced(settings: Settings, one: Mailbox, *, has_below: bool) -> Entry:
+def announced(mailboxes: Mailboxes, one: Mailbox, *, has_below: bool) -> Entry:
     """Give the entry of a mailbox without what takes a look at its messages."""
-    children = _children(settings, has=has_below)
+    children = _children(mailboxes, has=has_below)
     return Entry(one.name, children if one.exists else ("\\NonExistent", *children), one)
 
 
 def extended(
-    settings: Settings, there: Names, wanted: Patterns, request: ListRequest
+    mailboxes: Mailboxes, there: Names, wanted: Patterns, request: ListRequest
 ) -> Iterator[Entry]:
     """Give the entries that RFC 5258 wants, each name once."""
     recursive = "RECURSIVEMATCH" in request.selection
@@ -100,7 +101,7 @@ def extended(
         one = there.existing.get(name)
         yield Entry(
             name,
-            _attributes(settings, there, name, one, request),
+            _attributes(mailboxes, there, name, one, request),
             one,
             is_selected=name in selected,
             has_selected_below=name in above,
@@ -139,14 +140,14 @@ def subscribed(
 
 
 def _attributes(
-    settings: Settings, there: Names, name: str, one: Mailbox | None, request: ListRequest
+    mailboxes: Mailboxes, there: Names, name: str, one: Mailbox | None, request: ListRequest
 ) -> tuple[str, ...]:
     if one is None:
         attributes: tuple[str, ...] = ("\\NonExistent",)
     elif request.status and not one.is_level and not one.may("r"):
         attributes = ("\\Noselect",)  # RFC 5819 2: there is no STATUS of it
     else:
-        attributes = _selectability(settings, one)
+        attributes = _selectability(mailboxes, one)
     has_children = name in there.levels or (one is not None and one.is_level)
     attributes += ("\\HasChildren",) if has_children else ("\\HasNoChildren",)
     if name in there.subscribed and "SUBSCRIBED" in request.returns:
@@ -156,18 +157,18 @@ def _attributes(
     return attributes
 
 
-def _selectability(settings: Settings, one: Mailbox) -> tuple[str, ...]:
+def _selectability(mailboxes: Mailboxes, one: Mailbox) -> tuple[str, ...]:
     if one.is_level:  # a group of accounts
         return ("\\Noselect",)
-    checked = settings.check_all_folders or one.name == names.INBOX
+    checked = mailboxes.settings.check_all_folders or one.name == names.INBOX
     # Whether there is something unseen is for those to know who may look.
     if checked and one.exists and one.may("r"):
-        return ("\\Marked",) if status.has_unseen(one.directory) else ("\\Unmarked",)
+        return ("\\Marked",) if mailboxes.has_unseen(one) else ("\\Unmarked",)
     return ()
 
 
-def _children(settings: Settings, *, has: bool) -> tuple[str, ...]:
-    if settings.obsolete_client:
+def _children(mailboxes: Mailboxes, *, has: bool) -> tuple[str, ...]:
+    if mailboxes.settings.obsolete_client:
         return () if has else ("\\Noinferiors",)
     return ("\\HasChildren",) if has else ("\\HasNoChildren",)
 

@@ -18,7 +18,7 @@ import os
 from collections.abc import Generator, Iterator
 from typing import Any, NamedTuple
 
-from courier.maildir import acl, link_farm, sharable, tree
+from courier.maildir import acl, link_farm, sharable, status, tree
 from courier.maildir.acl import Acl, Identity
 from courier.maildir.acl_files import AclFiles
 from courier.maildir.link_farm import LinkFarm
@@ -92,7 +92,7 @@ class Mailboxes:
             lists: access control lists are in force (without: account option disableshared).
             rosters: what this process knows of maildirs.
         """
-        self._settings = settings
+        self.settings = settings
         self._own = own
         self._identity = identity
         self._lists = lists
@@ -184,6 +184,12 @@ class Mailboxes:
             return any(one is not None and one.is_visible for one in found)
         top = mailbox.name + SEPARATOR
         return any(one.name.startswith(top) for one in self.listed(Patterns([top + "*"])))
+
+    def has_unseen(self, mailbox: Mailbox) -> bool:
+        """Tell whether a mailbox that exists has messages that have not been seen."""
+        if mailbox.tree is None:
+            return status.has_unseen(mailbox.directory)
+        return self._rosters.of(mailbox.tree).tallies.has_unseen(mailbox.directory)
 
     def farms(self) -> Iterator[Mailbox]:
         """Give the folders that permissions share and that are subscribed to."""

@@ -117,7 +117,7 @@ class _Writer:
         if not found.is_visible:  # what a client may not see is not there
             found = found._replace(exists=False)
         entry = listing.announced(
-            self._session.settings, found, has_below=name in self._all_levels(found)
+            self._session.mailboxes, found, has_below=name in self._all_levels(found)
         )
         if name in self._now.subscribed:
             entry = entry._replace(attributes=("\\Subscribed", *entry.attributes))

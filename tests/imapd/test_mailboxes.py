@@ -10,6 +10,7 @@ from courier.process.request import Wake
 from imapd.mailboxes import Space
 from tests.imapd.conftest import Log
 from tests.imapd.driver import Driven
+from tests.support.clock import wait_for_tick
 from tests.support.maildirs import make_folder, make_maildir
 
 OWNERS = "owner aceilrstwx\nadministrators aceilrstwx\n"
@@ -109,6 +110,38 @@ def test_list_shows_what_may_be_seen(log_in: LogIn) -> None:
         "#shared.carol.plans",
     }
     assert listed(log_in(options="group=staff"), "*") == {"INBOX"}
+
+
+@pytest.mark.usefixtures("seconds_later")
+def test_list_after_others_changed_rights(log_in: LogIn, accounts: dict[str, Path]) -> None:
+    """Whoever was given a right sees the mailbox at once, and whoever lost it does not any more."""
+    alice, bob, secret = log_in(), log_in("bob"), accounts["bob"] / ".secret" / "courierimapacl"
+    wait_for_tick()
+    told = [listed(alice)]
+    bob.ask("a SETACL INBOX.secret alice lr")
+    told.append(listed(alice))
+    wait_for_tick()
+    secret.write_text(OWNERS)  # by another program, into the file
+    told.append(listed(alice))
+    wait_for_tick()
+    bob.ask("a SETACL INBOX anyone r")
+    told.append(listed(alice))
+
+    both = {"#shared.bob", "#shared.bob.secret"}
+    assert told == [{"#shared.bob"}, both, {"#shared.bob"}, set()]
+
+
+@pytest.mark.usefixtures("seconds_later")
+def test_numbers_of_others(log_in: LogIn, accounts: dict[str, Path]) -> None:
+    """Whoever lost the right to read is told no number, though one is known."""
+    alice, bob = log_in(), log_in("bob")
+    command = 'a LIST "" "#shared.*" RETURN (STATUS (MESSAGES))'
+    names = [one.name for one in alice.ask(command)]
+    alice.ask(command)
+    bob.ask("a SETACL INBOX anyone l")
+
+    assert names == ["LIST", "STATUS", "OK"]
+    assert [one.name for one in alice.ask(command)] == ["LIST", "OK"]
 
 
 @pytest.mark.parametrize(

@@ -163,8 +163,7 @@ class Roster:
         self._times = {
             name: one for name, one in self._times.items() if name in present and "&" not in name
         }
-        for name in self._tallies.counts.keys() - present:
-            self._tallies.counts.pop(name, None)
+        self._tallies.forget(present)
 
     def _take_entries(self, top: int) -> bool:
         """Bring all entries up to date; tell whether they are as they were."""

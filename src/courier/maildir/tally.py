@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Container
 from struct import Struct
 from typing import NamedTuple
 
-from courier.maildir import filesystem, keywords, uiddb
+from courier.maildir import filesystem, keywords, status, uiddb
 from courier.maildir.status import Status
 
 #: Nanoseconds after which a time can be trusted to differ from a later change's.
@@ -56,6 +57,7 @@ class Tallies:
     def __init__(self, path: str) -> None:
         self.counts: dict[str, tuple[Moment, Found]] = {}  # by name in the maildir
         self.news = 0  # how many were counted since they were last stored
+        self._unseen: dict[str, tuple[bytes, bool]] = {}
         self._path = path
 
     def find(self, path: str, needs: frozenset[str]) -> tuple[Found | None, Moment | None]:
@@ -89,17 +91,41 @@ class Tallies:
 
     def keep(self, path: str, moment: Moment, found: Found) -> None:
         """Keep what was found of a folder after a moment, with all that the moment says is needed."""
-        try:
-            is_alone = os.stat(path).st_dev == os.stat(os.path.join(path, "cur")).st_dev
-        except OSError:
-            return
-        if is_alone and filesystem.is_local(path):
+        if _is_believed(path):
             self.counts[self._name(path)] = moment, found
             self.news += 1
+
+    def has_unseen(self, path: str) -> bool:
+        """Tell what `status.has_unseen` does; lists the folder's directories if they have changed."""
+        found, moment = self.find(path, frozenset())
+        if found is not None:
+            return found.numbers.unseen > 0
+        name = self._name(path)
+        times, unseen = self._unseen.get(name, (b"", False))
+        if moment is None or moment.times != times:
+            unseen = status.has_unseen(path)
+            if moment is not None and _is_believed(path):
+                self._unseen[name] = moment.times, unseen
+        return unseen
+
+    def forget(self, present: Container[str]) -> None:
+        """Forget what was found of folders that are not among these names."""
+        for of in (self.counts, self._unseen):
+            for name in [name for name in of if name not in present]:
+                del of[name]
 
     def _name(self, path: str) -> str:
         """Give a folder's name in the maildir."""
         return path[len(self._path) + 1 :] or "."
+
+
+def _is_believed(path: str) -> bool:
+    """Tell whether times say all: the folder lies on one local file system."""
+    try:
+        is_one = os.stat(path).st_dev == os.stat(os.path.join(path, "cur")).st_dev
+    except OSError:
+        return False
+    return is_one and filesystem.is_local(path)
 
 
 def _messages(path: str) -> tuple[bytes, int]:

@@ -67,9 +67,9 @@ def list_(session: Session, arguments: Parser) -> Handling:
     uses: Mapping[str, special_uses.Uses] = {}
     if request.is_extended or session.rev2:  # RFC 9051 7.3.1: what does not exist is told as such
         there = yield Work(partial(_names, session, existing, look, wanted, request))
-        entries, uses = listing.extended(session.settings, there, wanted, request), there.uses
+        entries, uses = listing.extended(session.mailboxes, there, wanted, request), there.uses
     else:
-        entries = listing.plain(session.settings, existing.values(), wanted)
+        entries = listing.plain(session.mailboxes, existing.values(), wanted)
     yield status_items.begin(session, request.status)
     size = _SLICE
     if request.status or session.settings.check_all_folders:
@@ -104,14 +104,14 @@ def _subscribed(session: Session, wanted: Patterns, elsewhere: bool) -> list[Ent
     path = session.tree.path
     found = listing.subscribed(session.mailboxes, path, elsewhere=elsewhere, there=there)
     visible = [one for one in found if one.is_visible]
-    return list(listing.plain(session.settings, visible, wanted))
+    return list(listing.plain(session.mailboxes, visible, wanted))
 
 
 def described(session: Session, one: Mailbox, union: frozenset[str]) -> Iterator[bytes]:
     """Give the line of one mailbox, with what Courier's options ask for."""
     others = session.mailboxes.listed(Patterns([one.name + ".*"]))
     levels = levels_of(other.name for other in others)
-    entry = listing.described(session.settings, one, levels)
+    entry = listing.described(session.mailboxes, one, levels)
     yield line(session, entry, _union(session, entry, union))
 
 
@@ -122,7 +122,7 @@ def announced(session: Session, one: Mailbox, old: str | None = None) -> bytes:
         old: name by which the client called it (RFC 9051 6.3.9.7).
     """
     has_below = session.mailboxes.has_below(one)
-    entry = listing.announced(session.settings, one, has_below=has_below)
+    entry = listing.announced(session.mailboxes, one, has_below=has_below)
     return line(session, entry, b"" if old is None else old_name(session, old))
 
 

@@ -155,3 +155,38 @@ def test_names_of_what_is_kept(tallies: Tallies, path: str, maildir: Path) -> No
     assert sorted(tallies.counts) == [".", ".a"]
     assert tallies.news == 2
     assert os.path.basename(path) == ".a"
+
+
+@pytest.mark.usefixtures("seconds_later")
+@pytest.mark.parametrize("counted", [True, False])
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_unseen(
+    tallies: Tallies, path: str, change: Callable[[Path], object], counted: bool
+) -> None:
+    """It is known by what was counted, or by itself, and again after each change."""
+    if counted:
+        count(tallies, path)
+    assert tallies.has_unseen(path) and tallies.has_unseen(path)
+
+    change(Path(path))
+
+    assert tallies.has_unseen(path) == status.has_unseen(path)
+
+
+@pytest.mark.usefixtures("seconds_later")
+def test_unseen_is_looked_for_once(
+    tallies: Tallies, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tallies.has_unseen(path)
+    monkeypatch.setattr(status, "has_unseen", lambda _: pytest.fail("listed again"))
+
+    assert tallies.has_unseen(path)
+
+
+@pytest.mark.usefixtures("seconds_later")
+def test_folder_that_is_forgotten(tallies: Tallies, path: str) -> None:
+    count(tallies, path)
+
+    tallies.forget({"."})
+
+    assert tallies.counts == {}
