@@ -116,7 +116,10 @@ class AccountSession(ABC):
         self.opened = None if is_large else Opened(uidvalidity, uid, message, found)
 
     def is_selected(self, found: Mailbox) -> bool:
-        return self.mailbox is not None and self.mailbox.directory == found.directory
+        mailbox = self.mailbox
+        if mailbox is None or mailbox.folder != found.folder:  # which mostly tells it
+            return False
+        return mailbox.directory == found.directory
 
     @property
     def is_linked(self) -> bool:

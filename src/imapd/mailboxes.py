@@ -58,13 +58,22 @@ class Mailbox(NamedTuple):
         return self.tree.directory(self.folder)
 
     @property
+    def entry(self) -> str:
+        """The name of its directory in its maildir; "." is the maildir. Not for a level, or a farm's."""
+        if self.folder.isascii() and "&" not in self.folder:  # else it may have an old name
+            return f".{self.folder}"
+        return os.path.basename(self.directory)
+
+    @property
     def is_level(self) -> bool:
         """Tell whether this can have no messages at all."""
         return self.tree is None and self.farm is None
 
     def may(self, rights: str) -> bool:
         """Tell whether one of these rights is held."""
-        return not set(rights).isdisjoint(self.rights)
+        return (
+            rights in self.rights if len(rights) == 1 else not set(rights).isdisjoint(self.rights)
+        )
 
     @property
     def is_visible(self) -> bool:

@@ -5,6 +5,7 @@ DELETED-STORAGE).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from operator import attrgetter
@@ -117,11 +118,13 @@ def read_several(
     session: Session, found: Iterable[Mailbox], wanted: Sequence[str]
 ) -> dict[str, Found]:
     """Read folders that are not selected, those that can be read; in a thread."""
-    numbers = {}
     looks = Looks(session, wanted)
+    found = list(found)
+    numbers = looks.kept(found)
     for one in found:
         try:
-            numbers[one.name] = looks.at(one)
+            if one.name not in numbers:
+                numbers[one.name] = looks.at(one)
         except OSError as error:
             _complain(one, error)
     return numbers
@@ -154,6 +157,20 @@ class Looks:
         self._tallies: Tallies | None = None
         self._path = ""
         self._moment: Moment | None = None
+
+    def kept(self, mailboxes: Iterable[Mailbox]) -> dict[str, Found]:
+        """Give what is known of mailboxes, by their names, and has not changed."""
+        by_tree: dict[Tree, dict[str, str]] = {}
+        for one in mailboxes:
+            if one.tree is not None:
+                by_tree.setdefault(one.tree, {})[one.entry] = one.name
+        numbers: dict[str, Found] = {}
+        for of, by_entry in by_tree.items():
+            with contextlib.suppress(OSError):  # whoever reads them is told
+                tallies = self._session.store.rosters.of(of).tallies
+                current = tallies.current(by_entry, self._needs)
+                numbers.update((by_entry[entry], found) for entry, found in current.items())
+        return numbers
 
     def at(self, one: Mailbox) -> Found:
         """Find what is wanted, in a thread; the size is None if not all messages are known.

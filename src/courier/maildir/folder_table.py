@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from courier.maildir import acl
+from courier.maildir import acl, tally
 from courier.maildir.acl import Acl
 from courier.maildir.status import Status
 from courier.maildir.tally import NEEDS, Found, Moment
@@ -26,9 +26,10 @@ NAME, STAMP = "folders", b"maildir folders\1"
 
 _HEAD = struct.Struct("=IIQQ")
 _ENTRY = struct.Struct("=QQqQqII")  # `Times`, kind, number of the list
-#: Number of the entry, what the count covers, octets of the second times; `Moment`; `Found`.
-_COUNT = struct.Struct("=IBB56s32s7QQQB25s")
+#: Number of the entry, what the count covers, octets of the next; `Moment.more` and `times`; `Found`.
+_COUNT = struct.Struct("=IBB32sQQqQqQq7QQQB25s")
 _EXISTS, _ANNOTATED, _LISTED = 1, 2, 4
+_TIMES = len(tally.Times._fields)
 _NO_SIZE = (1 << 64) - 1
 
 
@@ -87,7 +88,7 @@ def _packed(place: int, moment: Moment, found: Found) -> bytes:
     covers = sum(1 << bit for bit, need in enumerate(NEEDS) if need in moment.needs)
     size = _NO_SIZE if found.size is None else found.size
     return _COUNT.pack(
-        *(place, covers, len(moment.more), moment.times, moment.more),
+        *(place, covers, len(moment.more), moment.more, *moment.times),
         *(*found.numbers, found.highest, size),
         *(len(found.identifier), found.identifier.encode("ascii")),
     )
@@ -122,11 +123,11 @@ def unpack(data: bytes) -> FolderTable:
         )
         table.times[name] = Times(*times)
     for record in _COUNT.iter_unpack(view[ends[0] : ends[1]]):
-        place, covers, of_more, times, more, *numbers, highest, size, length, text = record
+        place, covers, of_more, more, *numbers, highest, size, length, text = record
         needs = _NEEDS_BY_BITS[covers]
-        moment = Moment(times, more[:of_more], needs)
+        moment = Moment(tally.Times(*numbers[:_TIMES]), more[:of_more], needs)
         found = Found(
-            Status(*numbers),
+            Status(*numbers[_TIMES:]),
             highest,
             None if size == _NO_SIZE else size,
             text[:length].decode("ascii"),

@@ -11,9 +11,10 @@ seconds when it was looked at, none of a file system that other hosts write to.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from struct import Struct
 from typing import NamedTuple
 
@@ -29,8 +30,6 @@ NEEDS = (HIGHEST, IDENTIFIER, SIZE, DELETED_SIZE)
 #: Of these, what depends on more than the messages.
 _OF_MORE = frozenset((HIGHEST, IDENTIFIER))
 
-#: Device of cur/; inode and time of new/, cur/ and courierimapuiddb.
-_MESSAGES = Struct("=QQqQqQq")
 _MORE = Struct("=QqQq")  # inode and time of the folder and of courierimapkeywords/, if there is one
 
 
@@ -43,11 +42,23 @@ class Found(NamedTuple):
     identifier: str = ""
 
 
+class Times(NamedTuple):
+    """When what all numbers depend on was last changed, and which it was."""
+
+    device: int
+    new_inode: int
+    new_ns: int
+    cur_inode: int
+    cur_ns: int
+    uiddb_inode: int
+    uiddb_ns: int
+
+
 class Moment(NamedTuple):
     """A folder's times before it is looked at; what is to be looked up."""
 
-    times: bytes
-    more: bytes  # empty where they don't matter
+    times: Times
+    more: bytes  # what some numbers depend on beside, if they are needed
     needs: frozenset[str]
 
 
@@ -57,20 +68,39 @@ class Tallies:
     def __init__(self, path: str) -> None:
         self.counts: dict[str, tuple[Moment, Found]] = {}  # by name in the maildir
         self.news = 0  # how many were counted since they were last stored
-        self._unseen: dict[str, tuple[bytes, bool]] = {}
+        self._unseen: dict[str, tuple[Times, bool]] = {}
         self._path = path
 
-    def find(self, path: str, needs: frozenset[str]) -> tuple[Found | None, Moment | None]:
-        """Give what was found of a folder, if it still is true; else the moment for `keep`.
+    def current(self, names: Iterable[str], needs: frozenset[str]) -> dict[str, Found]:
+        """Give what was found of folders, by their names in the maildir, as far as it still is true.
 
         Args:
             needs: `HIGHEST` and its like.
+
+        Raises:
+            OSError: the maildir can't be opened.
+        """
+        found = {}
+        top = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for name in names:
+                kept = self.counts.get(name)
+                if kept is None or not needs <= kept[0].needs or not _is_same(kept[0], name, top):
+                    continue
+                if needs.isdisjoint(_OF_MORE) or _more_or_none(name, top) == kept[0].more:
+                    found[name] = kept[1]
+        finally:
+            os.close(top)
+        return found
+
+    def find(self, path: str, needs: frozenset[str]) -> tuple[Found | None, Moment | None]:
+        """Give what was found of a folder, if it still is true; else the moment for `keep`.
 
         Returns: neither, if what is found now can't be kept.
         """
         now_ns = time.time_ns()
         try:
-            times, youngest_ns = _messages(path)
+            times = _times(path)
             kept = self.counts.get(self._name(path))
             if kept is not None and kept[0].times == times:
                 moment, found = kept
@@ -79,7 +109,7 @@ class Tallies:
                 ):
                     return found, None
                 needs |= moment.needs  # or two clients would take turns
-            more = b""
+            more, youngest_ns = b"", max(times.new_ns, times.cur_ns, times.uiddb_ns)
             if not needs.isdisjoint(_OF_MORE):
                 more, of_more_ns = _more(path)
                 youngest_ns = max(youngest_ns, of_more_ns)
@@ -101,7 +131,7 @@ class Tallies:
         if found is not None:
             return found.numbers.unseen > 0
         name = self._name(path)
-        times, unseen = self._unseen.get(name, (b"", False))
+        times, unseen = self._unseen.get(name, (None, False))
         if moment is None or moment.times != times:
             unseen = status.has_unseen(path)
             if moment is not None and _is_believed(path):
@@ -115,7 +145,7 @@ class Tallies:
                 del of[name]
 
     def _name(self, path: str) -> str:
-        """Give a folder's name in the maildir."""
+        """Give the name in the maildir of a folder's directory."""
         return path[len(self._path) + 1 :] or "."
 
 
@@ -128,19 +158,43 @@ def _is_believed(path: str) -> bool:
     return is_one and filesystem.is_local(path)
 
 
-def _messages(path: str) -> tuple[bytes, int]:
-    """Give the times that all numbers depend on, and the youngest of them. Raises OSError."""
+def _times(path: str) -> Times:
+    """Look at what all numbers depend on. Raises OSError."""
     new, cur = os.stat(f"{path}/new"), os.stat(f"{path}/cur")
     database = os.stat(f"{path}/{uiddb.NAME}", follow_symlinks=False)
-    new_ns, cur_ns, database_ns = new.st_ctime_ns, cur.st_ctime_ns, database.st_ctime_ns
-    inodes = new.st_ino, new_ns, cur.st_ino, cur_ns, database.st_ino, database_ns
-    return _MESSAGES.pack(cur.st_dev, *inodes), max(new_ns, cur_ns, database_ns)
+    of_new, of_cur = (new.st_ino, new.st_ctime_ns), (cur.st_ino, cur.st_ctime_ns)
+    return Times(cur.st_dev, *of_new, *of_cur, database.st_ino, database.st_ctime_ns)
 
 
-def _more(path: str) -> tuple[bytes, int]:
+def _is_same(moment: Moment, name: str, top: int) -> bool:
+    """Tell whether `_times` would give those of a moment; ``top`` is the maildir, opened."""
+    device, new_inode, new_ns, cur_inode, cur_ns, uiddb_inode, uiddb_ns = moment.times
+    try:
+        found = os.stat(f"{name}/new", dir_fd=top)
+        if found.st_ctime_ns != new_ns or found.st_ino != new_inode:
+            return False
+        found = os.stat(f"{name}/cur", dir_fd=top)
+        if found.st_ctime_ns != cur_ns or found.st_ino != cur_inode or found.st_dev != device:
+            return False
+        found = os.stat(f"{name}/{uiddb.NAME}", dir_fd=top, follow_symlinks=False)
+        return found.st_ctime_ns == uiddb_ns and found.st_ino == uiddb_inode
+    except OSError:
+        return False
+
+
+def _more_or_none(name: str, top: int) -> bytes | None:
+    try:
+        return _more(name, top)[0]
+    except OSError:
+        return None
+
+
+def _more(place: str, top: int | None = None) -> tuple[bytes, int]:
     """Give the times that some numbers depend on beside, and the youngest. Raises OSError."""
-    folder = os.stat(path)
-    words = keywords.stamp(path) or (0, 0, 0)
-    return _MORE.pack(folder.st_ino, folder.st_ctime_ns, words[2], words[1]), max(
-        folder.st_ctime_ns, words[1]
-    )
+    folder = os.stat(place, dir_fd=top)
+    inode = changed_ns = 0
+    with contextlib.suppress(FileNotFoundError):
+        words = os.stat(f"{place}/{keywords.DIRECTORY}", dir_fd=top)
+        inode, changed_ns = words.st_ino, words.st_ctime_ns
+    times = _MORE.pack(folder.st_ino, folder.st_ctime_ns, inode, changed_ns)
+    return times, max(folder.st_ctime_ns, changed_ns)

@@ -41,7 +41,7 @@ _USES = special_uses.ENTRY
 _PART = 1000
 _SLICE = 500
 #: And looked into: each may have to be opened.
-_SLICE_COUNTED = 100
+_SLICE_COUNTED = 250
 #: And with their annotations, which may be some megabytes of each.
 _SLICE_ANNOTATED = 5
 #: Octets of responses after which others get their turn.
@@ -90,10 +90,13 @@ def lsub(session: Session, arguments: Parser) -> Handling:
     wanted = list_request.patterns(session, request)
     for elsewhere in (False, True):
         if wanted.may_match(elsewhere=elsewhere):
-            for entry in (yield Work(partial(_subscribed, session, wanted, elsewhere))):
-                # RFC 3501 6.3.9: a level above what is subscribed to is told for a "%" alone.
-                if entry.mailbox is not None or request.patterns[-1].endswith("%"):
-                    yield line(session, entry, command="LSUB")
+            entries = yield Work(partial(_subscribed, session, wanted, elsewhere))
+            # RFC 3501 6.3.9: a level above what is subscribed to is told for a "%" alone.
+            has_levels = request.patterns[-1].endswith("%")
+            told = [entry for entry in entries if has_levels or entry.mailbox is not None]
+            for begin in range(0, len(told), _SLICE):
+                some = told[begin : begin + _SLICE]
+                yield b"".join([line(session, entry, command="LSUB") for entry in some])
     return Ok("LSUB completed")
 
 

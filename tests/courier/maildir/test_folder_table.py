@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from courier.maildir import acl, folder_table
+from courier.maildir import acl, folder_table, tally
 from courier.maildir.acl import Acl
 from courier.maildir.folder_table import Entry, FolderTable, Times
 from courier.maildir.status import Status
@@ -27,7 +27,7 @@ NUMBERS = st.integers(0, (1 << 63) - 1)
 TIMES = st.builds(Times, NUMBERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS)
 MOMENTS = st.builds(
     Moment,
-    st.binary(min_size=56, max_size=56),
+    st.builds(tally.Times, *[NUMBERS] * 7),
     st.one_of(st.just(b""), st.binary(min_size=32, max_size=32)),
     st.frozensets(st.sampled_from(NEEDS)),
 )
