@@ -130,7 +130,7 @@ def test_with_each_call_failing(maildir: Path) -> None:
 _KEYS = st.text(st.characters(min_codepoint=0x20, blacklist_characters="\x7f"), max_size=20)
 
 
-@given(st.dictionaries(_KEYS.map(lambda text: "/" + text), st.binary(max_size=50), max_size=5))
+@given(st.dictionaries(_KEYS.map("/".__add__), st.binary(max_size=50), max_size=5))
 def test_written_is_read(values: dict[str, bytes]) -> None:
     try:
         text = annotations.write(values)

@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 from courier.maildir import columns
 from courier.maildir.columns import EMPTY, Names, row_of
 
-NAMES = st.lists(st.binary(min_size=1, max_size=6).map(lambda name: name.replace(b"\n", b"?")))
+
+def _without_line_ends(name: bytes) -> bytes:
+    return name.replace(b"\n", b"?")
+
+
+NAMES = st.lists(st.binary(min_size=1, max_size=6).map(_without_line_ends))
 
 
 @given(NAMES, st.lists(st.dictionaries(st.integers(0, 9), st.binary(max_size=3)), max_size=5))
@@ -21,7 +26,7 @@ def test_names_behave_like_a_list(names: list[bytes], changes: list[dict[int, by
     history = [(packed, list(expected))]
     for change in changes:
         fitting = {
-            row: name.replace(b"\n", b"?") for row, name in change.items() if row < len(names)
+            row: _without_line_ends(name) for row, name in change.items() if row < len(names)
         }
         packed = packed.with_names(fitting)
         for row, name in fitting.items():

@@ -80,11 +80,17 @@ _bodies = st.lists(st.sampled_from([b"text", b"--", b"--x", b"", b"\rx", b"\xff\
 _leaves = st.builds(Node, st.sampled_from([b"text/plain", b"image/png"]), _bodies)
 
 
+def _multipart(children: list[Node]) -> Node:
+    return Node(b"multipart/mixed", children=children)
+
+
+def _message(child: Node) -> Node:
+    return Node(b"message/rfc822", children=[child])
+
+
 def _around(children: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
-    several = st.lists(children, min_size=1, max_size=4)
-    multiparts = st.builds(lambda found: Node(b"multipart/mixed", children=found), several)
-    messages = st.builds(lambda found: Node(b"message/rfc822", children=[found]), children)
-    return multiparts | messages
+    multiparts = st.lists(children, min_size=1, max_size=4).map(_multipart)
+    return multiparts | children.map(_message)
 
 
 def _number(node: Node) -> Node:
