@@ -16,6 +16,7 @@ from authdaemond.backends.jwt import Bad
 from tests.support import oidc
 
 key = functools.cache(oidc.private_key)
+other_key = functools.cache(oidc.private_key)
 
 
 def keys_of(*found: dict[str, Any]) -> tuple[jwt.Key, ...]:
@@ -43,7 +44,7 @@ def test_each_algorithm(kind: str, algorithm: str) -> None:
 
     assert is_believed(token, keys)
     assert jwt.parse(token.encode()).claims["email"] == "u@example.com"
-    assert not is_believed(oidc.signed(oidc.private_key(kind), algorithm), keys)
+    assert not is_believed(oidc.signed(other_key(kind), algorithm), keys)
     head, body, signature = token.split(".")
     assert not is_believed(f"{head}.{body[:-2]}.{signature}", keys)
     assert not is_believed(f"{head}.{body}.{signature[:-8]}", keys)
@@ -52,7 +53,7 @@ def test_each_algorithm(kind: str, algorithm: str) -> None:
 
 def test_choice_of_the_key() -> None:
     """By its name; a token without one is tried with all."""
-    other = oidc.private_key("RSA")
+    other = other_key("RSA")
     keys = keys_of(oidc.public_jwk(other, "k0"), oidc.public_jwk(key("RSA"), "k1"))
 
     assert is_believed(oidc.signed(key("RSA"), "RS256", "k1"), keys)
