@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from courier import log
+from imapd import notifier
 from tests.imapd.driver import Driven
 
 Drive = Callable[..., Driven]
@@ -50,3 +51,9 @@ def drive(maildir: Path, logged: Log) -> Drive:
 def driven(drive: Drive) -> Driven:
     """One session on an empty maildir."""
     return drive()
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long NOTIFY's look takes on a busy machine, its next is not put off."""
+    monkeypatch.setattr(notifier, "_LONG_S", float("inf"))

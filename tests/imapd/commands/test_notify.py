@@ -19,7 +19,7 @@ from tests.imapd.driver import Driven
 from tests.imapd.responses import read
 from tests.support.maildirs import deliver, folder_path, make_folder
 
-pytestmark = pytest.mark.usefixtures("logged")
+pytestmark = pytest.mark.usefixtures("logged", "unhurried")
 
 MESSAGES = "(MessageNew MessageExpunge)"
 ALL = "(MessageNew MessageExpunge FlagChange)"

@@ -12,7 +12,7 @@ from tests.imapd.driver import Driven
 from tests.imapd.responses import read
 from tests.support.maildirs import deliver, folder_path, make_folder, make_maildir
 
-pytestmark = pytest.mark.usefixtures("logged")
+pytestmark = pytest.mark.usefixtures("logged", "unhurried")
 
 
 @pytest.fixture
