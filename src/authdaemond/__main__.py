@@ -27,10 +27,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from authdaemond import backends, key, log, settings
+from authdaemond import backends, key, log, master, settings
 from authdaemond.backends import NotInstalled
 from authdaemond.backends.backend import Unavailable
-from authdaemond.master import Master
 from authdaemond.settings import Settings, SettingsError
 from courier import version
 from courier.auth import client
@@ -96,6 +95,7 @@ def _serve(ready: Callable[[], None], *, detached: bool) -> int:
         return 1 if detached else os.EX_CONFIG
     mail_user = _mail_user()
     pid_file = PidFile(_PID)
+    signals = master.signals()
     try:
         _make_directory(client.AUTHDAEMONVAR, mail_user)
         pid_file.take()
@@ -110,7 +110,8 @@ def _serve(ready: Callable[[], None], *, detached: bool) -> int:
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     logger = _log_to_syslog(found) if detached or activation.is_systemd() else None
     try:
-        return Master(settings.FILE, key.load(), listener, mail_user, logger).run(found, ready)
+        daemon = master.Master(settings.FILE, key.load(), listener, signals, mail_user, logger)
+        return daemon.run(found, ready)
     finally:
         pid_file.remove()
 

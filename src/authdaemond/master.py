@@ -56,13 +56,14 @@ class Generation:
 
 
 class Master:
-    """``key`` is what `Challenges` are made of. ``become`` is as whom a dispatcher runs, and workers that need no more; None: as started."""
+    """``key`` is what `Challenges` are made of, ``signals`` from `signals`. ``become`` is as whom a dispatcher runs, and workers that need no more; None: as started."""
 
     def __init__(
         self,
         configuration: Path,
         key: bytes,
         listener: socket.socket,
+        signals: socket.socket,
         become: Ids | None,
         logger: Logger | None,
     ) -> None:
@@ -77,12 +78,12 @@ class Master:
         self._last_worker = 0
         self._stop_at: float | None = None
         self._start_at: float | None = None
-        self._wakeup = _wakeup()
+        self._signals = signals
 
     def run(self, first: Settings, ready: Callable[[], None]) -> int:
         """Serve until SIGTERM; ``ready`` is called once clients can come."""
         title.show("authdaemond: master")
-        self._selector.register(self._wakeup, selectors.EVENT_READ, self._on_signals)
+        self._selector.register(self._signals, selectors.EVENT_READ, self._on_signals)
         if self._logger:
             self._selector.register(self._logger, selectors.EVENT_READ, self._logger.pass_on)
         self._start(self._load_modules(first))
@@ -123,7 +124,7 @@ class Master:
     # -- signals -------------------------------------------------------------------------------
 
     def _on_signals(self) -> None:
-        numbers = set(self._wakeup.recv(4096))
+        numbers = set(self._signals.recv(4096))
         if signal.SIGCHLD in numbers:
             self._reap()
         if signal.SIGTERM in numbers or signal.SIGINT in numbers:
@@ -372,8 +373,8 @@ def _work(control: socket.socket, name: str, backend: type[Backend], found: Sett
     worker.run(control, name, backend, found.default_options)
 
 
-def _wakeup() -> socket.socket:
-    """Have signals arrive as octets on a socket."""
+def signals() -> socket.socket:
+    """Have signals arrive as octets on a socket, from now on: before anybody knows that the daemon is there."""
     ours, theirs = socket.socketpair()
     for end in (ours, theirs):
         end.setblocking(False)

@@ -277,6 +277,20 @@ def test_default_options_and_reload(start: StartOurs, tmp_path: Path) -> None:
     assert "INFO: Uninstalling authuserdb" in daemon.log
 
 
+def test_reload_before_all_is_loaded(start: StartOurs) -> None:
+    """SIGHUP as soon as there is a socket is a reload; it ends nobody."""
+    program = (
+        "import os, signal, sys; from authdaemond import __main__ as daemon; bind = daemon._bind;"
+        "daemon._bind = lambda path: (bind(path), os.kill(os.getpid(), signal.SIGHUP))[0];"
+        "sys.exit(daemon.main([]))"
+    )
+
+    daemon = start(("-c", program))
+
+    assert daemon.ask(RIGHT).endswith(b".\n")
+    daemon.wait_for_log("INFO: stopping authdaemond children")
+
+
 @pytest.mark.slow
 def test_reload_turns_nobody_away(daemon: Daemon) -> None:
     """Requests all along while one generation takes over from another."""
