@@ -1,6 +1,6 @@
 # make run         serve IMAP on 127.0.0.1:1143 with a demo account
 # make check       everything that must pass: format, lint, types, tests, dialogs, mail clients
-# make check-fast  the part of it that takes seconds
+# make check-fast  the part of it that takes less than a minute (tests/conftest.py says which)
 # make check-long  what takes many minutes: a kill at every step, both servers on one maildir for long (SOAK_S=180),
 #                  sessions against the model of what they may be told
 # make bench       figures beside Courier and Dovecot, into bench/results/
@@ -12,7 +12,6 @@ VENV = .tools/venv/bin
 SOAK_S = 180
 CHECKED = src tests bench tools
 PYTEST = $(PYTHON) -m pytest -q -p no:cacheprovider
-FAST = not slow and not courier and not client and not root
 
 export PYTHONPATH = src
 export PYTHONDONTWRITEBYTECODE = 1
@@ -30,7 +29,7 @@ check-fast: tools/venv
 	@tools/install check
 	@tools/venv
 	@$(MAKE) --no-print-directory lint
-	$(PYTEST) -m "$(FAST)"
+	@PYTEST='$(PYTEST)' tools/run-tests fast
 
 # What takes long: a kill at every step of what is done on disk, both servers on one maildir for minutes, more fuzz,
 # sessions against a model.

@@ -1,4 +1,14 @@
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use; and what `make check-fast` leaves out, which runs part of the tests.
+
+A test belongs to that part unless it is marked:
+
+- `slow`: it takes over a quarter of a second when the machine does nothing else. All of tests/daemons is slow by
+  its conftest.py, but for one test of each subject there, marked `fast`.
+- `courier`, `client`, `root`: it needs real Courier, a mail client, root's rights.
+
+There property tests try 25 examples in place of 100. `make check` runs every test, with all examples. Tests
+that took over half a second of processor time and have none of these marks are listed at the end of a run.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +41,7 @@ from tests.support.servers import (
 settings.register_profile(
     "tests", deadline=None, phases=[phase for phase in Phase if phase is not Phase.target]
 )
+settings.register_profile("fast", settings.get_profile("tests"), max_examples=25)
 settings.load_profile("tests")
 
 sys.pycache_prefix = str(BYTECODE)
@@ -39,6 +50,28 @@ sys.dont_write_bytecode = False
 Start = Callable[..., Server]
 
 MUST_HAVE_TOOLS = os.environ.get("CI") == "true"
+
+
+_NOT_LISTED = {"slow", "fast", "courier", "client", "root"}
+_LONG_S = 0.5
+_long: list[tuple[float, str]] = []
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Note a test that takes long, with the processes that it waits for."""
+    before = sum(os.times()[:4])
+    yield
+    spent = sum(os.times()[:4]) - before
+    if spent > _LONG_S and _NOT_LISTED.isdisjoint(mark.name for mark in item.iter_markers()):
+        _long.append((spent, item.nodeid))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _long:
+        terminalreporter.section("not marked as slow, by seconds of processor time")
+        for spent, name in sorted(_long, reverse=True):
+            terminalreporter.write_line(f"{spent:.2f} {name}")
 
 
 def pytest_collection_finish() -> None:
@@ -54,14 +87,20 @@ def missing(what: str) -> None:
     pytest.skip(f"missing: {what}")
 
 
-_numbers = itertools.count()
+NewDirectory = Callable[[str], Path]
+
+
+@pytest.fixture(scope="session")
+def new_directory(tmp_path_factory: pytest.TempPathFactory) -> NewDirectory:
+    """Make empty directories; pytest, to number one, reads all that there are."""
+    numbers = itertools.count()
+    return lambda name: tmp_path_factory.mktemp(f"{name}-{next(numbers)}", numbered=False)
 
 
 @pytest.fixture
-def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty directory; pytest's own reads all that there are to find each one's number."""
-    name = re.sub(r"\W", "_", request.node.name)[:30]
-    return tmp_path_factory.mktemp(f"{name}-{next(_numbers)}", numbered=False)
+def tmp_path(request: pytest.FixtureRequest, new_directory: NewDirectory) -> Path:
+    """An empty directory."""
+    return new_directory(re.sub(r"\W", "_", request.node.name)[:20])
 
 
 @pytest.fixture

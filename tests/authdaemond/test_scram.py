@@ -153,6 +153,7 @@ def test_sqlite(start: StartOurs, tmp_path: Path) -> None:
     assert outcome(daemon, "empty@example.com", "") == b"FAIL\n"
 
 
+@pytest.mark.slow
 def test_challenges_tell_nothing_of_who_exists(start: StartOurs, tmp_path: Path) -> None:
     """The same salt at each attempt and after a restart, and as many iterations, for all."""
     write_userdb(tmp_path / "etc/userdb", USERDB)

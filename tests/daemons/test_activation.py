@@ -48,6 +48,7 @@ def listening(address: str = "127.0.0.1") -> socket.socket:
     return socket.create_server((address, 0), backlog=100)
 
 
+@pytest.mark.fast
 def test_inherited_socket(site: Site) -> None:
     """It is served though another process bound it; nothing else is bound or warned of."""
     with listening() as one:

@@ -13,8 +13,6 @@ from tests.support.daemon import Site
 from tests.support.fake_authdaemond import own_ids
 from tests.support.maildirs import deliver, make_maildir
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.mark.parametrize(("name", "usual"), [("imapd", "imap"), ("pop3d", "pop3")])
 def test_authservice(site: Site, name: str, usual: str) -> None:

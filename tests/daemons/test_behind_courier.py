@@ -15,7 +15,7 @@ from tests.support.daemon import Peer, Site, wait_until
 from tests.support.fake_authdaemond import own_ids
 from tests.support.maildirs import deliver
 
-pytestmark = [pytest.mark.slow, pytest.mark.courier, pytest.mark.root]
+pytestmark = [pytest.mark.courier, pytest.mark.root]
 
 USERID, PASSWORD = "u@example.org", "pw"
 

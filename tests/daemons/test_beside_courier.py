@@ -19,7 +19,7 @@ from tests.support.courier_root import CourierRoot
 from tests.support.daemon import Peer, Site
 from tests.support.servers import COURIER
 
-pytestmark = [pytest.mark.courier, pytest.mark.root, pytest.mark.slow]
+pytestmark = [pytest.mark.courier, pytest.mark.root]
 
 SECRET_HASH = "{MD5RAW}5ebe2294ecd0e0f08eab7690d2a6ee69"  # of "secret"
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import pytest
-
 from tests.support.daemon import Site
 from tests.support.maildirs import deliver
 from tests.support.servers import ROOT
@@ -29,7 +27,6 @@ def named_times(maildir: Path) -> list[int]:
     return [int(path.name.partition(".")[0]) for path in (maildir / "cur").iterdir()]
 
 
-@pytest.mark.slow
 def test_clock_set_back_and_forth(site: Site) -> None:
     """An idle session hears of new mail, others change and add it, silent connections stay.
 

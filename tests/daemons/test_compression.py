@@ -43,7 +43,6 @@ def client(request: pytest.FixtureRequest, imapd: Daemon, site: Site) -> Iterato
         yield peer
 
 
-@pytest.mark.slow
 def test_session(client: Peer) -> None:
     """A large message in, out again, and the end of the connection."""
     message = b"Subject: a\r\n\r\n" + b"A line of text.\r\n" * 40_000

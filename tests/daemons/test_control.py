@@ -11,8 +11,6 @@ import pytest
 
 from tests.support.daemon import Daemon, Peer, Site, free_port, wait_until
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def port(site: Site) -> Iterator[int]:

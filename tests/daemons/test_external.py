@@ -12,8 +12,6 @@ from cryptography.x509.oid import NameOID
 from tests.courier.net.authority import Signed, authority
 from tests.support.daemon import Daemon, Peer, Site, anybody
 
-pytestmark = pytest.mark.slow
-
 USERID = "u@example.com"
 OFFER = b" AUTH=EXTERNAL"
 FAILED = r"^INFO: LOGIN FAILED, method=EXTERNAL, ip="

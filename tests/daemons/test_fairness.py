@@ -14,7 +14,6 @@ from tests.support.daemon import Site, give, own_ids
 MESSAGES = 20_000
 
 
-@pytest.mark.slow
 def test_noop_while_another_session_searches(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -91,6 +91,7 @@ def test_max_daemons(site: Site) -> None:
     await_places(daemon, sources, 6)
 
 
+@pytest.mark.fast
 def test_max_per_ip(site: Site) -> None:
     """It counts each address by itself; the log names limit and address."""
     daemon = site.start(MAXPERIP="3")
@@ -186,7 +187,6 @@ def test_access_database_that_is_missing(site: Site) -> None:
     daemon.wait_until_it_serves()
 
 
-@pytest.mark.slow
 def test_limits_hold_in_a_storm_and_are_exact_after_it(site: Site) -> None:
     """Never more than allowed at any time; when all is quiet, exactly as many fit again."""
     daemon = site.start("imapd", MAXDAEMONS="20", MAXPERIP="5", IMAP_LOGIN_PROCESSES="3")
@@ -200,7 +200,6 @@ def test_limits_hold_in_a_storm_and_are_exact_after_it(site: Site) -> None:
     assert "ALERT: " in daemon.log
 
 
-@pytest.mark.slow
 def test_descriptors_do_not_leak(site: Site) -> None:
     """Two thousand connections, log-ins right and wrong and given up, and killed children."""
     daemon = site.start(IMAP_LOGIN_PROCESSES="2")

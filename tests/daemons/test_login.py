@@ -65,7 +65,6 @@ def test_the_same_over_tls(site: Site, starttls: bool) -> None:
     ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["imapd", "imapd-ssl"])
 def test_much_behind_the_login(site: Site, name: str) -> None:
     """Half a megabyte that is sent without waiting belongs to the session, to the last octet."""
@@ -114,7 +113,6 @@ def test_wrong_passwords_in_flight_do_not_delay_a_right_one(imapd: Daemon) -> No
             client.socket.recv(1)
 
 
-@pytest.mark.slow
 def test_wrong_password_is_answered_late_and_may_be_followed_by_a_right_one(
     imapd: Daemon,
 ) -> None:
@@ -314,6 +312,7 @@ def where(client: Peer) -> str:
     return rf"ip=\[::ffff:{re.escape(ip)}\], port=\[{port}\]"
 
 
+@pytest.mark.fast
 def test_log_of_a_session(imapd: Daemon) -> None:
     """Connection, LOGIN and LOGOUT as Courier writes them."""
     with imapd.session() as client:

@@ -5,12 +5,8 @@ from __future__ import annotations
 import os
 import re
 
-import pytest
-
 from tests.support.daemon import Site, give, own_ids
 from tests.support.maildirs import message_files
-
-pytestmark = pytest.mark.slow
 
 MESSAGES = 2_500
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.support.daemon import Daemon
-
-pytestmark = pytest.mark.slow
 
 SET = (
     b"NOTIFY SET (selected (MessageNew (UID) MessageExpunge FlagChange)) "

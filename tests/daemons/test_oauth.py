@@ -18,8 +18,6 @@ from tests.support.fake_authdaemond import own_ids
 from tests.support.maildirs import deliver
 from tests.support.oidc import Provider
 
-pytestmark = pytest.mark.slow
-
 USERID = "u@example.com"
 MECHANISMS = "OAUTHBEARER XOAUTH2"
 GOOD = {"active": True, "username": USERID}

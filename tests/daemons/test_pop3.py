@@ -13,8 +13,6 @@ import pytest
 from tests.support.daemon import Peer, Site
 from tests.support.maildirs import deliver
 
-pytestmark = pytest.mark.slow
-
 MESSAGE = b"Subject: x\n\n.body\n"
 
 
@@ -24,6 +22,7 @@ def lines(peer: Peer, *commands: bytes) -> list[bytes]:
     return [peer.line().rstrip(b"\r\n") for _ in commands]
 
 
+@pytest.mark.fast
 def test_log_in_and_fetch(site: Site) -> None:
     """With poplib: USER and PASS, LIST, UIDL, RETR, DELE, QUIT."""
     maildir = site.homes / "u@example.com/Maildir"

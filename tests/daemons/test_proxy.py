@@ -22,8 +22,6 @@ from tests.support.daemon import Daemon, Peer, Site, free_port, status, wait_unt
 from tests.support.maildirs import deliver
 from tests.support.servers import COURIER
 
-pytestmark = pytest.mark.slow
-
 USERID, PASSWORD = "far@example.com", 'se"cret'
 MESSAGE = b"Subject: far away\n\nbody\n"
 

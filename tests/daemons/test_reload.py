@@ -81,6 +81,7 @@ def test_reload_keeps_sessions_and_refuses_nobody(site: Site) -> None:
     kept[1].log_in()
 
 
+@pytest.mark.fast
 def test_reload_takes_new_settings(site: Site) -> None:
     """For the next log-in; the session of before keeps what it began with."""
     daemon = site.start()

@@ -20,8 +20,6 @@ from tests.support.fake_authdaemond import own_ids
 from tests.support.maildirs import deliver
 from tests.support.scram import ScramClient, secret
 
-pytestmark = pytest.mark.slow
-
 USERID = "u@example.com"
 SCRAM = "SCRAM-SHA-256 SCRAM-SHA-1"
 PLUS = "SCRAM-SHA-256-PLUS"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.daemon import Daemon
 
 
+@pytest.mark.fast
 def test_connection_ends_when_the_session_does(imapd: Daemon) -> None:
     """Behind the completion of LOGOUT comes the end of the stream: no process kept the socket."""
     with imapd.session() as client:
@@ -15,6 +18,7 @@ def test_connection_ends_when_the_session_does(imapd: Daemon) -> None:
         )
 
 
+@pytest.mark.fast
 def test_tls_connection_ends_when_the_session_does(imapd_ssl: Daemon) -> None:
     """The same over TLS."""
     with imapd_ssl.session() as client:

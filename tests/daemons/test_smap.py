@@ -67,6 +67,7 @@ def test_starttls(site: Site) -> None:
     daemon.wait_for_log(r"LOGIN, user=u@example.com, .*protocol=SMAP1, starttls=1")
 
 
+@pytest.mark.fast
 def test_beside_imap(site: Site) -> None:
     """Both protocols in one worker; what one stores the other tells."""
     daemon = started(site)

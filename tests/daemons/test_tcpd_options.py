@@ -10,8 +10,6 @@ import pytest
 from tests.daemons.test_limits import access_file, admitted, await_places
 from tests.support.daemon import Daemon, Peer, Site, anybody, free_port, wait_until
 
-pytestmark = pytest.mark.slow
-
 V1 = b"PROXY TCP4 192.0.2.7 192.0.2.143 4711 143\r\n"
 V2_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 

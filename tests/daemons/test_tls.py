@@ -19,6 +19,7 @@ def subject(connection: socket.socket) -> bytes:
     return certificate
 
 
+@pytest.mark.fast
 def test_starttls(imapd: Daemon) -> None:
     """The session goes on encrypted; STARTTLS is offered before and not behind the handshake."""
     with imapd.connect() as client:
@@ -241,7 +242,6 @@ def test_client_that_vanishes_from_tls(imapd_ssl: Daemon) -> None:
     imapd_ssl.wait_for_log(r"INFO: DISCONNECTED, user=u@example\.com, ")
 
 
-@pytest.mark.slow
 def test_much_through_tls_and_back(imapd_ssl: Daemon) -> None:
     """Megabytes up and down arrive whole, whoever is slower."""
     message = b"Subject: x\r\n\r\n" + (bytes(range(32, 127)) + b"\r\n") * 50_000

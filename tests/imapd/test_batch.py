@@ -19,6 +19,7 @@ from courier.maildir.itemfile import CACHE, ITEMS
 from courier.message import facts
 from imapd import batch, dates
 from imapd.wire import writer
+from tests.conftest import NewDirectory
 from tests.courier.message.strategies import rubbish
 from tests.imapd.driver import Driven
 from tests.support.maildirs import deliver, make_maildir
@@ -85,9 +86,9 @@ def test_catalogue_with_utf8(drive: Drive, maildir: Path, monkeypatch: pytest.Mo
 )
 @given(st.lists(rubbish, min_size=1, max_size=6))
 def test_any_messages(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, data: list[bytes]
+    new_directory: NewDirectory, monkeypatch: pytest.MonkeyPatch, data: list[bytes]
 ) -> None:
-    maildir = make_maildir(tmp_path_factory.mktemp("any") / "Maildir")
+    maildir = make_maildir(new_directory("any") / "Maildir")
     for number, message in enumerate(data):
         deliver(maildir, message, number=number)
     driven = Driven(maildir)

@@ -323,6 +323,7 @@ HOSTILE: dict[str, Callable[[], Messages]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_folders(name: str) -> None:
     """They take a second or two, no recursion, and every message is written once."""

@@ -61,6 +61,7 @@ def test_key_comes_first(etc: Path) -> None:
     assert b"POP3 SSL key" in x509.load_pem_x509_certificate(pem).subject.public_bytes()
 
 
+@pytest.mark.slow
 def test_valid_for_a_year(etc: Path) -> None:
     mkimapdcert.main([])
 
@@ -103,6 +104,7 @@ def test_file_that_comes_meanwhile(etc: Path, monkeypatch: pytest.MonkeyPatch) -
     assert sorted(os.listdir(etc)) == ["imapd.cnf", "imapd.pem", "pop3d.cnf"]
 
 
+@pytest.mark.slow
 def test_failure_leaves_nothing(etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing half-made keeps the next run from making it."""
 

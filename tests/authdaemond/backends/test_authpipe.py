@@ -88,6 +88,7 @@ def test_program_that_gives_no_answer(pipe: AuthPipe, userid: bytes) -> None:
     assert pipe.login(login(b"vm1")).address == "vm1"
 
 
+@pytest.mark.slow
 def test_program_that_speaks_out_of_turn(pipe: AuthPipe) -> None:
     """What it says unasked is nobody's answer."""
     try:

@@ -18,6 +18,7 @@ from courier.maildir.folder import Folder
 from courier.maildir.fulltext import Candidates, Entry, FullText, Texts
 from courier.maildir.state import Options
 from courier.message.collation import Needle, fold
+from tests.conftest import NewDirectory
 from tests.support.maildirs import deliver
 
 VALIDITY = 1234
@@ -211,10 +212,10 @@ alphabet = st.sampled_from('aAbBä"*\0 \n日\u0301\U0001f600\ufffe')
     st.lists(st.text(alphabet, max_size=30), max_size=4), st.text(alphabet, max_size=25), st.data()
 )
 def test_nothing_is_ruled_out_that_matches(
-    tmp_path_factory: pytest.TempPathFactory, bodies: list[str], words: str, data: st.DataObject
+    new_directory: NewDirectory, bodies: list[str], words: str, data: st.DataObject
 ) -> None:
     """Wherever a needle is found by a look, the index says that it may be."""
-    folder = tmp_path_factory.mktemp("folder")
+    folder = new_directory("folder")
     (folder / "cur").mkdir()
     index = FullText(str(folder))
     index.add(VALIDITY, [entry(uid, message("", body)) for uid, body in enumerate(bodies, 1)])

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from courier.maildir import keywords
-from tests.conftest import Start
+from tests.conftest import NewDirectory, Start
 from tests.courier.maildir.test_delivery import ERRORS, calls_of, failed, fresh_maildirs, killed
 from tests.support import maildirs
 from tests.support.servers import COURIER, Implementation
@@ -267,6 +267,7 @@ UPDATES = {
 MERGED = {b"a": ("z",), b"b": ("new",)}
 
 
+@pytest.mark.slow
 def test_merge_with_each_call_failing_or_killed(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -356,6 +357,7 @@ def test_publish_of_no_keyword(maildir: Path, word: str) -> None:
     assert not (maildir / "courierimapkeywords").exists()
 
 
+@pytest.mark.slow
 def test_publish_with_each_call_failing_or_killed(tmp_path: Path) -> None:
     """No set or the new one, whole; an error that is raised before the last sync changes nothing."""
     folders = fresh_maildirs(tmp_path)
@@ -397,13 +399,13 @@ def test_valid(keyword: str) -> None:
         st.lists(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1)),
     )
 )
-def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, sets: object) -> None:
+def test_what_is_written_is_read(new_directory: NewDirectory, sets: object) -> None:
     """Published, merged, read from :list alone: the same set, whichever keywords are in it."""
     assert isinstance(sets, dict)
     wanted = {
         base: {word for word in words if keywords.valid(word)} for base, words in sets.items()
     }
-    maildir = next(fresh_maildirs(tmp_path_factory.mktemp("keywords")))
+    maildir = next(fresh_maildirs(new_directory("keywords")))
     for base, words in wanted.items():
         keywords.publish(str(maildir), base, sorted(words), sync=False)
 

@@ -402,6 +402,7 @@ def _consistent(path: Path) -> set[str]:
     return names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", [_create, _delete, _rename])
 def test_each_call_failing(
     tmp_path: Path, operation: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch

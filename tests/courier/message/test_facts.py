@@ -104,6 +104,7 @@ def test_describe_headers(fields: list[bytes], end: bytes, is_cut: bool) -> None
     agrees(end.join(fields) + (b"" if is_cut else end + end + b"body" + end))
 
 
+@pytest.mark.slow
 def test_fields_without_bounds() -> None:
     """Above the limit texts stay in the file, sort keys are kept, and it takes linear time."""
     huge = [

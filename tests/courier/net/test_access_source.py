@@ -66,6 +66,7 @@ def test_nets(source: Path, net: str, keys: list[str]) -> None:
     assert compiled(source, net) == dict.fromkeys(keys, "1")
 
 
+@pytest.mark.slow
 @given(address=st.ip_addresses(), length=st.integers(0, 128))
 def test_every_address_of_a_net_and_no_other(
     tmp_path_factory: pytest.TempPathFactory, address: IPv4Address, length: int

@@ -234,5 +234,5 @@ class Model(RuleBasedStateMachine):
         assert not self.limits._held
 
 
-TestModel = Model.TestCase
+TestModel = pytest.mark.slow(Model.TestCase)
 TestModel.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

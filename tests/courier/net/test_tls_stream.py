@@ -233,6 +233,7 @@ def hello() -> bytes:
 HELLO = hello()
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     st.lists(
@@ -266,6 +267,7 @@ def damaged_contexts() -> Contexts:
     return _kept[0]
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.binary(min_size=1, max_size=2000), st.sampled_from([V.TLSv1_2, V.TLSv1_3]))
 def test_rubbish_in_a_connection(rubbish: bytes, version: ssl.TLSVersion) -> None:

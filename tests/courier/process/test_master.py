@@ -113,6 +113,7 @@ def test_empty_message(start: Start) -> None:
     assert not hostile.is_alive()
 
 
+@pytest.mark.slow
 def test_last_words_that_are_malformed(start: Start) -> None:
     """A process that says nonsense and ends at once is not killed a second time."""
     stage = start()
@@ -454,6 +455,7 @@ def test_slow_authdaemond_delays_nobody_else(start: Start) -> None:
     assert puppet.hear() == [Kind.TAKEN.value, b"1"]
 
 
+@pytest.mark.slow
 def test_authdaemond_that_does_not_answer(start: Start) -> None:
     """Each log-in is given up when its own time is over, the others are not."""
     stage = start(read_s=0.2)
@@ -666,6 +668,7 @@ def test_one_session_per_worker(start: Start) -> None:
 # --- Isolation, reload, stop ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_isolated_login_process_is_replaced_when_it_is_busy(start: Start) -> None:
     """It serves one connection, so another has to listen; not more than that."""
     stage = start(is_isolated=1)
@@ -744,6 +747,7 @@ def test_death_of_a_login_process_that_was_not_ready(start: Start) -> None:
     assert "stay in use" not in stage.log
 
 
+@pytest.mark.slow
 def test_stop(start: Start) -> None:
     """Everybody is told, questions to authdaemond are given up, and those who stay are killed."""
     stage = start(patience_s=0.3)

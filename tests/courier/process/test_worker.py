@@ -231,6 +231,7 @@ def test_stop(start: Start, how: str) -> None:
     assert one.is_gone()
 
 
+@pytest.mark.slow
 def test_stop_with_a_session_that_does_not_end(start: Start) -> None:
     """It is waited for only so long."""
     one = start()

@@ -444,6 +444,7 @@ def expanded(uid_set: bytes) -> Iterator[int]:
         yield from range(int(low), int(high or low) + 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_a_cache_is_in_step_after_each_resynchronisation(
     maildir: Path, drive: Drive, seed: int

@@ -342,6 +342,7 @@ def numbers(octets: bytes) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_follower(maildir: Path, selected: Driven, seed: int) -> None:
     """Whatever happens, the results known by updates are those of a new search."""
