@@ -1,8 +1,12 @@
-"""The capability list: what the administrator wrote, what settings add, what is ours."""
+"""The capability list: what the administrator wrote, what settings add, what is ours.
+
+Every client gets two of them before it has said a word, and few settings make few lists: they are kept.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import functools
+from collections.abc import Iterable, Iterator, Sequence
 
 from courier.auth import sasl
 from imapd import acl_letters
@@ -52,7 +56,11 @@ _OF_SORT = ("ESORT", "SORT=DISPLAY", "CONTEXT=SORT")
 #: And where it has QUOTA (RFC 9208 3).
 _OF_QUOTA = ("QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE")
 
+#: Lists that are kept. Each of its settings keeps these alive, of which there are a few.
+_KEPT = 64
 
+
+@functools.lru_cache(_KEPT)
 def listed(settings: Settings, *, tls: bool, may_return: bool = False) -> str:
     """Give the list of a session, each word once.
 
@@ -62,6 +70,7 @@ def listed(settings: Settings, *, tls: bool, may_return: bool = False) -> str:
     return _list((*_words(settings, tls, ()), *(("UNAUTHENTICATE",) if may_return else ())))
 
 
+@functools.lru_cache(_KEPT)
 def before_login(
     settings: Settings,
     *,
@@ -69,7 +78,7 @@ def before_login(
     offers_tls: bool,
     needs_tls: bool,
     has_identity: bool = False,
-    mechanisms: Collection[str] = (),
+    mechanisms: frozenset[str] = frozenset(),
 ) -> str:
     """Give the list of a connection that has not logged in.
 
@@ -94,6 +103,7 @@ def has_rev2(settings: Settings, *, tls: bool) -> bool:
     return "IMAP4REV2" in words or (settings.extensions and words >= _OF_REV2)
 
 
+@functools.lru_cache(_KEPT)
 def limits_literals(settings: Settings, *, tls: bool) -> bool:
     """Tell whether a client has to wait before it sends a large literal (RFC 7888 5).
 
@@ -107,13 +117,13 @@ def _administrators(settings: Settings, tls: bool) -> Sequence[str]:
     return (settings.capability_tls if tls else ()) or settings.capability
 
 
-def mechanisms(settings: Settings) -> Iterator[str]:
+@functools.lru_cache(_KEPT)
+def mechanisms(settings: Settings) -> tuple[str, ...]:
     """Give SASL's mechanisms that the administrator has chosen beside Courier's: by IMAP_SASL, or in
     the manner of the others as `AUTH=…` in the list itself."""
-    yield from settings.sasl
-    for word in (*settings.capability, *settings.capability_tls):
-        if word.upper().startswith(_AUTH):
-            yield word[len(_AUTH) :]
+    words = (*settings.capability, *settings.capability_tls)
+    listed = (word[len(_AUTH) :] for word in words if word.upper().startswith(_AUTH))
+    return (*settings.sasl, *listed)
 
 
 def _is_of_offer(word: str) -> bool:

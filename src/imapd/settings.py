@@ -152,7 +152,7 @@ _header_name = read.matching(r"[!-9;-~]+", "a header field's name")
 # --- The table ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Settings:
     """All of imapd's settings. Without arguments: nothing was set.
 
