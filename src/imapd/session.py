@@ -113,6 +113,9 @@ class Session(AccountSession):
             yield from super().run(greeting, unread)
         finally:
             self.notifier.end()
+            # They know the session. Without them it goes at once, and what it held of its folder, not
+            # when Python next looks for garbage.
+            del self.changes, self.notifier
         if self.state is State.UNAUTHENTICATED:
             yield GiveBack(self._unused)
 

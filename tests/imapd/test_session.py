@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import errno
+import gc
 import itertools
 import os
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,6 +50,24 @@ def test_input_that_came_with_the_log_in(maildir: Path) -> None:
 
     assert driven.run() == GREETING + b"a OK NOOP completed\r\n"
     assert driven.send(b"OP\r\n") == b"b OK NOOP completed\r\n"
+
+
+def test_session_that_has_ended(maildir: Path) -> None:
+    """Nothing of it stays until Python looks for garbage: neither its objects nor its folder."""
+    gc.collect()
+    gc.disable()
+    try:
+        driven = Driven(maildir)
+        driven.send(b"a SELECT INBOX\r\nb NOOP\r\nc LOGOUT\r\n")
+        parts = [driven.session, driven.session.selected, driven.session.selected.folder]
+        left = [weakref.ref(part) for part in parts]
+        Driven.made.remove(driven)
+
+        del parts, driven
+
+        assert [one() for one in left] == [None] * 3
+    finally:
+        gc.enable()
 
 
 def test_commands_in_one_packet(driven: Driven) -> None:
