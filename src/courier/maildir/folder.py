@@ -58,6 +58,8 @@ _PURGE_EVERY_S = 3600.0
 _PATIENCE_S = 10.0
 #: How long a closing session waits for the file system's clock to go on.
 _TICK_S = 0.02
+#: Messages of a folder that costs little memory.
+_LIGHT = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ class Folder:
 
     @path.setter
     def path(self, path: str) -> None:
+        if path == self._state.path:
+            return
         self._state.move(path)
         self.items.path = path
         self.memos = Memos(path, self.options.index_dir)
@@ -308,6 +312,13 @@ class Folder:
     def keeps_modseqs(self) -> bool:
         """Whether MODSEQs outlive this process, and agree with other processes' ones."""
         return self._state.is_ours
+
+    @property
+    def is_light(self) -> bool:
+        """Whether it costs little to be kept: few messages, no watches, and the index vouches for it."""
+        state = self._state
+        is_small = state.is_begun and len(state.columns) <= _LIGHT
+        return is_small and state.is_ours and self.is_settled and not state.witness.is_armed
 
     @property
     def is_settled(self) -> bool:

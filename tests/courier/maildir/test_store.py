@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from courier.maildir.folder import Options
+from courier.maildir import folder as module
+from courier.maildir.folder import Folder, Options
 from courier.maildir.store import Store
 from tests.support.maildirs import deliver, make_maildir
 
@@ -69,3 +70,91 @@ def test_folders_used_last_are_kept(tmp_path: Path, store: Store) -> None:
     for path in paths:
         store.open(path)
     assert store.open(paths[0]) is held
+
+
+# -- small folders that nothing has happened in --------------------------------------------------
+
+
+def test_small_folders_are_kept_for_longer(tmp_path: Path, store: Store) -> None:
+    """Who selects one again finds it read."""
+    paths = [str(_quiet(tmp_path / f"{number}")) for number in range(8)]
+    folders = [weakref.ref(_read(store, path)) for path in paths]
+    gc.collect()
+
+    assert all(folder() is not None for folder in folders)
+    assert [store.open(path) for path in paths] == [folder() for folder in folders]
+
+
+def test_small_folder_that_was_kept_and_has_changed(tmp_path: Path, store: Store) -> None:
+    """What others have done meanwhile is seen."""
+    paths = [_quiet(tmp_path / f"{number}") for number in range(8)]
+    first = weakref.ref(_read(store, str(paths[0])))
+    for path in paths[1:]:
+        _read(store, str(path))
+    deliver(paths[0], b"x\n", number=1)
+
+    kept = store.open(str(paths[0]))
+
+    assert kept is first()
+    assert list(kept.synchronise(take_new=True)) == [1]
+
+
+def test_small_folders_are_not_kept_for_ever(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The longest unused goes first."""
+    monkeypatch.setattr(Store, "_SMALL", 2)
+    paths = [str(_quiet(tmp_path / f"{number}")) for number in range(8)]
+    folders = [weakref.ref(_read(store, path)) for path in paths]
+    gc.collect()
+
+    assert [folder() is not None for folder in folders] == [False] * 2 + [True] * 6
+
+
+def test_folder_that_is_small_no_longer(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once no session has it, it goes when another is opened."""
+    monkeypatch.setattr(module, "_LIGHT", 1)
+    paths = [_quiet(tmp_path / f"{number}") for number in range(8)]
+    held = _read(store, str(paths[0]))
+    for path in paths[1:-1]:
+        _read(store, str(path))
+    for number in (1, 2):
+        deliver(paths[0], b"x\n", number=number)
+    held.synchronise(take_new=True)
+    grown = weakref.ref(held)
+    del held
+    assert grown() is not None
+
+    store.open(str(paths[-1]))
+    gc.collect()
+
+    assert grown() is None
+
+
+def test_directory_that_is_elsewhere_now(tmp_path: Path, store: Store) -> None:
+    """It may be another one, with the number of one that is gone: a folder that nobody has is read anew."""
+    path = _quiet(tmp_path / "a")
+    left = weakref.ref(_read(store, str(path)))
+
+    path.rename(tmp_path / "b")
+    store.open(str(tmp_path / "b"))
+
+    assert left() is None
+
+
+def _quiet(path: Path) -> Path:
+    """Make a maildir of whose times the index says that nothing is hidden behind them."""
+    maildir = make_maildir(path)
+    _read(Store(Options(fsync=False)), str(maildir))
+    return maildir
+
+
+def _read(store: Store, path: str) -> Folder:
+    """Open a folder and leave it as a session does that has read it."""
+    folder = store.open(path)
+    folder.synchronise(take_new=True)
+    folder.settle()
+    assert folder.is_settled
+    return folder
