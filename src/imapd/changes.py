@@ -120,7 +120,7 @@ class Changes:
     def tell_known(self) -> Generator[Step, Any, None]:
         """Tell what this process has learned of others' changes, but for removed messages.
 
-        What is fetched or searched for behind it is then as it is, and not as it was told before.
+        What is fetched or searched for behind it is as it is then, and not as it was told before.
         """
         view = self._session.view
         if view is not None and self.wanted.events and view.columns is not view.folder.columns:

@@ -39,6 +39,7 @@ def read(
         CommandFailed: it can't be searched for, or the tag is that of a context.
         OSError: the account's filters can't be read.
     """
+    yield from session.changes.tell_known()
     updates = wanted is not None and wanted.updates
     if updates:
         session.changes.check_tag()

@@ -171,8 +171,6 @@ class Session(AccountSession):
                 raise CommandFailed(command.too_long(self)) from error
             if command.needs_mailbox and command.reads:
                 self.changes.recheck_rights()
-            if command.answers:
-                yield from self._carry_out(self.changes.tell_known())
             completion = yield from self._handle(command.handler(self, arguments))
             self._violations = 0
             if (yield from self._carry_out(self._tell(command.disturbs))):

@@ -72,6 +72,8 @@ def _fetch(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     modifiers = _modifiers(session, arguments, by_uid=by_uid)
     arguments.end()
 
+    if not modifiers.vanished:  # which is told before any FETCH response (RFC 7162 3.2.6)
+        yield from session.changes.tell_known()
     view = session.selected
     if modifiers.partial is not None:
         session.message_limit.check_page(modifiers.partial)

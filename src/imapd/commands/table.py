@@ -69,7 +69,6 @@ class Command:
     handler: Handler
     needs_mailbox: bool = False
     reads: bool = True  # of the selected mailbox, which the user must still be allowed to
-    answers: bool = False  # with what messages have now: changes that are known are told before
     by_number: bool = False  # of messages: not with UIDONLY (RFC 9586 3.2)
     disturbs: Disturbs = Disturbs.NUMBERS_IF_LAST
     streams: Callable[[Parser], bool] = lambda arguments: False
@@ -125,25 +124,17 @@ COMMANDS: Mapping[str, Command] = {
     "UNSELECT": Command(unselect, needs_mailbox=True, reads=False, disturbs=Disturbs.NOTHING),
     "EXPUNGE": Command(expunge, needs_mailbox=True, disturbs=Disturbs.MESSAGES),
     "UID EXPUNGE": Command(uid_expunge, needs_mailbox=True, disturbs=Disturbs.MESSAGES),
-    "SEARCH": Command(
-        search, needs_mailbox=True, answers=True, by_number=True, disturbs=Disturbs.NOTHING
-    ),
-    "UID SEARCH": Command(uid_search, needs_mailbox=True, answers=True),
+    "SEARCH": Command(search, needs_mailbox=True, by_number=True, disturbs=Disturbs.NOTHING),
+    "UID SEARCH": Command(uid_search, needs_mailbox=True),
     "ESEARCH": Command(esearch),
-    "SORT": Command(
-        sort, needs_mailbox=True, answers=True, by_number=True, disturbs=Disturbs.NOTHING
-    ),
-    "UID SORT": Command(uid_sort, needs_mailbox=True, answers=True),
-    "THREAD": Command(
-        thread, needs_mailbox=True, answers=True, by_number=True, disturbs=Disturbs.NOTHING
-    ),
-    "UID THREAD": Command(uid_thread, needs_mailbox=True, answers=True),
-    "UIDBATCHES": Command(uidbatches, needs_mailbox=True, answers=True),
+    "SORT": Command(sort, needs_mailbox=True, by_number=True, disturbs=Disturbs.NOTHING),
+    "UID SORT": Command(uid_sort, needs_mailbox=True),
+    "THREAD": Command(thread, needs_mailbox=True, by_number=True, disturbs=Disturbs.NOTHING),
+    "UID THREAD": Command(uid_thread, needs_mailbox=True),
+    "UIDBATCHES": Command(uidbatches, needs_mailbox=True),
     "CANCELUPDATE": Command(cancelupdate, needs_mailbox=True),
-    "FETCH": Command(
-        fetch, needs_mailbox=True, answers=True, by_number=True, disturbs=Disturbs.NOTHING
-    ),
-    "UID FETCH": Command(uid_fetch, needs_mailbox=True, answers=True),
+    "FETCH": Command(fetch, needs_mailbox=True, by_number=True, disturbs=Disturbs.NOTHING),
+    "UID FETCH": Command(uid_fetch, needs_mailbox=True),
     "STORE": Command(store, needs_mailbox=True, by_number=True, disturbs=Disturbs.NOTHING),
     "UID STORE": Command(uid_store, needs_mailbox=True),
     "COPY": Command(copy, needs_mailbox=True, by_number=True),

@@ -57,3 +57,18 @@ def test_removed(pair: tuple[Driven, Driven]) -> None:
 
     assert [one.name for one in told] == ["EXPUNGE", "EXISTS", "RECENT", "OK"]
     assert told[-1].code == "EXPUNGEISSUED"
+
+
+def test_vanished_earlier(pair: tuple[Driven, Driven]) -> None:
+    """It comes before any FETCH response (RFC 7162 3.2.6)."""
+    driven, other = pair
+    other.ask("c APPEND INBOX {1+}\r\ny")
+    other.ask("d STORE 1 +FLAGS (\\Deleted)")
+    other.ask("e EXPUNGE")
+    driven.ask("c ENABLE QRESYNC")
+    driven.ask("d NOOP")
+    other.ask("f STORE 1 +FLAGS (\\Answered)")
+
+    told = driven.ask("e UID FETCH 1:* (FLAGS) (CHANGEDSINCE 1 VANISHED)")
+
+    assert [one.name for one in told] == ["VANISHED", "FETCH", "FETCH", "OK"]
