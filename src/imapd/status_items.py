@@ -138,6 +138,9 @@ def _complain(found: Mailbox, error: Exception) -> None:
 def _of_other(session: Session, one: Mailbox, wanted: Sequence[str]) -> Generator[Step, Any, Found]:
     """Read a folder that is not selected. Raises OSError."""
     looks = Looks(session, wanted)
+    at_once = looks.at_once(one)
+    if at_once is not None:
+        return at_once
     found: Found = yield Work(partial(looks.at, one))
     if found.size is None and _SIZE in wanted:
         folder = mailbox.opened(session, one)
@@ -157,6 +160,12 @@ class Looks:
         self._tallies: Tallies | None = None
         self._path = ""
         self._moment: Moment | None = None
+
+    def at_once(self, one: Mailbox) -> Found | None:
+        """Give what is known of a mailbox, if that means no waiting: a thread would cost more than to look."""
+        if one.tree is None or not self._session.store.rosters.of(one.tree).is_loaded:
+            return None
+        return self.kept([one]).get(one.name)
 
     def kept(self, mailboxes: Iterable[Mailbox]) -> dict[str, Found]:
         """Give what is known of mailboxes, by their names, and has not changed."""

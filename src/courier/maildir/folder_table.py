@@ -121,13 +121,13 @@ def unpack(data: bytes) -> FolderTable:
         table.entries[name] = Entry(
             "" if name == "." else name[1:], bool(kind & _EXISTS), own, bool(kind & _ANNOTATED)
         )
-        table.times[name] = Times(*times)
+        table.times[name] = Times._make(times)
     for record in _COUNT.iter_unpack(view[ends[0] : ends[1]]):
         place, covers, of_more, more, *numbers, highest, size, length, text = record
         needs = _NEEDS_BY_BITS[covers]
-        moment = Moment(tally.Times(*numbers[:_TIMES]), more[:of_more], needs)
+        moment = Moment(tally.Times._make(numbers[:_TIMES]), more[:of_more], needs)
         found = Found(
-            Status(*numbers[_TIMES:]),
+            Status._make(numbers[_TIMES:]),
             highest,
             None if size == _NO_SIZE else size,
             text[:length].decode("ascii"),

@@ -74,7 +74,7 @@ class Roster:
         self._tree = tree
         self._index_dir = index_dir
         self._mutex = threading.Lock()
-        self._is_loaded = False
+        self.is_loaded = False  # what a process before this one has stored is known
         self._names: list[str] | None = None  # all there are, as the directory listed them
         self._is_converted = False
         self._entries: dict[str, Entry] = {}
@@ -89,7 +89,7 @@ class Roster:
     @property
     def tallies(self) -> Tallies:
         """What was counted in the folders."""
-        if not self._is_loaded:
+        if not self.is_loaded:
             with self._mutex:
                 self._load()
         return self._tallies
@@ -121,7 +121,7 @@ class Roster:
 
     def _load(self) -> None:
         """Take what a process before this one has stored."""
-        if self._is_loaded:
+        if self.is_loaded:
             return
         data = Memos(self._tree.path, self._index_dir).load(folder_table.NAME, folder_table.STAMP)
         if data is not None:
@@ -129,7 +129,7 @@ class Roster:
                 table = folder_table.unpack(data)
                 self._entries, self._times = table.entries, table.times
                 self._tallies.counts = table.counts
-        self._is_loaded = True
+        self.is_loaded = True
 
     @property
     def has_news(self) -> bool:
@@ -199,7 +199,7 @@ class Roster:
                     and found.st_dev == device
                 )
                 if is_same and list_inode:
-                    found = look(f"{name}/{acl_files.NAME}", dir_fd=top, follow_symlinks=False)
+                    found = os.lstat(f"{name}/{acl_files.NAME}", dir_fd=top)
                     is_same = found.st_ctime_ns == list_changed_ns and found.st_ino == list_inode
             except OSError:
                 is_same = False
@@ -213,7 +213,7 @@ class Roster:
         folder = "" if name == _INBOX else self._tree.meant(name[1:])
         try:
             found = os.stat(name, dir_fd=top)
-            kind = os.stat(f"{name}/cur", dir_fd=top, follow_symlinks=False).st_mode
+            kind = os.lstat(f"{name}/cur", dir_fd=top).st_mode
         except OSError as error:  # no folder, but maybe a level above some
             if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
                 log.recurring("cannot look into", os.path.join(self._tree.path, name), error)

@@ -161,7 +161,7 @@ def _is_believed(path: str) -> bool:
 def _times(path: str) -> Times:
     """Look at what all numbers depend on. Raises OSError."""
     new, cur = os.stat(f"{path}/new"), os.stat(f"{path}/cur")
-    database = os.stat(f"{path}/{uiddb.NAME}", follow_symlinks=False)
+    database = os.lstat(f"{path}/{uiddb.NAME}")
     of_new, of_cur = (new.st_ino, new.st_ctime_ns), (cur.st_ino, cur.st_ctime_ns)
     return Times(cur.st_dev, *of_new, *of_cur, database.st_ino, database.st_ctime_ns)
 
@@ -176,7 +176,7 @@ def _is_same(moment: Moment, name: str, top: int) -> bool:
         found = os.stat(f"{name}/cur", dir_fd=top)
         if found.st_ctime_ns != cur_ns or found.st_ino != cur_inode or found.st_dev != device:
             return False
-        found = os.stat(f"{name}/{uiddb.NAME}", dir_fd=top, follow_symlinks=False)
+        found = os.lstat(f"{name}/{uiddb.NAME}", dir_fd=top)
         return found.st_ctime_ns == uiddb_ns and found.st_ino == uiddb_inode
     except OSError:
         return False

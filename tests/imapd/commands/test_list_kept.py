@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from courier.maildir import acl_files, roster
+from imapd import status_items
 from tests.imapd.conftest import Drive
 from tests.imapd.driver import Driven
 from tests.support.clock import wait_for_tick
@@ -214,3 +215,20 @@ def test_client_that_never_lists(
             patch.setattr(one.session.store, "open", opened.append)
             assert one.ask(question) == before
             assert opened == []
+
+
+@pytest.mark.usefixtures("seconds_later")
+def test_status_of_what_is_known_needs_no_thread(
+    account: Path, drive: Drive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many clients ask for one mailbox after the other: handing each over would cost more than all the rest."""
+    question = "a STATUS INBOX.a (MESSAGES UNSEEN)"
+    driven = drive()
+    before = driven.ask(question)
+    with monkeypatch.context() as patch:
+        patch.setattr(status_items, "Work", lambda _: pytest.fail("a thread"))
+        assert driven.ask(question) == before
+
+    deliver(account / ".a", MESSAGE, number=8)
+
+    assert driven.ask(question) == drive().ask(question) != before
