@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ from tests.conftest import Start
 from tests.support.dialog import SERVERS, Conversation, Dialog, all_dialogs
 from tests.support.servers import OURS, OURS_POP3, OURS_SMAP, REAL_POP3, REAL_SMAP
 
+#: What `make check-fast` holds with our server: what real clients say, and a dialog of each other program.
+FAST = re.compile(r"client-|transaction$|session$")
+
 
 def held(program: str) -> list[ParameterSet]:
     """Each dialog of a program, with each server that it is for."""
@@ -19,7 +23,7 @@ def held(program: str) -> list[ParameterSet]:
             dialog,
             server,
             id=f"{dialog.name}-{server}",
-            marks=[pytest.mark.courier] if server == "courier" else [],
+            marks=marks(dialog, server),
         )
         for dialog in all_dialogs(Path(__file__).parent / program)
         for server in SERVERS
@@ -27,7 +31,12 @@ def held(program: str) -> list[ParameterSet]:
     ]
 
 
-@pytest.mark.slow
+def marks(dialog: Dialog, server: str) -> list[pytest.MarkDecorator]:
+    if server == "courier":
+        return [pytest.mark.courier, pytest.mark.slow]
+    return [pytest.mark.fast if FAST.match(dialog.name) else pytest.mark.slow]
+
+
 @pytest.mark.parametrize(("dialog", "server"), held("imapd"))
 def test_dialog(
     dialog: Dialog, server: str, maildir: Path, start: Start, request: pytest.FixtureRequest
@@ -38,7 +47,6 @@ def test_dialog(
     Conversation(dialog, implementation, maildir, start).hold()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("dialog", "server"), held("pop3d"))
 def test_pop3_dialog(
     dialog: Dialog, server: str, maildir: Path, start: Start, request: pytest.FixtureRequest
@@ -50,7 +58,6 @@ def test_pop3_dialog(
     Conversation(dialog, implementation, maildir, start).hold()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("dialog", "server"), held("smap"))
 def test_smap_dialog(
     dialog: Dialog, server: str, maildir: Path, start: Start, request: pytest.FixtureRequest
