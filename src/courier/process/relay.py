@@ -66,6 +66,7 @@ class Relay:
         ours, self._ours = self._ours, None
         ours.setblocking(False)
         self._inner = Stream(self._loop, self, ours, HIGH_WATER)
+        self._inner.reads_to_end = True  # its BYE, for one
         self._backlog = backlog
         self._client.read_at_once(_AT_ONCE)
         self._read_on()

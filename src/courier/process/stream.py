@@ -38,6 +38,7 @@ class Stream:
         "_events",
         "_high_water",
         "_is_closing",
+        "_is_deaf",
         "_is_lost",
         "_is_paused",
         "_keeps",
@@ -46,6 +47,7 @@ class Stream:
         "_unsent",
         "is_blocked",
         "read_at_once",
+        "reads_to_end",
         "socket",
     )
 
@@ -63,11 +65,14 @@ class Stream:
         self.socket = connected
         self._high_water = high_water
         self.read_at_once = READ_AT_ONCE
+        #: Whether what the other end has said before it went is read, though it takes no more.
+        self.reads_to_end = False
         self._unsent = bytearray()
         self.is_blocked = False
         self._is_paused = False
         self._at_end = False
         self._is_closing = False
+        self._is_deaf = False  # the other end takes no more
         self._is_lost = False
         self._keeps = False  # the socket is left open in the end
         self._ends_output = False
@@ -123,7 +128,7 @@ class Stream:
 
     def write(self, data: bytes) -> None:
         """Send octets, as far as they go now and the rest later; nothing once it is closing."""
-        if self._is_closing or not data:
+        if self._is_closing or self._is_deaf or not data:
             return
         if not self._unsent:
             try:
@@ -131,7 +136,7 @@ class Stream:
             except BlockingIOError:
                 sent = 0
             except OSError:
-                self._break()
+                self._cannot_send()
                 return
             if sent == len(data):
                 return
@@ -153,7 +158,7 @@ class Stream:
         except BlockingIOError:
             return
         except OSError:
-            self._break()
+            self._cannot_send()
             return
         del self._unsent[:sent]
         if not self._unsent:
@@ -166,6 +171,14 @@ class Stream:
         if self.is_blocked and len(self._unsent) <= self._high_water // 4:
             self.is_blocked = False
             self._owner.drained()
+
+    def _cannot_send(self) -> None:
+        if self.reads_to_end and not (self._at_end or self._is_closing):
+            self._is_deaf = True  # reading tells when it has gone
+            self._unsent.clear()
+            self._watch()
+        else:
+            self._break()
 
     def _shut_down(self) -> None:
         try:

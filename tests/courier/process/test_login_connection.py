@@ -288,6 +288,21 @@ def test_last_words_of_a_session(stage: Stage) -> None:
     stage.let_in().close()
 
 
+def test_goodbye_of_a_session_that_hears_no_more(stage: Stage) -> None:
+    """Its client is told, though what it has just said could not be passed on."""
+    session = stage.log_in()
+    stage.client.sendall(b"a NOOP\r\n")
+    stage.turn()  # and is never read
+    stage.client.sendall(b"b NOOP\r\n")
+    session.sendall(b"bye\r\n")
+    session.close()
+
+    stage.run_until(lambda: bool(stage.process.ends))
+
+    assert stage.client.recv(100) == b"hello\r\nbye\r\n"
+    assert stage.process.ends == [(7, True)]
+
+
 @pytest.mark.parametrize("half_way", [False, True], ids=["at once", "half way"])
 def test_client_that_goes_meanwhile(stage: Stage, half_way: bool) -> None:
     """Its place is told to be free, once."""

@@ -157,6 +157,23 @@ def test_detached_socket(both: Both) -> None:
     assert unsent
 
 
+@pytest.mark.parametrize("reads_to_end", [False, True])
+def test_last_words_of_who_takes_no_more(both: Both, *, reads_to_end: bool) -> None:
+    """They are read if the owner wants that, however it came out; the end is told as ever."""
+    both.stream.reads_to_end = reads_to_end
+    both.stream.write(b"never read")
+    both.peer.sendall(b"goodbye")
+    both.peer.close()
+
+    both.stream.write(b"too late")
+    both.stream.write(b"and more")
+
+    both.owner.run_until(lambda: bool(both.owner.told))
+    assert both.owner.data == (b"goodbye" if reads_to_end else b"")
+    both.owner.run_until(lambda: "lost" in both.owner.told)
+    assert both.owner.told.count("lost") == 1
+
+
 def test_no_more_at_once_than_wanted(both: Both) -> None:
     """The owner says how much it takes at a time."""
     both.stream.read_at_once = 2
