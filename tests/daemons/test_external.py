@@ -35,6 +35,7 @@ def daemon(request: pytest.FixtureRequest, site: Site) -> Daemon:
         TLS_TRUSTCERTS=str(trusted),
         TLS_VERIFYPEER="PEER",
         TLS_EXTERNAL="emailaddress",
+        IMAP_UNAUTHENTICATE="1",
     )
 
 
@@ -66,6 +67,22 @@ def test_log_in(site: Site, daemon: Daemon, said: bytes) -> None:
         client.until(b"a OK ")
         assert b" OK " in client.command("SELECT INBOX")[-1]
     assert [(one.authtype, one.userid) for one in site.authdaemond.asked] == [("PRE", USERID)]
+
+
+def test_certificate_stays_when_its_account_is_left(site: Site, daemon: Daemon) -> None:
+    """UNAUTHENTICATE discards no client credentials of TLS (RFC 8437 4.2)."""
+    site.add_account("other@example.com", "pw")
+    with connected(daemon, context(site, site.authority)) as client:
+        for userid in (USERID, "other@example.com", USERID):
+            if userid == USERID:
+                client.send(b"a AUTHENTICATE EXTERNAL =\r\n\r\n")
+                client.until(b"a OK ")
+            else:
+                client.log_in(userid)
+            assert b" OK " in client.command("UNAUTHENTICATE")[-1]
+            assert OFFER in client.command("CAPABILITY")[0]
+    asked = [(one.authtype, one.userid) for one in site.authdaemond.asked]
+    assert asked == [("PRE", USERID), ("login", "other@example.com"), ("PRE", USERID)]
 
 
 def test_name_that_is_another_s(site: Site, daemon: Daemon) -> None:
