@@ -30,11 +30,10 @@ from courier.process.login_request import (
 )
 from courier.process.message import Kind
 from courier.process.request import ClientGone, Receive, ShuttingDown, Wake
-from imapd import capability, smap
+from imapd import capability, login_words, smap
 from imapd.commands import id
 from imapd.completion import Bad, CommandFailed, Completion, Farewell, No, Ok, Violation
 from imapd.settings import Settings
-from imapd.smap.words import Words
 from imapd.wire import parser, reader
 from imapd.wire.parser import ParseError, Parser
 
@@ -62,8 +61,6 @@ _MAX_RESPONSE = 12_288
 
 _TEMPORARY = "Temporary problem, please try again later"
 
-#: One that escapes nothing in IMAP's quoted strings.
-_BACKSLASH = re.compile(rb'\\[^"\\]')
 _SMAP = re.compile(rb"[ \t]*\\(SMAP1)(?=[ \t\r\n])")
 
 _Handling = Generator[Any, Any, Completion]
@@ -235,9 +232,11 @@ class Login:
     def _login(self, tag: bytes, arguments: Parser) -> _Handling:
         arguments.sp()
         if self._is_smap:
-            userid, password = _as_cone_quotes(arguments)
+            userid, password = login_words.as_cone_quotes(arguments)
         else:
-            userid, password = _two_strings(arguments, is_lenient=self._settings.client_workarounds)
+            userid, password = login_words.two_strings(
+                arguments, is_lenient=self._settings.client_workarounds
+            )
         self._debug(1, "username", userid)
         self._debug(2, "password", password)
         if self._encryption.is_lacking:
@@ -398,33 +397,3 @@ class Login:
                 raise EOFError
             self._received += len(data)
             self._reader.feed(data)
-
-
-def _two_strings(arguments: Parser, *, is_lenient: bool = False) -> tuple[bytes, bytes]:
-    """``userid SP password``"""
-    read = arguments.login_word if is_lenient else arguments.astring
-    userid = read()
-    arguments.sp()
-    password = read()
-    arguments.end()
-    return userid, password
-
-
-def _as_cone_quotes(arguments: Parser) -> tuple[bytes, bytes]:
-    """Read two strings of IMAP's, or two words of SMAP's: there quotes are doubled, and backslashes are none.
-
-    Courier takes IMAP's alone, and who has such a character in his password can't log in by Cone.
-
-    Raises:
-        ParseError: these are neither.
-    """
-    rest = arguments.rest()
-    if not _BACKSLASH.search(rest) or b"\n" in rest.rstrip():
-        try:
-            return _two_strings(arguments.copy())
-        except ParseError:
-            pass
-    found = [word.encode("utf-8", "surrogateescape") for word in Words(rest).rest()]
-    if len(found) != 2:
-        raise arguments.fail("userid SP password")
-    return found[0], found[1]
