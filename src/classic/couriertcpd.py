@@ -41,6 +41,7 @@ from courier.net.access import AccessFile, Allowed, Denied
 from courier.net.limits import Limits, Refused
 from courier.net.listener import ListenError
 from courier.net.proxy_protocol import Header, ProxyError
+from courier.net.refusals import Refusals
 from courier.process import arrival, privileges
 from courier.process.arrival import HeaderReader
 from courier.process.loop import Loop
@@ -122,6 +123,7 @@ class _Server:
         self._limits = Limits(
             options.max_processes, options.max_per_ip, options.max_per_c, warn_at=options.warn_at
         )
+        self._refusals = Refusals(self._limits, log.line)
         self._arriving: dict[int, HeaderReader] = {}  # their PROXY header is read
         self._numbers = itertools.count()
         self._accepts = False
@@ -249,7 +251,7 @@ class _Server:
             variables |= allowed.environment
             admitted = self._limits.admit(remote.ip, None, Allowed(variables).max_per_ip)
             if isinstance(admitted, Refused):
-                log.line(admitted.log_line)
+                self._refusals.above(admitted)
                 return
             known = Arrival(client, remote, local, variables, is_proxied)
             try:

@@ -26,6 +26,7 @@ from courier import log
 from courier.log import Peer
 from courier.net.access import AccessFile, Allowed, Denied
 from courier.net.limits import Admitted, Limits
+from courier.net.refusals import Refusals
 from courier.process import activation, channel, staff, title
 from courier.process.channel import ChannelClosed
 from courier.process.child import Admission, Child, Login, Worker
@@ -87,6 +88,7 @@ class Master:
         self._present = Present(plan, list(listeners))
         self._limits = Limits(plan.max_daemons, plan.max_per_ip)
         self._set_limits()
+        self._refusals = Refusals(self._limits, log.line)
         self._access = _access(plan)
         self._reactor = Reactor()
         self._staff = Staff(
@@ -186,12 +188,12 @@ class Master:
         self._replace_busy(child)
         access, text = self._may_connect(peer, local)
         if isinstance(access, Denied):
-            log.line(f"INFO: access denied by {access.key} of the access file, ip=[{peer.ip}]")
+            self._refusals.denied(peer.ip, access.key)
             self._staff.answer(child, Kind.REFUSED, number, text)
             return
         place = self._limits.admit(peer.ip, child.pid, access.max_per_ip)
         if not isinstance(place, Admitted):
-            log.line(place.log_line)
+            self._refusals.above(place)
             self._staff.answer(child, Kind.REFUSED, number)
             return
         notice = self._limits.notice(time.monotonic())
