@@ -34,7 +34,7 @@ _MAGIC = int.from_bytes(
 )  # read in the order of this machine's bytes: others' don't pass
 _BATCH = int.from_bytes(b"PCib", "big")
 _CACHE_MAGIC = int.from_bytes(b"PCca", "big")
-VERSION = 6
+VERSION = 7
 # magic, version, row size, UIDVALIDITY, sorted rows, their checksum, generation, checksum of these
 _HEADER = struct.Struct("=IIIIIIQI")
 _HEADER_OCTETS = _HEADER.size - 4

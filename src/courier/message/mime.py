@@ -31,7 +31,8 @@ _Type = tuple[bytes, bytes, Parameters]
 _TEXT: _Type = (b"text", b"plain", ())
 _MESSAGE: _Type = (b"message", b"rfc822", ())
 _CODINGS = {b" " + coding: coding for coding in (*IDENTITY, b"quoted-printable", b"base64")}
-_CODING = re.compile(rb'[^\s;"()]+')
+#: A token (RFC 2045 5.1), liberally in quotes. What begins otherwise names no encoding.
+_CODING = re.compile(rb'\s*"?([^\x00-\x20\x7f()<>@,;:\\"/\[\]?=]+)')
 
 
 class Part:
@@ -321,5 +322,5 @@ def _coding(value: bytes) -> bytes:
     known = _CODINGS.get(value)
     if known is not None:
         return known
-    match = _CODING.search(parameter.without_comments(header.unfold(value)))
-    return match[0].lower() if match else b"7bit"
+    match = _CODING.match(parameter.without_comments(header.unfold(value)))
+    return match[1].lower() if match else b"7bit"

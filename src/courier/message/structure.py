@@ -53,8 +53,14 @@ def body(message: Message | Part, utf8: bool, extended: bool) -> bytes:
     return both(message, utf8)[extended]
 
 
+#: What text is that names no character set (RFC 2045 5.2).
+_DEFAULT_CHARSET = (b"charset", b"us-ascii")
+
 #: Envelope and the beginning of the body of a message of which nothing is known.
-_HIDDEN = b'(%b) ("text" "plain" NIL NIL NIL "7bit" 0 0' % b" ".join([b"NIL"] * 10)
+_HIDDEN = b'(%b) ("text" "plain" ("%b" "%b") NIL NIL "7bit" 0 0' % (
+    b" ".join([b"NIL"] * 10),
+    *_DEFAULT_CHARSET,
+)
 
 
 def both(message: Message | Part, utf8: bool) -> tuple[bytes, bytes]:
@@ -109,6 +115,8 @@ def _body(part: Part, utf8: bool, short: list[bytes], full: list[bytes]) -> None
 def _frequent_media(kind: bytes, subtype: bytes, parameters: Parameters, utf8: bool) -> bytes:
     # Courier: a charset in lower case, all other values as they are.
     parameters = tuple([(n, v.lower() if n == b"charset" else v) for n, v in parameters])
+    if kind == b"text" and not any(name in (b"charset", b"charset*") for name, _ in parameters):
+        parameters += (_DEFAULT_CHARSET,)  # as other servers have it; Courier: nothing
     return _strings((kind, subtype), utf8) + b" " + _parameters(parameters, utf8)
 
 

@@ -177,6 +177,14 @@ def test_encoding_among_comments(value: bytes) -> None:
     assert part.encoding == b"base64"
 
 
+@pytest.mark.parametrize("value", [b"?base64?", b"=", b"(only a comment)", b'""'])
+def test_encoding_that_is_none(value: bytes) -> None:
+    """What is no token (RFC 2045 6.1) counts as if it were not there."""
+    part = mime.parse(b"Content-Transfer-Encoding: %b\n\nQQ==\n" % value)
+
+    assert part.encoding == b"7bit"
+
+
 @pytest.mark.parametrize(
     ("body", "octets", "count"),
     [(b"", 0, 0), (b"body\nlast", 10, 1), (b"a\n", 3, 1), (b"a\r\nb\rc\n\n", 10, 3), (b"\n", 2, 1)],

@@ -134,7 +134,7 @@ LEAF = b"Content-Type: %b\nContent-Transfer-Encoding: 8bit\n"
         # These are Courier 5.0.13's answers, byte for byte.
         (
             LEAF % b"text/plain" + b"\nbody\nlast",
-            b'("text" "plain" NIL NIL NIL "8bit" 10 1)',
+            b'("text" "plain" ("charset" "us-ascii") NIL NIL "8bit" 10 1)',
         ),
         (
             LEAF % b"TEXT/Plain; charset=ISO-8859-1; Format=FLOWED; DelSp=YES; a=B"
@@ -148,7 +148,7 @@ LEAF = b"Content-Type: %b\nContent-Transfer-Encoding: 8bit\n"
             + b"\na\nb\n--AbC\n"
             + LEAF % b'text/html; charset=UTF-8; name="a b"'
             + b"\nline1\nline2\n\n--AbC--\nepi\n",
-            b'(("text" "plain" NIL NIL NIL "8bit" 4 1)'
+            b'(("text" "plain" ("charset" "us-ascii") NIL NIL "8bit" 4 1)'
             b'("text" "html" ("charset" "utf-8" "name" "a b") NIL NIL "8bit" 14 2) "mixed")',
         ),
         (
@@ -158,16 +158,19 @@ LEAF = b"Content-Type: %b\nContent-Transfer-Encoding: 8bit\n"
         (LEAF % b"bogus; y=" + b"\nx\n", b'("bogus" "" ("y" "") NIL NIL "8bit" 3)'),
         (
             LEAF % b"text/plain; f*=utf-8'en'%e2%82%ac.txt; c*0=us; c*1=-ascii" + b"\n",
-            b'("text" "plain" ("f*" "utf-8\'en\'%e2%82%ac.txt" "c" "us-ascii") NIL NIL "8bit" 0 0)',
+            b'("text" "plain" ("f*" "utf-8\'en\'%e2%82%ac.txt" "c" "us-ascii" "charset" "us-ascii") NIL NIL "8bit" 0 0)',
         ),
         (
             b"Content-Transfer-Encoding: 8bit\nContent-Type: multipart/mixed; boundary=x\n\nnothing here\n",
             b'("multipart" "mixed" ("boundary" "x") NIL NIL "8bit" 14)',
         ),
         # These follow the reference where Courier 5.0.13 does not.
-        (b"Subject: a\n\nx\n", b'("text" "plain" NIL NIL NIL "7bit" 3 1)'),
-        (b"Content-Type: text/html\n\nx\n", b'("text" "html" NIL NIL NIL "7bit" 3 1)'),
-        (b"", b'("text" "plain" NIL NIL NIL "7bit" 0 0)'),
+        (b"Subject: a\n\nx\n", b'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 3 1)'),
+        (
+            b"Content-Type: text/html\n\nx\n",
+            b'("text" "html" ("charset" "us-ascii") NIL NIL "7bit" 3 1)',
+        ),
+        (b"", b'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0)'),
         (
             LEAF % b'a/b; z; name="r\xc3\xa9.txt"' + b"\n",
             b'("a" "b" ("z" "" "name" "=?utf-8?B?csOpLnR4dA==?=") NIL NIL "8bit" 0)',
@@ -176,19 +179,19 @@ LEAF = b"Content-Type: %b\nContent-Transfer-Encoding: 8bit\n"
             LEAF % b"message/rfc822" + b"\nFrom: in@ner\nSubject: inner\n\ninner body\n",
             b'("message" "rfc822" NIL NIL NIL "8bit" 44 (NIL "inner" ((NIL NIL "in" "ner")) '
             b'((NIL NIL "in" "ner")) ((NIL NIL "in" "ner")) NIL NIL NIL NIL NIL) '
-            b'("text" "plain" NIL NIL NIL "7bit" 12 1) 4)',
+            b'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 12 1) 4)',
         ),
         (
             b"Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nQQ==\n",
             b'("message" "rfc822" NIL NIL NIL "base64" 6 (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL) '
-            b'("text" "plain" NIL NIL NIL "7bit" 0 0) 1)',
+            b'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0) 1)',
         ),
         (
             b"Content-Type: multipart/digest; boundary=x\n\n--x\n\nSubject: a\n\nb\n--x\n\n\n--x--\n",
             b'(("message" "rfc822" NIL NIL NIL "7bit" 15 (NIL "a" NIL NIL NIL NIL NIL NIL NIL NIL) '
-            b'("text" "plain" NIL NIL NIL "7bit" 1 0) 2)'
+            b'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 1 0) 2)'
             b'("message" "rfc822" NIL NIL NIL "7bit" 2 (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL) '
-            b'("text" "plain" NIL NIL NIL "7bit" 0 0) 1) "digest")',
+            b'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0) 1) "digest")',
         ),
     ],
 )
@@ -201,25 +204,28 @@ def test_body(data: bytes, expected: bytes) -> None:
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (LEAF % b"text/plain" + b"\n", b'("text" "plain" NIL NIL NIL "8bit" 0 0 NIL NIL NIL NIL)'),
+        (
+            LEAF % b"text/plain" + b"\n",
+            b'("text" "plain" ("charset" "us-ascii") NIL NIL "8bit" 0 0 NIL NIL NIL NIL)',
+        ),
         (
             LEAF
             % b"text/plain"
             + b'Content-MD5: abc==\nContent-Disposition: ATTACHMENT; FileName="X y"; Charset=UTF-8\n'
             b"Content-Language: en, de\nContent-Location: http://x/\n\n",
-            b'("text" "plain" NIL NIL NIL "8bit" 0 0 "abc==" '
+            b'("text" "plain" ("charset" "us-ascii") NIL NIL "8bit" 0 0 "abc==" '
             b'("attachment" ("filename" "X y" "charset" "UTF-8")) ("en" "de") "http://x/")',
         ),
         (
             b"Content-Type: multipart/mixed; boundary=AbC\nContent-Disposition: inline\n"
             b"Content-Language: de\nContent-Location: l\n\n--AbC\n\na\n--AbC--\n",
-            b'(("text" "plain" NIL NIL NIL "7bit" 1 0 NIL NIL NIL NIL) "mixed" ("boundary" "AbC") '
+            b'(("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 1 0 NIL NIL NIL NIL) "mixed" ("boundary" "AbC") '
             b'("inline" NIL) ("de") "l")',
         ),
         (
             b"Content-Type: message/rfc822\nContent-Disposition: inline\n\n\nx",
             b'("message" "rfc822" NIL NIL NIL "7bit" 3 (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL) '
-            b'("text" "plain" NIL NIL NIL "7bit" 1 0 NIL NIL NIL NIL) 1 NIL ("inline" NIL) NIL NIL)',
+            b'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 1 0 NIL NIL NIL NIL) 1 NIL ("inline" NIL) NIL NIL)',
         ),
     ],
 )
