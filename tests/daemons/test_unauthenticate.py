@@ -29,6 +29,7 @@ from tests.support.daemon import (
     tcp_of,
     wait_until,
 )
+from tests.support.exhaustion import exhausted
 from tests.support.fake_authdaemond import own_ids
 from tests.support.maildirs import deliver, message_files
 
@@ -598,6 +599,22 @@ def test_client_that_does_not_read(way: Way, two: Two) -> None:
 
     assert said.count(body.replace(b"\n", b"\r\n")) == 100_000
     assert tags(said) == [b"a", b"b", b"c", b"d", b"e"]
+
+
+@pytest.mark.parametrize("who", ["master", "login process"])
+def test_no_descriptor_left(site: Site, own_two: Two, who: str) -> None:
+    """The connection that would have needed one closes, and no other; its place is free."""
+    way = start(site, MAXDAEMONS="4", IMAP_LOGIN_PROCESSES="1")
+    [login_process] = way.daemon.login_processes()
+    with way.session(own_two[0]) as peer, way.session(own_two[0]) as other:
+        with exhausted(way.daemon.pid if who == "master" else login_process):
+            peer.send(b"a UNAUTHENTICATE\r\n")
+            assert peer.rest() in (b"", b"a OK UNAUTHENTICATE completed\r\n")
+            assert b" OK " in other.command("NOOP")[-1]
+        await_free(way, 3)
+        other.command("UNAUTHENTICATE")
+        other.log_in(own_two[1].userid)
+    assert way.daemon.login_processes() == [login_process]
 
 
 def test_one_session_per_worker(site: Site, own_two: Two) -> None:

@@ -15,7 +15,6 @@ SECURITY
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
 import os
 import select
@@ -259,16 +258,12 @@ class LoginProcess:
     def _resume(self, number: int, unread: bytes, descriptor: int) -> None:
         """Go on with a client whose session has left it; it may have gone meanwhile."""
         connection = self._connections.get(number)
-        if descriptor == channel.LOST:  # the session's end is closed by that, and the relay ends
-            log.recurring(
-                "cannot go on with", "client", OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-            )
-            self.tell(Kind.RELEASE, number)
-        elif connection is None:
-            os.close(descriptor)
-            self.tell(Kind.RELEASE, number)
-        else:
+        if connection is not None:
             connection.take_back(unread, descriptor)
+            return
+        if descriptor != channel.LOST:
+            os.close(descriptor)
+        self.tell(Kind.RELEASE, number)
 
     def ended(self, number: int, *, was_taken: bool) -> None:
         """A connection is over; the count of one that was taken is its worker's matter."""

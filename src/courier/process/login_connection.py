@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from courier import log
+from courier.process import channel
 from courier.process.backlog import Backlog
 from courier.process.client_end import STALLED_S, ClientEnd
 from courier.process.login_request import (
@@ -295,10 +297,16 @@ class Connection:
 
         Args:
             unread: what the session had read and not used.
-            descriptor: closed here; the session was given it, or is hostile.
+            descriptor: closed here; the session was given it, or is hostile. Or `channel.LOST`.
         """
         self._was_taken = False  # its place is ours again, to be given back when it ends
-        if self._relay is None or not self._relay.take_back(unread, descriptor, self._log_in_anew):
+        if descriptor == channel.LOST:
+            error = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            log.recurring("cannot go on with", "client", error)
+            self._abort()
+        elif self._relay is None or not self._relay.take_back(
+            unread, descriptor, self._log_in_anew
+        ):
             os.close(descriptor)
             log.warn("a session returned what is not its client")
             self._abort()

@@ -255,17 +255,22 @@ class Master:
         if session is None or session.relay is None:
             raise ChannelClosed("return out of turn")
         del child.sessions[returned.number]
-        login_process, number = session.relay
-        is_there = self._staff.logins.get(login_process.pid) is login_process
-        if is_there and number not in login_process.connections:
-            if channel.has_room(login_process.control):
-                login_process.connections[number] = session.admission
-                self._staff.answer(
-                    login_process, Kind.RESUME, number, returned.unread, descriptor=descriptor
-                )
-                return
-            log.warn(f"login process {login_process.pid} is too busy to take a client back")
-        self._limits.release(session.admission.place)
+        if not self._resume(*session.relay, session.admission, returned.unread, descriptor):
+            self._limits.release(session.admission.place)
+
+    def _resume(
+        self, child: Login, number: int, admission: Admission, unread: bytes, descriptor: int
+    ) -> bool:
+        """Give a login process one of its clients back; False if it can't be had, or not for that."""
+        if self._staff.logins.get(child.pid) is not child or number in child.connections:
+            return False
+        if not channel.has_room(child.control):
+            log.warn(f"login process {child.pid} is too busy to take a client back")
+            return False
+        if not self._staff.answer(child, Kind.RESUME, number, unread, descriptor=descriptor):
+            return False
+        child.connections[number] = admission
+        return True
 
     def _let_go_of_single(self, child: Worker) -> None:
         if self._present.plan.one_session_per_worker and not child.sessions:

@@ -328,7 +328,8 @@ class Staff:
         number: int,
         *more: bytes,
         descriptor: int | None = None,
-    ) -> None:
+    ) -> bool:
+        """Tell a login process something of one of its connections. Returns: whether that went out."""
         try:
             channel.send(child.control, [kind.value, b"%d" % number, *more], descriptor)
         except BlockingIOError:
@@ -336,6 +337,9 @@ class Staff:
             self.kill(child)
         except ChannelClosed:
             pass  # its end is noticed by SIGCHLD
+        else:
+            return True
+        return False
 
     def let_go(self, child: Worker) -> None:
         if self._by_key.get(child.key) is child:

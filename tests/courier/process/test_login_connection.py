@@ -418,6 +418,21 @@ def test_descriptor_that_is_not_the_session_s(
         os.close(one)
 
 
+def test_descriptor_that_was_lost(stage: Stage, capfd: pytest.CaptureFixture[str]) -> None:
+    """For want of room for one more: the client's connection is closed, its place told to be free,
+    though the session keeps its end."""
+    session = stage.log_in()
+
+    stage.connection.take_back(b"", channel.LOST)
+
+    stage.turn()
+    assert stage.process.ends == [(7, False)]
+    assert stage.client.recv(100) == b"hello\r\n"
+    assert stage.client.recv(100) == session.recv(100) == b""
+    assert "cannot go on with: client: Too many open files" in capfd.readouterr().err
+    session.close()
+
+
 def test_session_that_keeps_a_copy(stage: Stage) -> None:
     """It hears and says nothing more, though its socket waits now: the login process never does."""
     session = stage.log_in()

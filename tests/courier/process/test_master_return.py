@@ -262,7 +262,7 @@ def test_login_process_that_does_not_listen(start: Start) -> None:
     free = 200 - resumed - 1
     admitted = [login.admit(number)[0] == ADMITTED for number in range(501, 501 + free + 1)]
     assert admitted == [True] * free + [False]
-    assert len(descriptors(stage.pid)) == before
+    assert len(descriptors(stage.pid)) <= before
 
 
 def test_worker_of_one_session(start: Start) -> None:

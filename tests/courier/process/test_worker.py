@@ -173,6 +173,31 @@ def test_session_that_leaves_its_client(start: Start) -> None:
     client.close()
 
 
+def test_many_that_leave_at_once(start: Start) -> None:
+    """Master hears of all of them, once, though at first there is no room for so much."""
+    one = start()
+    count, rest = 250, b"x" * 4000
+    clients = [one.begin(number, "leaving") for number in range(count)]
+    for client in clients:
+        assert client.recv(6) == b"hello\n"
+        client.sendall(b"leave\n" + rest)
+        assert client.recv(5) == b"left\n"
+
+    one.control.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    said: dict[int, bytes] = {}
+    for _ in range(count):
+        fields, descriptor = one.hear_with_descriptor()
+        assert descriptor is not None
+        os.close(descriptor)
+        assert fields[0] == Kind.RETURNED.value and int(fields[1]) not in said
+        said[int(fields[1])] = fields[2]
+
+    assert sorted(said) == list(range(count))
+    assert all(rest.startswith(unread) for unread in said.values())
+    for client in clients:
+        client.close()
+
+
 @pytest.mark.parametrize("what", ["file", "datagrams"])
 def test_descriptor_that_carries_no_session(start: Start, tmp_path: Path, what: str) -> None:
     """A login process may have been lied to; the session has ended and others go on."""
