@@ -21,8 +21,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from courier import shell_process
-
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -214,6 +212,8 @@ class _Reader:
 def _evaluate(
     texts: Sequence[tuple[Path, str]], preset: Mapping[str, str]
 ) -> dict[str, Assignment]:
+    from courier import shell_process  # few files need it, and no session
+
     try:
         environments = shell_process.environments([path for path, _ in texts], preset)
     except shell_process.Failed as failure:

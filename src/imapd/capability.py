@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Iterator, Sequence
 
-from courier.auth import sasl
 from imapd import acl_letters
 from imapd.settings import Settings
 from imapd.wire.grammar import MAX_NUMBER
@@ -128,7 +127,11 @@ def mechanisms(settings: Settings) -> tuple[str, ...]:
 
 def _is_of_offer(word: str) -> bool:
     """Whether a word of the administrator's depends on the connection."""
-    return word.upper().startswith(_AUTH) and sasl.is_optional(word[len(_AUTH) :])
+    if not word.upper().startswith(_AUTH):
+        return False
+    from courier.auth import sasl  # which a log-in has loaded, and a session hardly ever needs
+
+    return sasl.is_optional(word[len(_AUTH) :])
 
 
 def _list(words: Iterable[str]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from courier.auth import sasl
 from pop3d.settings import Settings
 from pop3d.wire import Line
 
@@ -26,6 +25,8 @@ def listing(
         has_identity: the client's certificate says who it is.
         mechanisms: those of SASL's that this connection has beside Courier's.
     """
+    from courier.auth import sasl  # few sessions ask, and a log-in has loaded it
+
     administrators = settings.auth_tls if tls and settings.auth_tls else settings.auth
     names = (
         *(name for name in administrators if not sasl.is_optional(name)),

@@ -24,7 +24,6 @@ from courier.maildir import delivery, filename, filesystem, keywords, scan, uidd
 from courier.maildir.change import FlagChange, KeywordChange, rename_flags, unlink
 from courier.maildir.changelog import ChangeLog
 from courier.maildir.columns import EMPTY, Column, Columns, Row
-from courier.maildir.items import Items
 from courier.maildir.locate import Locator, MessageGone
 from courier.maildir.lock import FolderLock
 from courier.maildir.memo import Memos
@@ -38,6 +37,7 @@ from courier.maildir.uiddb import UidDb
 
 if TYPE_CHECKING:
     from courier.maildir.fulltext import FullText
+    from courier.maildir.items import Items
 
 __all__ = [
     "FlagChange",
@@ -60,6 +60,7 @@ _PATIENCE_S = 10.0
 _TICK_S = 0.02
 #: Messages of a folder that costs little memory.
 _LIGHT = 1000
+_making = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class Folder:
         """Nothing is read before the first `synchronise`."""
         self.options = options or Options()
         self.is_writable = True  # as far as the last reading showed
-        self.items = Items(path, self.options.index_dir)
+        self._items: Items | None = None
         self.memos = Memos(path, self.options.index_dir)
         self._fulltext: FullText | None = None
         self._state = State(path, self.options)
@@ -97,9 +98,20 @@ class Folder:
         if path == self._state.path:
             return
         self._state.move(path)
-        self.items.path = path
+        if self._items is not None:
+            self._items.path = path
         self.memos = Memos(path, self.options.index_dir)
         self._fulltext = None
+
+    @property
+    def items(self) -> Items:
+        """What is known of the messages."""
+        if self._items is None:
+            from courier.maildir.items import Items  # which loads all that reads messages
+
+            with _making:
+                self._items = self._items or Items(self.path, self.options.index_dir)
+        return self._items
 
     @property
     def fulltext(self) -> FullText | None:

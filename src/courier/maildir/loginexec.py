@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
 from collections.abc import Mapping
 
 from courier import log
@@ -35,6 +34,8 @@ def run(maildir: str, environment: Mapping[str, str]) -> None:
         return
     if not stat.S_ISREG(found.st_mode) or not found.st_mode & stat.S_IXUSR:
         return
+    import subprocess  # hardly anybody has one
+
     try:
         process = subprocess.Popen(
             [NAME],

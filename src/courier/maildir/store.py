@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from courier.maildir.folder import Folder, Options
-from courier.maildir.roster import Rosters
 from courier.maildir.watcher import Watcher
+
+if TYPE_CHECKING:
+    from courier.maildir.roster import Rosters
 
 
 class Store:
@@ -26,11 +29,21 @@ class Store:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.watcher = Watcher()
-        self.rosters = Rosters(options.index_dir)
+        self._rosters: Rosters | None = None
         self._mutex = threading.Lock()
         self._folders: WeakValueDictionary[tuple[int, int], Folder] = WeakValueDictionary()
         self._recent: list[Folder] = []
         self._small: dict[Folder, None] = {}  # those before them, the longest unused first
+
+    @property
+    def rosters(self) -> Rosters:
+        """What is known of all folders of a maildir."""
+        with self._mutex:
+            if self._rosters is None:
+                from courier.maildir.roster import Rosters  # POP3 has but one folder
+
+                self._rosters = Rosters(self.options.index_dir)
+            return self._rosters
 
     def open(self, path: str, make: Callable[[str, Options], Folder] = Folder) -> Folder:
         """Give the folder in directory ``path``, which may have been renamed since.
