@@ -65,6 +65,19 @@ def test_client_that_comes_back(clock: Clock) -> None:
     assert b" UNAUTHENTICATE] " in asked.greeting
 
 
+def test_log_in_that_nobody_can_come_back_to() -> None:
+    """As in imaplogin: whatever the setting says, its session does not offer it (RFC 8437 3)."""
+    stranger = Stranger(Peer("::1", "1"), "::1", 143)
+    steps = Login(Settings(unauthenticate=True), stranger, has_tls=False).run()
+    next(steps)
+    next(steps)
+
+    asked = steps.send(b"a LOGIN u pw\r\n")
+
+    assert isinstance(asked, Authenticate)
+    assert b"UNAUTHENTICATE" not in asked.greeting
+
+
 def test_client_that_sends_an_octet_now_and_then(clock: Clock) -> None:
     """The 60 seconds are counted from the connection on, not from the last octet."""
     steps = login().run()
