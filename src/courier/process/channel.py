@@ -105,9 +105,10 @@ def receive(channel: socket.socket) -> tuple[list[bytes], int | None] | None:
         ChannelClosed: the other process is gone, or what it sent is no message.
     """
     try:
-        size, ancillary, flags, _ = channel.recvmsg_into(
-            (_arriving,), _ANCILLARY, socket.MSG_CMSG_CLOEXEC
-        )
+        try:
+            size, ancillary, flags, _ = _receive(channel)
+        except ConnectionResetError:  # it has gone and not read all; what it said is still there
+            size, ancillary, flags, _ = _receive(channel)
     except BlockingIOError:
         return None
     except OSError as error:
@@ -130,3 +131,7 @@ def receive(channel: socket.socket) -> tuple[list[bytes], int | None] | None:
     if is_lost:
         return fields, LOST
     return fields, descriptors[0] if descriptors else None
+
+
+def _receive(channel: socket.socket) -> tuple[int, list[tuple[int, int, bytes]], int, object]:
+    return channel.recvmsg_into((_arriving,), _ANCILLARY, socket.MSG_CMSG_CLOEXEC)

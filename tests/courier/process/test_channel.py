@@ -47,6 +47,21 @@ def test_room(ends: Pair) -> None:
     assert channel.has_room(ends[0])
 
 
+def test_last_words_of_who_has_not_read_all(ends: Pair) -> None:
+    """The system tells of that first; they are received all the same, then the end."""
+    channel.send(ends[1], [b"one"])
+    channel.send(ends[1], [b"two"], 0)
+    channel.send(ends[0], [b"never read"])
+    ends[1].close()
+
+    assert channel.receive(ends[0]) == ([b"one"], None)
+    received = channel.receive(ends[0])
+    assert received is not None and received[0] == [b"two"] and received[1] is not None
+    os.close(received[1])
+    with pytest.raises(ChannelClosed, match=r"^closed$"):
+        channel.receive(ends[0])
+
+
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=32))
 def test_unpack_reads_what_pack_wrote(fields: list[bytes]) -> None:
     """Every list of fields survives, empty ones too."""
