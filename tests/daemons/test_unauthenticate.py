@@ -11,6 +11,7 @@ import re
 import signal
 import socket
 import struct
+import threading
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -718,3 +719,54 @@ def test_kill_of_the_login_process(site: Site, own_two: Two, how: str) -> None:
         way.daemon.wait_for_log(rf"^INFO: DISCONNECTED, user={own_two[0].userid}, ")
         wait_until(lambda: way.daemon.login_processes() not in ([], [killed]))
         await_free(way, 6)
+
+
+class Restless:
+    """Clients that leave one account for the other again and again, come what may, until told to end."""
+
+    def __init__(self, way: Way, two: Two, count: int) -> None:
+        self._way, self._two = way, two
+        self._is_over = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self) -> None:
+        while not self._is_over.is_set():
+            with (
+                contextlib.suppress(OSError, AssertionError),
+                self._way.session(self._two[0]) as peer,
+            ):
+                for turn in range(6):
+                    login = self._two[1 - turn % 2].login
+                    peer.send(b"a UNAUTHENTICATE\r\nb %b\r\nc SELECT INBOX\r\n" % login)
+                    if turn < 5:  # the last one is cut off
+                        peer.until(b"c OK ")
+
+    def end(self) -> None:
+        self._is_over.set()
+        for thread in self._threads:
+            thread.join()
+
+
+@pytest.mark.parametrize("how", ["plain", "imapd-ssl"])
+def test_kill_of_everybody_under_load(site: Site, own_two: Two, how: str) -> None:
+    """Workers and login processes, in the middle of whatever they do: no place is lost or given twice."""
+    way = start(site, how, MAXDAEMONS="20")
+    restless = Restless(way, own_two, 8)
+
+    def log_ins() -> int:
+        return way.daemon.log.count("INFO: LOGIN, ")
+
+    for turn in range(8):
+        enough = log_ins() + 50
+        wait_until(lambda: log_ins() > enough)  # noqa: B023
+        killed = way.daemon.children()
+        with contextlib.suppress(ProcessLookupError, IndexError):
+            os.kill(killed[turn % len(killed)], signal.SIGKILL)
+    restless.end()
+
+    wait_until(lambda: len(way.daemon.login_processes()) == 2)
+    await_free(way, 20)
+    assert "WARN: a session" not in way.daemon.log
+    assert "from process" not in way.daemon.log  # nobody said what made no sense
