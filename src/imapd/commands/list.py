@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from courier import log
 from courier.maildir.annotations import Annotations
 from courier.maildir.roster import Look
 from courier.process.request import Work
@@ -136,10 +137,14 @@ def old_name(session: Session, old: str) -> bytes:
 
 def renamed(session: Session, given: str, name: str) -> bytes:
     """Tell a client by which name goes what it called ``given`` (RFC 9051 6.3.9.7)."""
-    one = session.mailboxes.find(name)
-    if given == name or one is None or not session.rev2:
+    if given == name or not session.rev2:
         return b""
-    return announced(session, one, given)
+    try:
+        one = session.mailboxes.find(name)
+    except OSError as error:  # what the command did is done, and its completion stands
+        log.error("cannot look at", name, error)
+        return b""
+    return b"" if one is None else announced(session, one, given)
 
 
 def line(session: Session, entry: Entry, more: bytes = b"", *, command: str = "LIST") -> bytes:
