@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from courier import log
 from courier.maildir.folder import Folder, MessageGone
-from courier.message import lines
 from courier.message.message import Message
 from courier.process.request import Work
 from imapd import mailbox, section
@@ -23,10 +22,10 @@ from imapd.wire.url import BadUrl, MessageUrl
 if TYPE_CHECKING:
     from imapd.session import Session
 
-#: Octets that are copied at once.
-_BLOCK = 262_144
 #: Octets of a message up to which it is kept for the next URL, while the client sends what is between.
 _KEPT = 16 << 20
+#: What a URL names: its size on the wire, and its octets bit by bit.
+Read = tuple[int, Iterator[bytes]]
 _UNTELLABLE = re.compile(r"[^\x20-\x5b\x5e-\x7e]")
 
 
@@ -38,7 +37,7 @@ class Sources:
         self._folders: dict[str, Folder] = {}
         self._last: tuple[Folder, int, Message] | None = None
 
-    def content(self, text: bytes) -> Generator[Step, Any, tuple[int, Iterator[bytes]]]:
+    def content(self, text: bytes) -> Generator[Step, Any, Read]:
         """Give what a URL names as it is in the file, and its size on the wire before it.
 
         Nothing is marked as seen (RFC 4469 3).
@@ -49,15 +48,14 @@ class Sources:
         try:
             wanted = url.parse(text)
             folder = yield from self._folder(wanted)
-            read: tuple[int, bytes] | None = yield Work(partial(self._read, folder, wanted))
+            read: Read | None = yield Work(partial(self._read, folder, wanted))
             if read is None:
                 raise BadUrl
         except (BadUrl, CommandFailed, OSError) as error:
             if isinstance(error, OSError) and not isinstance(error, MessageGone):
                 log.error("cannot read message", error.filename or "", error)
             raise CommandFailed(No("Cannot read a part of the message.", _code(text))) from error
-        size, data = read
-        return size, (data[at : at + _BLOCK] for at in range(0, len(data), _BLOCK))
+        return read
 
     def _folder(self, wanted: MessageUrl) -> Generator[Step, Any, Folder]:
         """Find the folder, which is brought up to date once in a command."""
@@ -85,20 +83,18 @@ class Sources:
         is_own = server.user is None or server.user == self._session.client.user
         return is_own and server.host == socket.gethostname().lower()
 
-    def _read(self, folder: Folder, wanted: MessageUrl) -> tuple[int, bytes] | None:
+    def _read(self, folder: Folder, wanted: MessageUrl) -> Read | None:
         """Read the octets and give their size in wire form, too; None if there is no such part.
 
         Called in a thread. Raises OSError: as `Folder.read`.
         """
         message = self._message(folder, wanted.uid)
-        data: bytes | None
-        if wanted.partial is not None:
-            start, count = wanted.partial
-            length = (1 << 62) if count is None else count
-            data = section.extract_slice(message, wanted.section, start, length)
-            return None if data is None else (len(data), data)
-        data = section.octets(message, wanted.section)
-        return None if data is None else (lines.wire_size(data), data)
+        if wanted.partial is None:
+            return section.pieces(message, wanted.section)
+        start, count = wanted.partial
+        length = (1 << 62) if count is None else count
+        data = section.extract_slice(message, wanted.section, start, length)
+        return None if data is None else (len(data), section.blocks(data, 0, len(data)))
 
     def _message(self, folder: Folder, uid: int) -> Message:
         if self._last is not None and self._last[:2] == (folder, uid):

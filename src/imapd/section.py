@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from courier.message import header, lines
 from courier.message.message import Message
 from courier.message.mime import Part
 from courier.message.parted import PartedMessage
 from imapd.wire import writer
 from imapd.wire.section import Section, SectionText
+
+_BLOCK = 262_144
 
 
 def echo(section: Section) -> bytes:
@@ -44,10 +48,23 @@ def extract_slice(
     return message.wire_slice(*found, offset, count)
 
 
-def octets(message: Message | PartedMessage, section: Section) -> bytes | None:
-    """Return a section as it is in the file, or in wire form where it is no range of it."""
+def pieces(message: Message, section: Section) -> tuple[int, Iterator[bytes]] | None:
+    """Give a section as it is in the file, or in wire form where it is no range of it, bit by bit.
+
+    Returns: its size in wire form, and its octets; None if there is no such part.
+    """
     found = _find(message, section)
-    return found if found is None or isinstance(found, bytes) else message.octets(*found)
+    if found is None:
+        return None
+    data, (start, end) = (
+        (found, (0, len(found))) if isinstance(found, bytes) else (message.data, found)
+    )
+    return lines.wire_size(data, start, end), blocks(data, start, end)
+
+
+def blocks(data: bytes, start: int, end: int) -> Iterator[bytes]:
+    """Give a range of a message, a block at a time."""
+    return (data[at : min(at + _BLOCK, end)] for at in range(start, end, _BLOCK))
 
 
 def _find(message: Message | PartedMessage, section: Section) -> tuple[int, int] | bytes | None:

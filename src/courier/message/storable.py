@@ -10,13 +10,13 @@ from courier.message import lines
 from courier.message.decoding import leaves, with_encoding
 from courier.message.mime import IDENTITY, Part, parse
 
-#: Octets that are encoded at once, and give whole lines.
+#: Octets that are made at once; encoded they give whole lines.
 _BLOCK = 57 * 1024
 _LINES = re.compile(rb".{76}(?=.)")
 
 
 def storable(data: bytes) -> Iterator[bytes]:
-    """Give a message as a file has it, with the bodies that would suffer from that in base64.
+    """Give a message, bit by bit, as a file has it, with the bodies that would suffer from that in base64.
 
     These are all that are declared as binary, which no FETCH BODY may show (RFC 3516 6), and others
     with a NUL, a CR that ends no line or, unless they are text, a LF alone.
@@ -26,11 +26,21 @@ def storable(data: bytes) -> Iterator[bytes]:
         if leaf.encoding not in IDENTITY or not _suffers(data, leaf):
             continue
         header = data[leaf.header_start : leaf.body_start]
-        yield lines.stored(data[at : leaf.header_start])
+        yield from _stored(data, at, leaf.header_start)
         yield lines.stored(with_encoding(header, b"base64"))
-        yield from _base64(data[leaf.body_start : leaf.end])
+        yield from _base64(data, leaf.body_start, leaf.end)
         at = leaf.end
-    yield lines.stored(data[at:]) or b"\n"  # the end of the last line in base64
+    if at == len(data):
+        yield b"\n"  # the end of the last line in base64
+    yield from _stored(data, at, len(data))
+
+
+def _stored(data: bytes, start: int, end: int) -> Iterator[bytes]:
+    """Give a range as a file has it, some whole lines at a time."""
+    while start < end:
+        stop = data.find(b"\n", start + _BLOCK, end) + 1 or end
+        yield lines.stored(data[start:stop])
+        start = stop
 
 
 def _suffers(data: bytes, leaf: Part) -> bool:
@@ -45,8 +55,8 @@ def _suffers(data: bytes, leaf: Part) -> bool:
     )
 
 
-def _base64(data: bytes) -> Iterator[bytes]:
-    for start in range(0, len(data), _BLOCK):
-        separator = b"\n" if start else b""
-        text = b2a_base64(data[start : start + _BLOCK], newline=False)
+def _base64(data: bytes, start: int, end: int) -> Iterator[bytes]:
+    for at in range(start, end, _BLOCK):
+        separator = b"\n" if at > start else b""
+        text = b2a_base64(data[at : min(at + _BLOCK, end)], newline=False)
         yield separator + _LINES.sub(rb"\g<0>\n", text)

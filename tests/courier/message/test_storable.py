@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import tracemalloc
 from base64 import encodebytes
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from courier.message import decoding
+from courier.message import decoding, lines
 from courier.message.message import Message
 from courier.message.storable import storable
 
@@ -44,6 +45,29 @@ def test_what_is_encoded(name: bytes, kind: bytes, body: bytes, changes: bool) -
         assert b"".join(decoding.body(message, message.root)) == body
     else:
         assert stored(data) == data.replace(b"\r\n", b"\n")
+
+
+@pytest.mark.parametrize("body", [b"\0" * 100, b"line\r\n"], ids=["binary", "lines"])
+def test_memory(body: bytes) -> None:
+    """Whatever is stored, it is a small part of the message that is in memory a second time."""
+    data = one(b"8bit", body * (8_000_000 // len(body)))
+    tracemalloc.start()
+    try:
+        size = sum(map(len, storable(data)))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert size > 6_000_000
+    assert peak < 1_000_000
+
+
+@given(st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"x" * 50_000]), max_size=12))
+def test_lines_of_any_length(pieces: list[bytes]) -> None:
+    """Where a large message is parted makes no difference."""
+    data = b"Content-Transfer-Encoding: x-unknown\r\n\r\n" + b"".join(pieces)
+
+    assert stored(data) == lines.stored(data)
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -242,3 +243,22 @@ def test_read_once(ready: Driven, monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert appended(ready, b" ".join([b'URL "/INBOX/;UID=1/;SECTION=2"'] * 100)).name == "OK"
     assert len([path for path in reads if b"/new/" in os.fsencode(path)]) == 1
+
+
+def test_memory(maildir: Path, drive: Drive) -> None:
+    """A large part is not in memory a second time beside its message."""
+    size = 8_000_000
+    deliver(maildir, HEADER + b"body\n" * (size // 5), number=1)
+    make_folder(maildir, "INBOX.d")
+    driven = drive()
+    driven.send(b"s EXAMINE INBOX\r\ns UNSELECT\r\n")
+    tracemalloc.start()
+    try:
+        completion = appended(driven, b'TEXT {6+}\r\na: b\r\n URL "/INBOX/;UID=1/;SECTION=TEXT"')
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert completion.name == "OK"
+    assert len(only(maildir)) == len(b"a: b\n") + size
+    assert peak < 1.5 * size
