@@ -72,7 +72,7 @@ class Roster:
         """
         self._tallies = Tallies(tree.path)
         self._tree = tree
-        self._index_dir = index_dir
+        self._memos = Memos(tree.path, index_dir)
         self._mutex = threading.Lock()
         self.is_loaded = False  # what a process before this one has stored is known
         self._names: list[str] | None = None  # all there are, as the directory listed them
@@ -123,7 +123,7 @@ class Roster:
         """Take what a process before this one has stored."""
         if self.is_loaded:
             return
-        data = Memos(self._tree.path, self._index_dir).load(folder_table.NAME, folder_table.STAMP)
+        data = self._memos.load(folder_table.NAME, folder_table.STAMP)
         if data is not None:
             with contextlib.suppress(ValueError, LookupError, struct.error):
                 table = folder_table.unpack(data)
@@ -147,8 +147,7 @@ class Roster:
         with self._mutex:
             self._news = self._tallies.news = 0
             table = FolderTable(self._entries, self._times, dict(self._tallies.counts))
-            memos = Memos(self._tree.path, self._index_dir)
-            memos.save(folder_table.NAME, folder_table.STAMP, folder_table.pack(table))
+            self._memos.save(folder_table.NAME, folder_table.STAMP, folder_table.pack(table))
 
     # -- what there is ---------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -12,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from courier.maildir import acl_files, filesystem, roster
+from courier.maildir import acl_files, filesystem, itemfile, roster
 from courier.maildir.acl_files import HIERARCHY, NAME, AclFiles
 from courier.maildir.annotations import NAME as ANNOTATIONS
 from courier.maildir.roster import Look, Roster, Rosters
@@ -283,6 +284,28 @@ def test_file_of_others(stored: Path, tree: Tree, readings: Readings) -> None:
     Roster(tree).look()
 
     assert len(readings.since()) == 7
+
+
+def test_full_disk(
+    tree: Tree,
+    seconds_later: None,
+    lines: Callable[[], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What can't be stored is said once, and known all the same."""
+    monkeypatch.setattr(roster, "_LEAST_STORED", 1)
+    monkeypatch.setattr(itemfile, "replace", _no_room)
+    kept = Roster(tree)
+    for _ in range(2):
+        assert told(kept.look()) == anew(tree)
+        kept.store()
+
+    assert len(lines()) == 1
+    assert not (Path(tree.path) / FILE).exists()
+
+
+def _no_room(*_: object) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_little_is_not_stored(tree: Tree, seconds_later: None) -> None:
