@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,11 +67,11 @@ def running_s(pid: int) -> float:
     """
     total = 0
     for one in pids([pid]):
-        for task in Path(f"/proc/{one}/task").glob("*/schedstat"):
-            try:
-                total += int(task.read_text().split()[0])
-            except (FileNotFoundError, ProcessLookupError):
-                continue
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended
+            for task in os.listdir(f"/proc/{one}/task"):
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                    text = Path(f"/proc/{one}/task/{task}/schedstat").read_text()
+                    total += int(text.split()[0])
     stat = Path(f"/proc/{pid}/stat").read_text()
     ended = sum(map(int, stat.rpartition(")")[2].split()[13:15]))
     return total / 1e9 + ended / _TICKS_PER_S
