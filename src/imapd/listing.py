@@ -95,17 +95,12 @@ def extended(
     )
     others = there.levels if not is_restricted else above_others
     selected = frozenset(selected)
-    for name in _in_order(there, {*selected, *others}):
+    for name in _in_order(there, selected.union(others)):
         if not wanted.matches(name):
             continue
         one = there.existing.get(name)
-        yield Entry(
-            name,
-            _attributes(mailboxes, there, name, one, request),
-            one,
-            is_selected=name in selected,
-            has_selected_below=name in above,
-        )
+        attributes = _attributes(mailboxes, there, name, one, request)
+        yield Entry(name, attributes, one, name in selected, name in above)
 
 
 def unselectable(entry: Entry) -> Entry:
@@ -173,7 +168,7 @@ def _children(mailboxes: Mailboxes, *, has: bool) -> tuple[str, ...]:
     return ("\\HasChildren",) if has else ("\\HasNoChildren",)
 
 
-def _in_order(there: Names, wanted: set[str]) -> Iterator[str]:
+def _in_order(there: Names, wanted: frozenset[str]) -> Iterator[str]:
     """Give names as a plain LIST does: what exists first, then the rest by name."""
     yield from (name for name in there.existing if name in wanted)
     yield from sorted(wanted.difference(there.existing))

@@ -6,9 +6,9 @@ DELETED-STORAGE).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
-from operator import attrgetter
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from courier import log
@@ -296,20 +296,28 @@ def _sum(folder: Folder, table: Table) -> int | None:
 def response(session: Session, name: str, found: Found, wanted: Sequence[str]) -> bytes:
     written = names.encode(name, utf8=session.utf8) or b'""'
     form, numbers, others = _form(tuple(wanted))
-    pairs = form % numbers(found.numbers) if numbers is not None else ""
-    if others:
-        more = (f"{item} {_value(session, found, item)}" for item in others)
-        pairs = " ".join(filter(None, (pairs, *more)))
-    return b"* STATUS %b (%b)\r\n" % (written, pairs.encode())
+    if not others:
+        return form % (written, *numbers(found.numbers))
+    more = " ".join(f"{item} {_value(session, found, item)}" for item in others)
+    return form % (written, *numbers(found.numbers), more.encode())
 
 
 @lru_cache(maxsize=64)
-def _form(wanted: tuple[str, ...]) -> tuple[str, attrgetter[Any] | None, tuple[str, ...]]:
-    """Give a form for the numbers of messages that are wanted, what fills it in, and the other items."""
+def _form(
+    wanted: tuple[str, ...],
+) -> tuple[bytes, Callable[[Status], tuple[int, ...]], tuple[str, ...]]:
+    """Give a form of the response, what picks the numbers of messages for it, and the other items."""
     first = [item for item in _OF_MESSAGES if item in wanted]
     others = tuple(item for item in _ITEMS if item in wanted and item not in first)
-    form = " ".join(f"{item} %d" for item in first)
-    return form, attrgetter(*map(str.lower, first)) if first else None, others
+    pairs = " ".join([*(f"{item} %d" for item in first), *(["%b"] if others else [])])
+    places = [Status._fields.index(item.lower()) for item in first]
+    return f"* STATUS %b ({pairs})\r\n".encode(), _picking(places), others
+
+
+def _picking(places: Sequence[int]) -> Callable[[Status], tuple[int, ...]]:
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda numbers: tuple(numbers[place] for place in places)
 
 
 def _value(session: Session, found: Found, item: str) -> int | str:

@@ -34,7 +34,7 @@ from courier.maildir.memo import Memos
 from courier.maildir.tally import SETTLED_NS, Tallies
 from courier.maildir.tree import EXHAUSTED, Tree, is_name
 
-#: Folders of all maildirs of a process that are kept without being in use: some 250 octets each.
+#: Folders of all maildirs of a process that are kept: some 1,500 octets each.
 _KEPT_FOLDERS = 20_000
 #: What was read before it is stored: so many entries and counts, and this part of all folders.
 _LEAST_STORED = 16
