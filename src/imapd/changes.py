@@ -78,7 +78,7 @@ class Changes:
         session = self._session
         if session.mailbox is None:
             return
-        found = session.mailboxes.find(session.mailbox.name)
+        found = session.mailboxes.now(session.mailbox)
         if found is None or not found.exists:
             return  # who reads the folder will notice
         if found.rights != session.mailbox.rights:

@@ -48,6 +48,7 @@ def code_of(error: OSError) -> str:
 _CODES = {
     errno.EACCES: "NOPERM",
     errno.EDQUOT: "OVERQUOTA",
+    errno.ENOSPC: "OVERQUOTA",  # to a client it is the same: nothing more until something is removed
     errno.EEXIST: "ALREADYEXISTS",
     errno.EINVAL: "CANNOT",
     errno.ENAMETOOLONG: "LIMIT",

@@ -135,7 +135,7 @@ def opened(session: Session, target: Mailbox) -> Folder:
         return mailbox.opened(session, target)
     except OSError as error:
         log.error("cannot create message", target.directory, error)
-        raise CommandFailed(No(_NO_ROOM)) from error
+        raise CommandFailed(session.not_stored(_NO_ROOM, error)) from error
 
 
 def received(
@@ -166,14 +166,14 @@ def received(
             rest = yield from _literal(session, content, is_utf8=before.form is Form.UTF8)
     except OSError as error:
         log.error("cannot write message", folder.path, error)
-        raise CommandFailed(No(_NO_ROOM)) from error
+        raise CommandFailed(session.not_stored(_NO_ROOM, error)) from error
     if not content.size:
         raise CommandFailed(_EMPTY)
     try:
         file: TemporaryFile = yield Work(partial(content.complete, before.mtime))
     except OSError as error:
         log.error("cannot store message", folder.path, error)
-        raise CommandFailed(No(_NO_ROOM, "ALERT")) from error
+        raise CommandFailed(session.not_stored(_NO_ROOM, error)) from error
     settable = rights.settable(target.rights, before.flags, before.keywords)
     is_undeclared = before.form in _PLAIN and content.has_unicode_header()
     return Incoming(file, *settable, is_undeclared), rest
@@ -225,7 +225,7 @@ def land(
         raise CommandFailed(No("Unable to send E-mail message.", "ALERT")) from None
     except OSError as error:
         log.error("cannot store message", folder.path, error)
-        raise CommandFailed(No(_NO_ROOM, "ALERT")) from error
+        raise CommandFailed(session.not_stored(_NO_ROOM, error)) from error
     session.changes.added(target, uids)
     if session.is_selected(target):
         session.changes.look_again()

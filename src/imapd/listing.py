@@ -128,7 +128,7 @@ def subscribed(
     found = []
     for name in dict.fromkeys(subscriptions.read(maildir)):
         if name.startswith(ELSEWHERE) == elsewhere:
-            one = there.get(name) or mailboxes.find(name, None if elsewhere else known)
+            one = there.get(name) or mailboxes.find_among(name, None if elsewhere else known)
             if one is not None and one.farm is None:
                 found.append(one)
     return found if elsewhere else [*found, *mailboxes.farms()]

@@ -127,6 +127,22 @@ class Mailboxes:
             return self._virtual(name)
         return self._shared(name) if names.is_shared(name) else None
 
+    def find_among(self, name: str, known: dict[str, Acl] | None = None) -> Mailbox | None:
+        """Do what `find` does, for one of many: None if that mailbox's disk fails, which the log has."""
+        try:
+            return self.find(name, known)
+        except OSError as error:
+            if error.errno in tree.EXHAUSTED:
+                raise
+            return None
+
+    def now(self, mailbox: Mailbox) -> Mailbox | None:
+        """Give what `find` does for a mailbox found before, and that one if it can't be told."""
+        try:
+            return self.find(mailbox.name)
+        except OSError:
+            return mailbox
+
     def parent(self, mailbox: Mailbox) -> Mailbox | None:
         """Give the level above, which may be no mailbox."""
         return self.find(mailbox.name.rpartition(".")[0])

@@ -243,8 +243,10 @@ class Notifier:
     def _have_rights_changed(self, names: Iterable[str]) -> bool:
         for name in set(names):
             known = self._picture.mailboxes.get(name)
-            found = self._session.mailboxes.find(name)
-            if known is None or found is None or not found.exists:
+            if known is None:
+                return True
+            found = self._session.mailboxes.now(known.mailbox)
+            if found is None or not found.exists:
                 return True
             if found.rights != known.mailbox.rights:
                 return True

@@ -141,6 +141,10 @@ class Session(AccountSession):
         code = "OVERQUOTA" if self.settings.extensions else "ALERT"
         return No("You exceeded your mail quota.", code)
 
+    def not_stored(self, text: str, error: OSError) -> Completion:
+        """Say that a message could not be stored, and why if there is a code for it. Courier: ALERT."""
+        return No(text, (self.settings.extensions and code_of(error)) or "ALERT")
+
     # -- commands --------------------------------------------------------------------------
 
     def _command(self) -> Steps:

@@ -122,7 +122,7 @@ def test_keyword_that_cannot_be_saved(driven: Driven, maildir: Path) -> None:
         answer = driven.ask("b STORE 1 +FLAGS (\\Seen word)")[-1]
     assert keywords.publish is real
 
-    assert answer.raw == b"b NO STORE failed: No space left on device\r\n"
+    assert answer.raw == b"b NO [OVERQUOTA] STORE failed: No space left on device\r\n"
     assert driven.ask("c NOOP")[0].raw == b"* 1 FETCH (FLAGS (\\Seen \\Recent))\r\n"
     assert list(message_files(maildir).values()) == ["S"]
     assert os.listdir(maildir / "tmp") == []

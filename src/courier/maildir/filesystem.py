@@ -7,6 +7,7 @@ and a mapped file may change its length under us. Only those known to be local a
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import os
 import time
@@ -27,6 +28,8 @@ _LOCAL = frozenset(
         0x52654973,
     )
 )
+#: Errors that say that nothing more can be stored; what is there can be read, and mostly removed.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _COARSE_CLOCK = 5  # CLOCK_REALTIME_COARSE: what file systems take their times from
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -13,6 +13,7 @@ import os
 import stat
 import threading
 import time
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,7 +53,6 @@ __all__ = [
 T = TypeVar("T")
 
 _NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _PURGE_EVERY_S = 3600.0
 #: How long a flag change waits for courier.lock, which it can do without.
 _PATIENCE_S = 10.0
@@ -137,6 +137,16 @@ class Folder:
         return self._state.numbering.uidnext
 
     @property
+    def is_sticky(self) -> bool:
+        """Whether the UIDs outlive this process: there was room to write them down."""
+        return not self._state.numbering.is_passing
+
+    @property
+    def hides_messages(self) -> bool:
+        """Whether there are new messages that could not be given UIDs yet."""
+        return self._state.lacks_messages
+
+    @property
     def is_void(self) -> bool:
         """The UIDs were told under another UIDVALIDITY: open the folder anew."""
         return self._state.is_void
@@ -162,7 +172,8 @@ class Folder:
         ascending: those that it is the first to take, also if they had their UID already.
 
         A folder that this process may not write, or that is on a full disk, is read as it is:
-        new messages stay unseen until somebody who can has given them UIDs.
+        new messages stay unseen until somebody who can has given them UIDs. One on a full disk that
+        never had any is given some that pass (`is_sticky`).
 
         Raises:
             FolderGone: the folder is not there any more.
@@ -213,10 +224,12 @@ class Folder:
                     return self._state.claim() if take_new else ()
                 return self._read(take_new)
         except OSError as error:
-            if error.errno not in (*_NO_RIGHT, *_NO_ROOM):
+            if error.errno not in (*_NO_RIGHT, *filesystem.NO_ROOM):
                 raise
             refusal = error
-        self.is_writable = refusal.errno in _NO_ROOM
+        self.is_writable = refusal.errno in filesystem.NO_ROOM
+        if self.is_writable:
+            log.recurring("cannot write", self.path, refusal)
         if self._state.look_up(scan.stamp(self.path)):
             return ()
         return self._read(False, refusal)
@@ -290,14 +303,24 @@ class Folder:
     def begin(self) -> UidDb:
         """Give a folder that was never opened its UIDVALIDITY; its messages get no UIDs yet.
 
-        Others see no courierimapuiddb or one without entries.
+        Others see no courierimapuiddb or one without entries; on a full disk there is none.
 
         Raises: as `synchronise`.
         """
-        lock = FolderLock(self.path, enabled=self.options.use_locks)
-        with self._mutex, lock:  # and no watch: nothing happens to messages
-            self._catch_up()
+        with self._mutex:
+            try:
+                return self._begin()
+            except OSError as error:
+                if error.errno not in filesystem.NO_ROOM:
+                    raise
+                log.recurring("cannot write", self.path, error)
             numbering = self._state.numbering
+            numbering.give_for_now(0)
+            return UidDb(numbering.uidvalidity, numbering.uidnext, array("I"), [])
+
+    def _begin(self) -> UidDb:
+        numbering = self._state.numbering
+        with self._locked():
             database = numbering.load(self.path, uiddb.stamp(self.path))
             if database is None:
                 bare = numbering.give(0)

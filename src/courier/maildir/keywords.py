@@ -114,7 +114,7 @@ def load_and_merge(
         except OSError as error:
             # In a folder that we may only read, others have to merge.
             if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
-                log.error("cannot merge keywords", path, error)
+                log.recurring("cannot merge keywords", path, error)
         return state.effective
     raise OSError(errno.EAGAIN, "Keywords change faster than they can be read", path)
 

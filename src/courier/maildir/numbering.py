@@ -44,6 +44,8 @@ class Numbering:
         """Lines of messages that are gone."""
         self.is_wrong = False
         """The file lacks messages, or has lines that can't stay: write it anew."""
+        self.is_passing = False
+        """No file says what was given, because there was no room for one: this process alone knows it."""
 
     @property
     def numbers(self) -> Numbers:
@@ -55,6 +57,7 @@ class Numbering:
         self.uidvalidity, self.uidnext = numbers.uidvalidity, max(numbers.uidnext, self.uidnext)
         self._ceiling, self._lines, self.dead = numbers.ceiling, numbers.lines, numbers.dead
         self.stamp, self.is_wrong = stamp, False
+        self.is_passing = False
 
     def load(self, path: str, stamp: Times | None) -> UidDb | None:
         """Read the file if ``stamp`` shows that it is another one.
@@ -76,6 +79,7 @@ class Numbering:
             self.uidnext = 1
         self.uidvalidity, self._lines = read.uidvalidity, len(read.uids)
         self._ceiling, self.dead = read.ceiling, 0
+        self.is_passing = False
         self.is_wrong = not read.is_clean or read.uidnext < self.uidnext
         self.uidnext = max(self.uidnext, read.uidnext)
         return read
@@ -98,6 +102,19 @@ class Numbering:
         if self.uidnext + count > MAX_UID:
             raise UidsUsedUp
         return range(self.uidnext, self.uidnext + count)
+
+    def give_for_now(self, count: int) -> range:
+        """Give UIDs that no file can state, so that a full disk can be read all the same.
+
+        Only where there is no UIDVALIDITY that a file states: they are void with this one, which the
+        next process doesn't know, unless this one can `write` before it ends.
+        """
+        assert self.is_passing or not self.uidvalidity
+        self.uidvalidity = self.uidvalidity or uiddb.new_uidvalidity(time.time())
+        self.is_passing = True
+        given = self.give(count)
+        self.uidnext = given.stop
+        return given
 
     def write(
         self, path: str, listed: Listed, given: range, bases: Sequence[bytes], *, sync: bool
@@ -139,7 +156,7 @@ class Numbering:
             ceiling = uidnext + ahead if uidnext + ahead <= MAX_UID else 0
         uiddb.write(path, UidDb(uidvalidity, uidnext, uids, names, ceiling), sync=sync)
         self.uidvalidity, self._ceiling = uidvalidity, ceiling
-        self.dead, self.is_wrong = 0, False
+        self.dead, self.is_wrong, self.is_passing = 0, False, False
         return len(uids)
 
     def forget(self) -> None:

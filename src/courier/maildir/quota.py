@@ -237,7 +237,7 @@ class Quota:
             return state
 
     def _complain(self, what: str, error: OSError) -> None:
-        log.error(what, self._path, error)
+        log.recurring(what, self._path, error)
 
     # -- counting --------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from courier import log
-from courier.maildir import filename, keywords, memory, scan
+from courier.maildir import filename, filesystem, keywords, memory, scan
 from courier.maildir.columns import EMPTY, Bases, Columns, Names, Row
 from courier.maildir.numbering import UidsUsedUp
 from courier.maildir.numberset import NumberSet
@@ -234,7 +234,8 @@ class Sweep:
     def _number(self, found: Found, database: UidDb | None) -> None:
         """Give UIDs to messages that have none, and have courierimapuiddb say so.
 
-        When that can't be put on disk, messages that only happened to be there stay unknown.
+        When that can't be put on disk, messages that only happened to be there stay unknown; all of them
+        are known for now in a folder that has no UIDVALIDITY yet and whose disk is full.
         """
         state = self._state
         bases = filename.in_order_of_arrival(found.unknown)
@@ -249,12 +250,15 @@ class Sweep:
             listed = partial(self._listed, found)
             state.numbering.write(state.path, listed, given, bases, sync=False)
         except OSError as error:
-            if not state.numbering.uidvalidity:
+            is_unnumbered = state.numbering.is_passing or not state.numbering.uidvalidity
+            if is_unnumbered and error.errno not in filesystem.NO_ROOM:
                 raise
             if error is not self._refusal:
-                log.error("cannot write courierimapuiddb", state.path, error)
+                log.recurring("cannot write courierimapuiddb", state.path, error)
                 self._is_complete = False
-            return
+            if not is_unnumbered:
+                return
+            given = state.numbering.give_for_now(len(new))
         state.lacks_messages = False
         found.came |= dict(zip(given, new, strict=True))
         fresh = {uid for uid, (_, in_new) in zip(given, new, strict=True) if not in_new}
@@ -396,7 +400,7 @@ class Sweep:
                 sync=state.options.fsync,
             )
         except OSError as error:
-            log.error("cannot read keywords", state.path, error)
+            log.recurring("cannot read keywords", state.path, error)
             self._is_complete = False
             return None
         found = {}

@@ -79,7 +79,7 @@ def _copy(session: Session, arguments: Parser, *, by_uid: bool, move: bool) -> H
         return No(_FAILED, "ALERT")
     except OSError as error:
         log.error("cannot copy messages", target.path, error)
-        return No(_FAILED, "ALERT")
+        return session.not_stored(_FAILED, error)
     session.changes.added(to, list(copied.values()))
     code = ""
     if copied and to.may("r"):  # RFC 9051 6.4.7: else nothing of the mailbox is told

@@ -61,6 +61,7 @@ def rename(session: Session, arguments: Parser) -> Handling:
     try:
         yield from hierarchy.rename(session, old, new)
     except OSError as error:
+        log.error("cannot rename folder", old.directory, error)
         return No(f"RENAME failed: {error.strerror}", code_of(error))
     session.notifier.renamed(old.name, new.name)
     yield b"" if is_as_given else renamed(session, given, new_name)  # RFC 9051 6.3.6
@@ -86,6 +87,7 @@ def _move_all(session: Session, inbox: Mailbox, new: Mailbox) -> Generator[Step,
         files = yield Work(partial(annotation.copied, inbox))
         yield Work(partial(owner.create, new.folder, files=files))
     except OSError as error:
+        log.error("cannot create folder", new.directory, error)
         text = f"RENAME failed: {error.strerror}"
         raise CommandFailed(No(text, code_of(error))) from error
     try:
@@ -101,7 +103,7 @@ def _move_all(session: Session, inbox: Mailbox, new: Mailbox) -> Generator[Step,
         if isinstance(error, OverQuota):
             raise CommandFailed(session.over_quota()) from error
         log.error("cannot move messages", new.directory, error)
-        raise CommandFailed(No(f"RENAME failed: {error.strerror}")) from error
+        raise CommandFailed(No(f"RENAME failed: {error.strerror}", code_of(error))) from error
     source = session.charged(view.folder)
     yield Work(partial(source.remove, list(moved), only_deleted=False))
     if session.is_selected(inbox):

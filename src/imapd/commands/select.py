@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from courier.maildir.view import View
 from courier.process.request import Work
 from imapd import mailbox, modseqs, names, updates
 from imapd.commands.list import announced
-from imapd.completion import No, Ok
+from imapd.completion import No, Ok, code_of
 from imapd.request import Handling, Step
 from imapd.wire.parser import Parser, SequenceSet
 
@@ -60,7 +60,7 @@ def _open(session: Session, arguments: Parser, *, read_only: bool) -> Handling:
             yield Work(view.refresh)
     except OSError as error:
         log.error("cannot open folder", directory, error)
-        return No("Unable to open this mailbox.")
+        return No("Unable to open this mailbox.", code_of(error))
     view.read_only = read_only or not view.folder.is_writable
     view.update(expunge=True)
     if parameters.modseqs:
@@ -69,6 +69,7 @@ def _open(session: Session, arguments: Parser, *, read_only: bool) -> Handling:
 
     yield updates.flags(view, session.settings, found.rights)
     yield updates.size(view)
+    yield from _warnings(session, view)
     yield b"* OK [UIDVALIDITY %d] Ok\r\n" % view.folder.uidvalidity
     # Courier sends neither of these; RFC 3501 6.3.1 requires them.
     yield b"* OK [UIDNEXT %d] Ok\r\n" % view.folder.uidnext
@@ -88,6 +89,22 @@ def _open(session: Session, arguments: Parser, *, read_only: bool) -> Handling:
     if parameters.known is not None:
         yield from _resynchronise(session, parameters.known)
     return Ok("Ok", "READ-ONLY" if view.read_only else "READ-WRITE")
+
+
+def _warnings(session: Session, view: View) -> Iterator[bytes]:
+    """Say what a full disk keeps from the client, who can make room (RFC 9051 7.1.2)."""
+    if not view.folder.is_sticky:  # RFC 9051 7.1
+        code = b"[UIDNOTSTICKY] " if session.settings.extensions else b""
+        yield (
+            b"* NO "
+            + code
+            + b"There is no room on the disk to write down which UIDs were given.\r\n"
+        )
+    if view.folder.hides_messages and view.folder.is_writable:
+        code = b"[OVERQUOTA] " if session.settings.extensions else b""
+        yield (
+            b"* NO " + code + b"There is no room on the disk to take new messages; remove some.\r\n"
+        )
 
 
 # -- resynchronisation (RFC 7162 3.2.5) ----------------------------------------------------------

@@ -74,7 +74,7 @@ class Session(AccountSession):
         """
         if self.mailbox is None:
             return
-        found = self.mailboxes.find(self.mailbox.name)
+        found = self.mailboxes.now(self.mailbox)
         if found is None or not found.exists:
             return  # who reads the folder will notice
         if found.rights != self.mailbox.rights:

@@ -265,15 +265,54 @@ def test_database_cannot_be_written(
 
 
 def test_first_database_cannot_be_written(maildir: Path, full: Callable[[bool], None]) -> None:
-    """A folder without UIDs can't be opened then: whatever number is told would be forgotten."""
-    deliver(maildir, b"x\n", number=1)
+    """The messages have UIDs as long as this process lives, which says so; as soon as there is room
+    they are written down as they were told. Another process gives others their UIDVALIDITY.
+    """
+    bases = [deliver(maildir, b"x\n", number=1), deliver(maildir, b"x\n", number=2, flags="S")]
     full(True)
 
-    with pytest.raises(OSError) as refusal:
-        opened(maildir)
-
-    assert refusal.value.errno == errno.ENOSPC
+    found = opened(maildir)
+    assert uids(found) == {bases[0]: 1, bases[1]: 2}
+    assert not found.is_sticky and not found.hides_messages
     assert not (maildir / "courierimapuiddb").exists()
+    bases.append(deliver(maildir, b"x\n", number=3))
+    found.synchronise(take_new=True)
+    assert uids(found) == {base: uid for uid, base in enumerate(bases, 1)}
+    told = found.uidvalidity
+
+    full(False)
+    found.synchronise(take_new=True)
+    assert found.is_sticky and found.uidvalidity == told
+    assert uid_database(maildir).uids == uids(found) == {b: uid for uid, b in enumerate(bases, 1)}
+    assert uid_database(maildir).uidvalidity == told
+    assert uids(opened(maildir)) == uids(found)
+
+
+def test_first_database_is_written_by_another(maildir: Path, full: Callable[[bool], None]) -> None:
+    """What was told under a UIDVALIDITY that only this process knew is void."""
+    deliver(maildir, b"x\n", number=1)
+    full(True)
+    found = opened(maildir)
+    (maildir / "courierimapuiddb").write_bytes(b"1 %d 8\n" % (found.uidvalidity + 1))
+    full(False)
+
+    found.synchronise(take_new=True)
+
+    assert found.is_void
+    assert uid_database(maildir).uids == {"1700000001.M1P1.test,S=2": 8}
+
+
+def test_status_before_the_first_database(maildir: Path, full: Callable[[bool], None]) -> None:
+    """STATUS and what opens the folder after it agree."""
+    deliver(maildir, b"x\n", number=1)
+    full(True)
+    found = Folder(str(maildir), Options(fsync=False))
+
+    told = status.read(found)
+    found.synchronise(take_new=True)
+
+    assert (told.uidvalidity, told.uidnext) == (found.uidvalidity, found.uidnext)
+    assert told.messages == len(found.columns) == 1
 
 
 def test_deliver_on_full_disk(maildir: Path, full: Callable[[bool], None]) -> None:

@@ -165,7 +165,7 @@ def test_disk_full_within_the_message(driven: Driven, maildir: Path) -> None:
     assert os.listdir(maildir / "tmp") == []
     sent = driven.send(b"a LOGOUT\r\n" * 40, b"\r\nb NOOP\r\n")
 
-    assert sent == b"a NO " + NO_ROOM + b"\r\nb OK NOOP completed\r\n"
+    assert sent == b"a NO [OVERQUOTA] " + NO_ROOM + b"\r\nb OK NOOP completed\r\n"
     assert message_files(maildir) == {}
 
 

@@ -135,6 +135,7 @@ def _upload(session: Session, word: str) -> Generator[Any, Any, str]:
         directory = session.tree.path if folder is None else folder.path
         file = TemporaryFile(directory, sync=session.settings.fsync)
     except OSError as error:
+        log.error("cannot store message", error.filename or session.tree.path, error)
         raise Refused(because(error)) from error
     with file:
         yield b"> Go ahead\n"
@@ -189,6 +190,8 @@ def _receive(file: TemporaryFile, upload: Upload, limit: int) -> Generator[Any, 
     if not last.endswith(b"\n") and failure is None:
         failure = _written(file, b"\n", 0)
     if failure is not None:
+        if failure.errno != errno.EFBIG:
+            log.error("cannot write message", file.path, failure)
         raise Refused(because(failure))
 
 
