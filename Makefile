@@ -1,8 +1,8 @@
 # make run         serve IMAP on 127.0.0.1:1143 with a demo account
 # make check       everything that must pass: format, lint, types, tests, dialogs, mail clients
 # make check-fast  the part of it that takes less than a minute (tests/conftest.py says which)
-# make check-long  what takes many minutes: a kill at every step, both servers on one maildir for long (SOAK_S=180),
-#                  sessions against the model of what they may be told
+# make check-long  what takes many minutes: a kill and a failure at every step, both servers on one maildir for
+#                  long (SOAK_S=180), sessions against the model of what they may be told
 # make bench       figures beside Courier and Dovecot, into bench/results/
 # make tools       fetch what `check` needs beyond Debian packages
 # make clean       remove what the other targets made; `make distclean`: what was fetched too
@@ -31,11 +31,11 @@ check-fast: tools/venv
 	@$(MAKE) --no-print-directory lint
 	@PYTEST='$(PYTEST)' tools/run-tests fast
 
-# What takes long: a kill at every step of what is done on disk, both servers on one maildir for minutes, more fuzz,
+# What takes long: a kill and a failure at every step of what is done on disk, both servers on one maildir for minutes, more fuzz,
 # sessions against a model.
 check-long: tools
 	EVERY_STEP=1 SOAK_S=$(SOAK_S) FUZZ_ROUNDS=100 MODEL_EXAMPLES=2000 MODEL_ROUNDS=300 $(PYTEST) \
-		tests/imapd/commands/test_killed.py tests/sessions/test_side_by_side.py \
+		tests/imapd/commands/test_killed.py tests/imapd/commands/test_failing_disk.py tests/sessions/test_side_by_side.py \
 		tests/imapd/test_fuzz.py tests/imapd/smap/test_fuzz.py tests/sessions/test_protocols.py \
 		tests/sessions/test_model.py tests/sessions/test_model_processes.py
 	SYNC_MESSAGES=10000 $(PYTEST) tests/clients/test_mbsync.py tests/clients/test_offlineimap.py -k two_ways

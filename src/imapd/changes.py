@@ -102,7 +102,7 @@ class Changes:
             try:
                 yield from self.refresh()
             except OSError as error:  # what the command did is done, and its completion stands
-                log.error("cannot read folder", view.folder.path, error)
+                log.recurring("cannot read folder", view.folder.path, error)
             except CommandFailed:
                 return False  # the right to read was taken away: there is nothing to tell any more
         if self._rights_to_tell:

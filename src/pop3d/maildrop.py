@@ -9,7 +9,6 @@ in courierpop3dsizelist.
 from __future__ import annotations
 
 import errno
-import os
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -76,7 +75,7 @@ class Maildrop:
         described: dict[bytes, tuple[int, bool]] = {}
         for at in range(0, len(new), _SLICE):
             described |= yield Work(partial(self._describe, new[at : at + _SLICE], uid_of))
-        made = yield Work(partial(self._number, names, described))
+        made = yield Work(partial(self._number, names, described, uid_of))
         self.listing = yield Work(partial(self._listed, made, uid_of))
 
     def _known(self, columns: Columns) -> Listing | SizeList:
@@ -117,7 +116,12 @@ class Maildrop:
             found[name] = transmission.sent_size(data), unicode.needs_utf8(data)
         return found
 
-    def _number(self, names: Sequence[bytes], described: dict[bytes, tuple[int, bool]]) -> SizeList:
+    def _number(
+        self,
+        names: Sequence[bytes],
+        described: dict[bytes, tuple[int, bool]],
+        uid_of: dict[bytes, int],
+    ) -> SizeList:
         """Give new messages their unique-ids and keep them.
 
         Two log-ins at once would give one number to two messages: ours take the folder's lock, which
@@ -141,11 +145,11 @@ class Maildrop:
             return only_known
         first = next(iter(described))
         size, utf8 = described[first]
-        self._emergency = self._emergency_uidl(first)
+        self._emergency = self._emergency_uidl(uid_of[first])
         return SizeList(1, 0, [Entry(first, size, 0, 0, utf8)])
 
-    def _emergency_uidl(self, name: bytes) -> bytes:
-        found = os.stat(os.path.join(os.fsencode(self._folder.path), b"cur", name))
+    def _emergency_uidl(self, uid: int) -> bytes:
+        found = self._folder.stat(uid)
         return b"ENOMEM-%016X-%016X-%016X" % (int(found.st_mtime), found.st_dev, found.st_ino)
 
     # -- settling ----------------------------------------------------------------------------

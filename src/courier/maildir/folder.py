@@ -144,7 +144,7 @@ class Folder:
     @property
     def hides_messages(self) -> bool:
         """Whether there are new messages that could not be given UIDs yet."""
-        return self._state.lacks_messages
+        return bool(self._state.lacks_messages)
 
     @property
     def is_void(self) -> bool:
@@ -249,7 +249,8 @@ class Folder:
         return True
 
     def _wants_writing(self) -> bool:
-        return self.is_writable and self._state.numbering.wants_writing
+        state = self._state
+        return self.is_writable and (state.numbering.wants_writing or bool(state.lacks_messages))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -79,7 +79,8 @@ class State:
         self.is_begun = False  # the columns are what was once there
         self.is_replaced = False  # by what the index says, which may not be all that is known
         self.is_told = False  # somebody knows UIDs from them
-        self.lacks_messages = False  # there are some that could not be given UIDs
+        #: Directories with messages that could not be given UIDs: they have to be read again.
+        self.lacks_messages: frozenset[str] = frozenset()
         self.is_ours = False  # we keep the index
         self._index: Index | None = None
         self._is_changed = False  # by us, since the last stamp

@@ -76,6 +76,8 @@ class Sweep:
         state.witness.judge()
         before = scan.stamp(state.path)  # what others change from now on shows against it
         current = state.current(before)
+        current.new = current.new and "new" not in state.lacks_messages
+        current.cur = current.cur and "cur" not in state.lacks_messages
         known, database = self._numbers(before, current)
         found = self._find(known, current, database)
         self._number(found, database)
@@ -240,7 +242,7 @@ class Sweep:
         state = self._state
         bases = filename.in_order_of_arrival(found.unknown)
         new = [found.unknown[base] for base in bases]
-        state.lacks_messages = bool(new)
+        state.lacks_messages = frozenset("new" if in_new else "cur" for _, in_new in new)
         if database is None:
             state.numbering.dead += len(found.gone)
         try:
@@ -259,7 +261,7 @@ class Sweep:
             if not is_unnumbered:
                 return
             given = state.numbering.give_for_now(len(new))
-        state.lacks_messages = False
+        state.lacks_messages = frozenset()
         found.came |= dict(zip(given, new, strict=True))
         fresh = {uid for uid, (_, in_new) in zip(given, new, strict=True) if not in_new}
         state.unclaimed |= NumberSet.of(fresh)

@@ -56,10 +56,13 @@ def _line(
 ) -> Generator[Step, Any, bytes | None]:
     """Wait for a line; None when it is time to look at the folder."""
     # Without a watch, which the system may refuse, the folder is looked at now and then.
-    # So is one that is read through links, for one's own other sessions change these.
+    # So is one that is read through links, for one's own other sessions change these, and one on a
+    # full disk, for nothing in it changes when there is room.
     notified = session.notifier.watch()
     is_blind = watching is None and notified is None
-    polls = session.view is not None and (is_blind or session.is_linked)
+    polls = session.view is not None and (
+        is_blind or session.is_linked or session.view.folder.hides_messages
+    )
     poll_s = session.settings.idle_timeout if polls else _LIMIT_S
     poll_s = min(poll_s, session.notifier.timeout_s())
     if watching is not None and watching.changed:

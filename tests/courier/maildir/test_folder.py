@@ -264,6 +264,27 @@ def test_database_cannot_be_written(
     assert uids(found) == uid_database(maildir).uids == {base: 1, another: 2}
 
 
+def test_new_messages_wait_for_room(
+    maildir: Path, later: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That there are some is known however often the folder is looked at, and they come with the room,
+    though nothing in the folder has changed then.
+    """
+    base = deliver(maildir, b"x\n", number=1)
+    found = opened(maildir)
+    another = deliver(maildir, b"x\n", number=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", _no_space)
+        for _ in range(3):
+            assert list(found.synchronise(take_new=True)) == []
+            assert found.hides_messages
+
+    assert not found.synchronise_at_once(take_new=True)
+    assert list(found.synchronise(take_new=True)) == [2]
+    assert not found.hides_messages
+    assert uids(found) == uid_database(maildir).uids == {base: 1, another: 2}
+
+
 def test_first_database_cannot_be_written(maildir: Path, full: Callable[[bool], None]) -> None:
     """The messages have UIDs as long as this process lives, which says so; as soon as there is room
     they are written down as they were told. Another process gives others their UIDVALIDITY.
