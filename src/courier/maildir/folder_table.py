@@ -18,11 +18,13 @@ from typing import NamedTuple
 
 from courier.maildir import acl, tally
 from courier.maildir.acl import Acl
+from courier.maildir.state import Options
 from courier.maildir.status import Status
 from courier.maildir.tally import NEEDS, Found, Moment
 
-#: Name and stamp of the memo; the last octet is the version.
-NAME, STAMP = "folders", b"maildir folders\1"
+#: Of the memo.
+NAME = "folders"
+_VERSION = 1
 
 _HEAD = struct.Struct("=IIQQ")
 _ENTRY = struct.Struct("=QQqQqII")  # `Times`, kind, number of the list
@@ -59,6 +61,12 @@ class FolderTable:
     entries: dict[str, Entry] = field(default_factory=dict)
     times: dict[str, Times] = field(default_factory=dict)
     counts: dict[str, tuple[Moment, Found]] = field(default_factory=dict)
+
+
+def stamp(options: Options) -> bytes:
+    """Give the stamp of the memo: its version, and the settings by which numbers were counted."""
+    settings = options.use_locks | options.keywords << 1 | options.follow_links << 2
+    return b"maildir folder" + bytes((_VERSION, settings))
 
 
 def pack(table: FolderTable) -> bytes:

@@ -31,6 +31,7 @@ from courier.maildir.acl_files import AclFiles
 from courier.maildir.annotations import NAME as ANNOTATIONS
 from courier.maildir.folder_table import Entry, FolderTable, Times
 from courier.maildir.memo import Memos
+from courier.maildir.state import Options
 from courier.maildir.tally import SETTLED_NS, Tallies
 from courier.maildir.tree import EXHAUSTED, Tree, is_name
 
@@ -64,15 +65,13 @@ class Look:
 class Roster:
     """The folders of one maildir, for all sessions of a process."""
 
-    def __init__(self, tree: Tree, index_dir: str | None = None) -> None:
-        """Nothing is read before `look`.
-
-        Args:
-            index_dir: see `Index`.
-        """
+    def __init__(self, tree: Tree, options: Options | None = None) -> None:
+        """Nothing is read before `look`."""
+        options = options or Options()
         self._tallies = Tallies(tree.path)
         self._tree = tree
-        self._memos = Memos(tree.path, index_dir)
+        self._memos = Memos(tree.path, options.index_dir)
+        self._stamp = folder_table.stamp(options)
         self._mutex = threading.Lock()
         self.is_loaded = False  # what a process before this one has stored is known
         self._names: list[str] | None = None  # all there are, as the directory listed them
@@ -123,7 +122,7 @@ class Roster:
         """Take what a process before this one has stored."""
         if self.is_loaded:
             return
-        data = self._memos.load(folder_table.NAME, folder_table.STAMP)
+        data = self._memos.load(folder_table.NAME, self._stamp)
         if data is not None:
             with contextlib.suppress(ValueError, LookupError, struct.error):
                 table = folder_table.unpack(data)
@@ -147,7 +146,7 @@ class Roster:
         with self._mutex:
             self._news = self._tallies.news = 0
             table = FolderTable(self._entries, self._times, dict(self._tallies.counts))
-            self._memos.save(folder_table.NAME, folder_table.STAMP, folder_table.pack(table))
+            self._memos.save(folder_table.NAME, self._stamp, folder_table.pack(table))
 
     # -- what there is ---------------------------------------------------------------------
 
@@ -268,9 +267,8 @@ class Roster:
 class Rosters:
     """The rosters of a process, by maildir; the ones used last are kept, as long as they are small."""
 
-    def __init__(self, index_dir: str | None = None) -> None:
-        """``index_dir``: see `Index`."""
-        self._index_dir = index_dir
+    def __init__(self, options: Options | None = None) -> None:
+        self._options = options
         self._mutex = threading.Lock()
         self._rosters: dict[str, Roster] = {}  # the one used last stands last
 
@@ -278,7 +276,7 @@ class Rosters:
         with self._mutex:
             found = self._rosters.pop(tree.path, None)
             if found is None:
-                found = Roster(tree, self._index_dir)
+                found = Roster(tree, self._options)
             self._rosters[tree.path] = found
             folders = sum(map(len, self._rosters.values()))
             for path in [*self._rosters][:-1]:

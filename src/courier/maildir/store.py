@@ -42,7 +42,7 @@ class Store:
             if self._rosters is None:
                 from courier.maildir.roster import Rosters  # POP3 has but one folder
 
-                self._rosters = Rosters(self.options.index_dir)
+                self._rosters = Rosters(self.options)
             return self._rosters
 
     def open(self, path: str, make: Callable[[str, Options], Folder] = Folder) -> Folder:

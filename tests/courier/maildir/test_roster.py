@@ -17,6 +17,7 @@ from courier.maildir import acl_files, filesystem, itemfile, roster
 from courier.maildir.acl_files import HIERARCHY, NAME, AclFiles
 from courier.maildir.annotations import NAME as ANNOTATIONS
 from courier.maildir.roster import Look, Roster, Rosters
+from courier.maildir.state import Options
 from courier.maildir.tree import Tree
 from tests.support.clock import wait_for_tick
 from tests.support.maildirs import make_folder, make_maildir
@@ -284,6 +285,38 @@ def test_file_of_others(stored: Path, tree: Tree, readings: Readings) -> None:
     Roster(tree).look()
 
     assert len(readings.since()) == 7
+
+
+@pytest.mark.parametrize(
+    "options",
+    [Options(use_locks=False), Options(keywords=False), Options(follow_links=True)],
+)
+def test_other_settings(stored: Path, tree: Tree, options: Options, readings: Readings) -> None:
+    """What was counted by others is not theirs."""
+    readings.clear()
+
+    Roster(tree, options).look()
+
+    assert len(readings.since()) == 7
+
+
+def test_index_elsewhere(
+    tree: Tree, seconds_later: None, readings: Readings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With IMAP_INDEX_DIR the file lies there, and nothing in the maildir."""
+    monkeypatch.setattr(roster, "_LEAST_STORED", 1)
+    indexes = Path(tree.path).parent / "indexes"
+    indexes.mkdir()
+    options = Options(index_dir=str(indexes))
+    kept = Roster(tree, options)
+    kept.look()
+    kept.store()
+    readings.clear()
+
+    Roster(tree, options).look()
+
+    assert sorted(readings.since()) == [".g&AOQ-"]
+    assert not (Path(tree.path) / FILE).exists()
 
 
 def test_full_disk(
