@@ -96,7 +96,7 @@ class LinkedFolder(Folder):
         gone, kept = [], []
         for uid in uids:
             try:
-                if self._with_file(uid, partial(self._remove, only_deleted=only_deleted)):
+                if self._files.call(uid, partial(self._remove, only_deleted=only_deleted)):
                     gone.append(uid)
             except MessageGone:
                 gone.append(uid)
@@ -125,7 +125,7 @@ class LinkedFolder(Folder):
                 os.lstat(link)  # if it is gone, it has to be looked for; else what it leads to is
                 return MessageGone(2, "message file is gone", os.fsdecode(link))
 
-        found = self._with_file(uid, followed)
+        found = self._files.call(uid, followed)
         if isinstance(found, MessageGone):
             raise found
         return found

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from courier.maildir import filename, scan
 from courier.maildir.columns import Columns
+from courier.maildir.state import State
 
 T = TypeVar("T")
 
@@ -22,7 +23,8 @@ class MessageGone(FileNotFoundError):
 class Locator:
     """Calls with the paths of message files, and looks for those that are not where they were."""
 
-    def __init__(self) -> None:
+    def __init__(self, state: State) -> None:
+        self._state = state
         self._sightings: Mapping[bytes, bytes] = {}  # base: path, when a file was last missed
         self._absent: Set[bytes] = frozenset()  # bases of messages that were gone by then
 
@@ -30,13 +32,14 @@ class Locator:
         """Believe the columns again: they have been read since."""
         self._sightings, self._absent = {}, frozenset()
 
-    def call(self, path: str, columns: Columns, uid: int, call: Callable[[bytes], T]) -> T:
+    def call(self, uid: int, call: Callable[[bytes], T]) -> T:
         """Call with the message file's path; look for it again while the path is not there.
 
         Raises:
             MessageGone: no file of this message is left.
         """
-        row = columns.row(uid)
+        path, columns = self._state.path, self._state.columns
+        row = None if self._state.is_void else columns.row(uid)
         if row is None:
             raise MessageGone(2, "no such message", f"UID {uid}")
         directory = b"new" if uid in columns.in_new else b"cur"

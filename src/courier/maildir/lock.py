@@ -37,6 +37,8 @@ from courier import log
 from courier.maildir import delivery
 
 FOREIGN_LIFETIME_S = 120
+#: How long the lock is waited for, unless somebody says otherwise.
+DEADLINE_S = 120.0
 _BREAKER_PAUSE_S = 0.1  # Courier unlinks a stale lock twice: keep ours out from between
 _UNSURE_BREAKER_PAUSE_S = 5.0  # Courier's own pause, where breakers can't exclude each other
 _CONTENT_OCTETS = 511
@@ -56,7 +58,9 @@ class FolderLock:
     A crash leaves courier.lock behind; the next process that wants it finds our pid dead.
     """
 
-    def __init__(self, folder: str, *, enabled: bool = True, deadline_s: float = 120.0) -> None:
+    def __init__(
+        self, folder: str, *, enabled: bool = True, deadline_s: float = DEADLINE_S
+    ) -> None:
         self._folder = folder
         self._enabled = enabled
         self._deadline_s = deadline_s

@@ -70,7 +70,7 @@ def test_folder_that_a_thread_is_busy_with(read: Path) -> None:
     held, enough = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with found._mutex:
+        with found._synchroniser.mutex:
             held.set()
             enough.wait(20)
 

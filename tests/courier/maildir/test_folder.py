@@ -790,7 +790,7 @@ def test_deliver(maildir: Path) -> None:
 def test_deliver_after_the_folder_became_writable(maildir: Path) -> None:
     """What an earlier reading showed does not matter."""
     found = opened(maildir)
-    found.is_writable = False
+    found._synchroniser.is_writable = False
 
     assert found.deliver([prepared(maildir)]) == [1]
 

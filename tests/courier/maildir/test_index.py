@@ -473,8 +473,8 @@ def test_each_octet_damaged(tmp_path: Path) -> None:
 
             found = Folder(str(maildir), OPTIONS)
             found._state.load()
-            found._is_current(True)  # the names are checked when they are needed
-            if found._state.is_begun and found._is_current(True):
+            found._synchroniser._is_current(True)  # the names are checked when they are needed
+            if found._state.is_begun and found._synchroniser._is_current(True):
                 assert known(found) == truth(maildir), (name, at)
                 assert uids(found) == uid_database(maildir).uids, (name, at)
         (maildir / name).unlink()

@@ -519,7 +519,7 @@ def test_lock_of_a_dead_process_costs_no_wait(maildir: Path) -> None:
 
     def die_locked() -> None:
         folder = Folder(str(maildir))
-        folder._read = lambda *_arguments, **_options: os._exit(0)  # type: ignore[method-assign]
+        folder._synchroniser._read = lambda *_arguments, **_options: os._exit(0)  # type: ignore[method-assign]
         folder.synchronise(take_new=True)
 
     await_success(in_child(die_locked))
@@ -537,7 +537,7 @@ def test_fork_while_another_thread_holds_the_folder(tmp_path: Path) -> None:
     deliver(path, b"x\n", number=1)
     folder = opened(path)
 
-    with folder._mutex:
+    with folder._synchroniser.mutex:
         await_success(in_child(lambda: opened(path).change_flags([1], SEEN)))
 
     assert message_files(path).popitem()[1] == "S"
