@@ -213,7 +213,8 @@ def _stls(tls: bool) -> str:
 
 def error(what: str, path: object, failure: OSError) -> None:
     """The system failed us: what was tried, on which path, and errno's text."""
-    _write(f"ERR: {_safe(what)}: {_safe(str(path))}: {_safe(failure.strerror or str(failure))}")
+    where = os.fsdecode(path) if isinstance(path, bytes) else str(path)
+    _write(f"ERR: {_safe(what)}: {_safe(where)}: {_safe(failure.strerror or str(failure))}")
 
 
 def recurring(what: str, path: object, failure: OSError) -> None:

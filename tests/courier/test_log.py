@@ -1,6 +1,7 @@
 """Log lines. The expected ones were written by Courier's imapd 5.0.13."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -91,6 +92,10 @@ def lines() -> Iterator[Callable[[], list[bytes]]]:
         (
             lambda: log.error("cannot rename", "cur/x", OSError(28, "No space left on device")),
             b"ERR: cannot rename: cur/x: No space left on device",
+        ),
+        (
+            lambda: log.error("cannot rename", b"cur/\xe4", OSError(28, "No space left on device")),
+            b"ERR: cannot rename: cur/\\xe4: No space left on device",
         ),
         (lambda: log.warn("12 sessions"), b"WARN: 12 sessions"),
     ],
@@ -183,6 +188,28 @@ def test_log_whose_reader_is_gone_costs_nothing() -> None:
         log.warn("nobody could")  # EBADF
     finally:
         log.use(2)
+
+
+def test_recurring(lines: Callable[[], list[bytes]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same trouble is told again after ten minutes; another one, or one elsewhere, at once."""
+    now = time.monotonic()
+    full, broken = OSError(28, "full"), OSError(5, "broken")
+
+    def later(seconds: float) -> None:
+        monkeypatch.setattr(time, "monotonic", lambda: now + seconds)
+
+    for seconds in (0, 1, 599, 601, 602):
+        later(seconds)
+        log.recurring("cannot write", "recurring/x", full)
+    log.recurring("cannot write", "recurring/y", full)
+    log.recurring("cannot write", "recurring/x", broken)
+
+    assert lines() == [
+        b"ERR: cannot write: recurring/x: full",
+        b"ERR: cannot write: recurring/x: full",
+        b"ERR: cannot write: recurring/y: full",
+        b"ERR: cannot write: recurring/x: broken",
+    ]
 
 
 def test_error_without_errno(lines: Callable[[], list[bytes]]) -> None:

@@ -28,8 +28,10 @@ _LOCAL = frozenset(
         0x52654973,
     )
 )
-#: Errors that say that nothing more can be stored; what is there can be read, and mostly removed.
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+#: Errors that say that nothing more can be stored, though what is there can be read and removed.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+#: Those that pass without anything having changed in a folder, or its rights.
+UNWRITABLE = (*NO_ROOM, errno.EROFS)
 _COARSE_CLOCK = 5  # CLOCK_REALTIME_COARSE: what file systems take their times from
 
 _libc = ctypes.CDLL(None, use_errno=True)

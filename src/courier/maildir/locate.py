@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Mapping, Set
 from typing import TypeVar
@@ -48,7 +49,9 @@ class Locator:
         for _ in range(_RENAME_RACES):
             try:
                 return call(file)
-            except FileNotFoundError:
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ESTALE):  # another host removed it
+                    raise
                 file = self._look_again(path, columns, filename.base(name), file)
         raise MessageGone(2, "renamed again and again", os.fsdecode(file))
 

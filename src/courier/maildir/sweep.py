@@ -253,7 +253,7 @@ class Sweep:
             state.numbering.write(state.path, listed, given, bases, sync=False)
         except OSError as error:
             is_unnumbered = state.numbering.is_passing or not state.numbering.uidvalidity
-            if is_unnumbered and error.errno not in filesystem.NO_ROOM:
+            if is_unnumbered and error.errno not in filesystem.UNWRITABLE:
                 raise
             if error is not self._refusal:
                 log.recurring("cannot write courierimapuiddb", state.path, error)

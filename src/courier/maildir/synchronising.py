@@ -41,6 +41,7 @@ class Synchroniser:
         self.mutex = threading.RLock()
         self.files = Locator(state)
         self.is_writable = True  # as far as the last reading showed
+        self._is_hindered = False  # it is not, or the disk is full: that passes unseen
         self._purged = float("-inf")
         self._stuck: set[bytes] = set()  # names in new/ that could not be moved
 
@@ -92,7 +93,8 @@ class Synchroniser:
                 raise
             refusal = error
         self.is_writable = refusal.errno in filesystem.NO_ROOM
-        if self.is_writable:
+        self._is_hindered = refusal.errno in filesystem.UNWRITABLE
+        if self._is_hindered:
             log.recurring("cannot write", self.state.path, refusal)
         if self.state.look_up(scan.stamp(self.state.path)):
             return ()
@@ -113,8 +115,10 @@ class Synchroniser:
         return True
 
     def _wants_writing(self) -> bool:
+        """Tell whether there is something to write down that may be possible by now."""
         state = self.state
-        return self.is_writable and (state.numbering.wants_writing or bool(state.lacks_messages))
+        may = self.is_writable or self._is_hindered
+        return may and (state.numbering.wants_writing or bool(state.lacks_messages))
 
     def _read(self, take_new: bool, refusal: OSError | None = None) -> Sequence[int]:
         """Read the directories under both locks, or as far as ``refusal`` lets us."""
@@ -212,7 +216,7 @@ class Synchroniser:
             try:
                 return self._begin()
             except OSError as error:
-                if error.errno not in filesystem.NO_ROOM:
+                if error.errno not in filesystem.UNWRITABLE:
                     raise
                 log.recurring("cannot write", self.state.path, error)
             numbering = self.state.numbering

@@ -95,11 +95,7 @@ def _warnings(session: Session, view: View) -> Iterator[bytes]:
     """Say what a full disk keeps from the client, who can make room (RFC 9051 7.1.2)."""
     if not view.folder.is_sticky:  # RFC 9051 7.1
         code = b"[UIDNOTSTICKY] " if session.settings.extensions else b""
-        yield (
-            b"* NO "
-            + code
-            + b"There is no room on the disk to write down which UIDs were given.\r\n"
-        )
+        yield (b"* NO " + code + b"It cannot be written down which UIDs are given.\r\n")
     if view.folder.hides_messages and view.folder.is_writable:
         code = b"[OVERQUOTA] " if session.settings.extensions else b""
         yield (

@@ -309,6 +309,43 @@ def test_first_database_cannot_be_written(maildir: Path, full: Callable[[bool], 
     assert uids(opened(maildir)) == uids(found)
 
 
+def test_read_only_file_system(maildir: Path, later: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read as it is, and written as soon as it can be, though nothing in it has changed then."""
+
+    def read_only(*_arguments: object, **_options: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    base = deliver(maildir, b"x\n", number=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", read_only)
+        found = opened(maildir)
+        found.synchronise(take_new=True)
+        assert not found.is_writable and not found.is_sticky
+        assert uids(found) == {base: 1}
+
+    found.synchronise(take_new=True)
+
+    assert found.is_writable and found.is_sticky
+    assert uids(found) == uid_database(maildir).uids == {base: 1}
+
+
+def test_message_file_that_is_stale(maildir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is looked for again, as one that is gone: another host has renamed it, or removed it (NFS)."""
+    deliver(maildir, b"x\n", number=1, flags="")
+    found = opened(maildir)
+    real, stale = os.open, [True]
+
+    def once_stale(path: Any, *arguments: Any, **options: Any) -> int:
+        if b"test" in os.fsencode(path) and stale and stale.pop():
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", once_stale)
+
+    assert found.read(1)[0] == b"x\n"
+    assert not stale
+
+
 def test_first_database_is_written_by_another(maildir: Path, full: Callable[[bool], None]) -> None:
     """What was told under a UIDVALIDITY that only this process knew is void."""
     deliver(maildir, b"x\n", number=1)
