@@ -198,7 +198,7 @@ class Notifier:
                 group.add(_SELECTED, [session.store.watcher.watch(wanted)])
                 group.changed.add(_SELECTED)  # what came before it was watched
             except OSError as error:
-                log.error("cannot watch folder, polling instead", wanted, error)
+                log.recurring("cannot watch folder, polling instead", wanted, error)
 
     # -- telling ---------------------------------------------------------------------------
 
@@ -233,7 +233,7 @@ class Notifier:
             yield _OVERFLOW
             self._session.changes.overflow()
         except OSError as error:
-            log.error("cannot notify", error.filename or self._session.tree.path, error)
+            log.recurring("cannot notify", error.filename or self._session.tree.path, error)
         if _TOPS not in group.changed:  # else it has yet to be looked for names
             self._own_names = name_events.Own()
         self._own_messages.clear()

@@ -234,7 +234,7 @@ class Session(AccountSession):
             try:
                 yield from self._carry_out(self._tell_between())
             except OSError as error:
-                log.error("cannot notify", error.filename or self.tree.path, error)
+                log.recurring("cannot notify", error.filename or self.tree.path, error)
                 self._end_if_folder_is_gone()
             except FolderReset:
                 raise Farewell(_RENUMBERED) from None

@@ -111,7 +111,7 @@ class Maildrop:
             except MessageGone:
                 continue
             except OSError as error:
-                log.error("cannot read message", error.filename, error)
+                log.recurring("cannot read message", error.filename, error)
                 continue
             found[name] = transmission.sent_size(data), unicode.needs_utf8(data)
         return found

@@ -43,7 +43,7 @@ class Enriching:
             except MessageGone:
                 continue
             except OSError as error:
-                log.error("cannot read message", error.filename, error)
+                log.recurring("cannot read message", error.filename, error)
                 continue
             row = self._folder.columns.row(uid)
             name = b"" if row is None else self._folder.columns.names[row]

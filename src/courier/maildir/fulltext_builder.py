@@ -76,7 +76,7 @@ def _read(folder: Folder, waiting: list[int]) -> list[Entry]:
         except MessageGone:
             batch.append(Entry(uid, name, None))
         except OSError as error:
-            log.error("cannot read message", error.filename, error)
+            log.recurring("cannot read message", error.filename, error)
             batch.append(Entry(uid, name, None))
         else:
             octets += len(data)

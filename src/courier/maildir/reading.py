@@ -139,7 +139,7 @@ class Reading:
             except MessageGone:
                 continue
             except OSError as error:
-                log.error("cannot read message", error.filename, error)
+                log.recurring("cannot read message", error.filename, error)
                 continue
             what = facts.describe(data)
             row = self._folder.columns.row(uid)

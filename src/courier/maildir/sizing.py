@@ -64,7 +64,7 @@ def of_files(folder: Folder, files: Iterable[File]) -> int | None:
             except FileNotFoundError:
                 return None
             except OSError as error:
-                log.error("cannot read message", os.fsdecode(path), error)
+                log.recurring("cannot read message", os.fsdecode(path), error)
                 continue
             size = measured[base] = lines.wire_size(data)
         total += size

@@ -225,7 +225,8 @@ class Synchroniser:
 
     def _begin(self) -> UidDb:
         path, numbering = self.state.path, self.state.numbering
-        with self.locked():
+        with self._lock():  # and no watch: nothing happens to messages
+            self._catch_up()
             database = numbering.load(path, uiddb.stamp(path))
             if database is None:
                 bare = numbering.give(0)

@@ -124,7 +124,7 @@ class Watched:
         try:
             concerns = self._watch.concerns(event)
         except OSError as error:
-            log.error("cannot watch keywords", self.folder, error)
+            log.recurring("cannot watch keywords", self.folder, error)
             concerns = True
         if concerns:
             self.source.file(self)

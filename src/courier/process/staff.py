@@ -86,7 +86,7 @@ class Staff:
         try:
             ours, theirs, pid = self._fork(listeners)
         except OSError as error:
-            log.error("cannot start", "login process", error)
+            log.recurring("cannot start", "login process", error)
             self._reactor.at(CRASHING_S, self.replace_login)
             return
         if pid == 0:

@@ -88,5 +88,5 @@ def _watch(session: Session) -> WatchGroup | None:
         group.add("selected", [watcher.watch(landing_directory(session.view.folder))])
         return group
     except OSError as error:
-        log.error("cannot watch folder, polling instead", session.view.folder.path, error)
+        log.recurring("cannot watch folder, polling instead", session.view.folder.path, error)
         return None

@@ -136,6 +136,28 @@ def test_no_watch_to_be_had(
     assert driven.send(b"DONE\r\n") == DONE_OK
 
 
+def test_mail_that_a_full_disk_hides(
+    drive: Drive, maildir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told when there is room, which is looked for every IMAP_IDLE_TIMEOUT: no watch shows that."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    driven = drive(IMAP_IDLE_TIMEOUT="7")
+    driven.send(b"a SELECT INBOX\r\na IDLE\r\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", refuse)
+        deliver(maildir, b"x\n", number=1)
+        assert driven.send(Wake.CHANGED) == b""
+        assert isinstance(driven.requests[-1], Receive)
+        assert driven.requests[-1].timeout_s == 7
+
+    assert driven.send(Wake.TIMEOUT) == b"* 1 EXISTS\r\n* 1 RECENT\r\n"
+    assert isinstance(driven.requests[-1], Receive)
+    assert driven.requests[-1].timeout_s > 7
+
+
 @pytest.mark.parametrize(
     "setting, prompt", [("1", b"+ entering ENHANCED idle mode\r\n"), ("0", PROMPT), (None, PROMPT)]
 )
