@@ -118,7 +118,7 @@ class Attendant:
             raise
         except Exception as error:
             log.bug("-", "session", error)
-            os.close(descriptor)
+            channel.discard(descriptor)
             self._end(number)
             return
         self._clients[number] = serving
@@ -129,7 +129,7 @@ class Attendant:
         try:
             client = socket.socket(fileno=descriptor)
         except OSError as error:
-            os.close(descriptor)
+            channel.discard(descriptor)
             log.error("cannot serve", "client", error)
             self._end(number)
             return

@@ -11,6 +11,10 @@ import os
 import socket
 from collections import deque
 
+#: Octets that are kept in memory for a client: what the login process could not write (96 KiB) and what
+#: came back (32 KiB), each of two sessions, and as much again. Only a session that makes them up has more.
+MOST = 524_288
+
 
 class Backlog:
     """Octets that come before those that the client sends now."""
@@ -29,6 +33,11 @@ class Backlog:
         self._parts = deque(parts)
         if before is not None:
             self._parts += before._parts
+
+    @property
+    def size(self) -> int:
+        """Octets in memory. What is in a socket pair is not: it has the room that the pair has."""
+        return sum(len(part) for part in self._parts if isinstance(part, bytes))
 
     def take(self, size: int) -> bytes:
         """Give the next octets, ``size`` at most; none at the end."""
@@ -61,6 +70,10 @@ def _receive(session_end: socket.socket, size: int) -> bytes:
 
 
 def identity(descriptor: int) -> tuple[int, int]:
-    """Tell a socket from all others that there are (fstat(2)). Raises OSError."""
+    """Tell a socket from all others that there are (fstat(2)). Raises OSError, of a file too.
+
+    No file system is asked about one, for whose answer that would wait.
+    """
+    socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, descriptor).detach()
     found = os.fstat(descriptor)
     return found.st_dev, found.st_ino

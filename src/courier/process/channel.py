@@ -7,6 +7,7 @@ a less trusted process is checked for form here and for meaning by whoever recei
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import socket
@@ -21,6 +22,7 @@ _LENGTH = struct.Struct("!I")
 _MAX_DESCRIPTORS = 1
 _INT = struct.Struct("i")
 _ANCILLARY = socket.CMSG_SPACE(_MAX_DESCRIPTORS * _INT.size)
+_AT_ONCE = struct.pack("ii", 0, 0)
 #: In place of a descriptor: one came, and this process could not have one more (EMFILE).
 LOST = -1
 #: Where messages arrive, one at a time: room for the largest, made anew for each, would cost more
@@ -126,11 +128,26 @@ def receive(channel: socket.socket) -> tuple[list[bytes], int | None] | None:
         fields = unpack(bytes(_arriving[:size]))
     except ChannelClosed:
         for descriptor in descriptors:
-            os.close(descriptor)
+            discard(descriptor)
         raise
     if is_lost:
         return fields, LOST
     return fields, descriptors[0] if descriptors else None
+
+
+def discard(descriptor: int) -> None:
+    """Close what another process has sent, whatever it is, without waiting for its peer.
+
+    Who is the last to close a TCP socket waits for that, for as long as whoever sent the socket has
+    wanted (SO_LINGER), though it is non-blocking.
+    """
+    try:
+        sent = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, descriptor)  # or another kind
+    except OSError:  # it is none
+        os.close(descriptor)
+        return
+    with sent, contextlib.suppress(OSError):
+        sent.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
 
 
 def _receive(channel: socket.socket) -> tuple[int, list[tuple[int, int, bytes]], int, object]:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import select
 import signal
 import socket
@@ -262,7 +261,7 @@ class LoginProcess:
             connection.take_back(unread, descriptor)
             return
         if descriptor != channel.LOST:
-            os.close(descriptor)
+            channel.discard(descriptor)
         self.tell(Kind.RELEASE, number)
 
     def ended(self, number: int, *, was_taken: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 #: Octets of a stranger that are read at once, and the unread ones from which no more are read: less
 #: than 8 kB of them are ever kept.
 _READ_AT_ONCE = 4096
+#: Seconds for which a log-in uses what a session has left, before others get their turn.
+_TURN_S = 0.005
 
 
 class Connection:
@@ -110,7 +113,7 @@ class Connection:
     def ended(self) -> None:
         if self._relay is not None and self._steps is None:
             self._relay.client_ended()
-        elif self._waits:
+        elif self._waits and self._backlog is None:
             self._go_on(b"")
 
     def drained(self) -> None:
@@ -173,6 +176,7 @@ class Connection:
     def _go_on(self, answer: Any, failure: BaseException | None = None) -> None:
         """Run the log-in's steps until it waits for something."""
         self._waits = False
+        until = time.monotonic() + _TURN_S
         while self._steps is not None:
             try:
                 if failure is not None:
@@ -195,6 +199,11 @@ class Connection:
                     return
             elif isinstance(step, Receive):
                 self._clear_timer()
+                if self._backlog is not None and time.monotonic() > until:
+                    self._waits = True
+                    self._set_timer(step.timeout_s, self._time_out)
+                    self._process.loop.soon(self._read_on)
+                    return
                 answer = self._take_input()
                 if answer or self._client is None or self._client.at_end:
                     continue
@@ -215,6 +224,14 @@ class Connection:
                     answer = Answer(Kind.TEMPORARY)
                     continue
                 return
+
+    def _read_on(self) -> None:
+        """Give a log-in that waits what is there, after others had their turn."""
+        if not self._waits:
+            return
+        data = self._take_input()
+        if data or self._client is None or self._client.at_end:
+            self._go_on(data)
 
     def _time_out(self) -> None:
         if self._waits:
@@ -307,7 +324,7 @@ class Connection:
         elif self._relay is None or not self._relay.take_back(
             unread, descriptor, self._log_in_anew
         ):
-            os.close(descriptor)
+            channel.discard(descriptor)
             log.warn("a session returned what is not its client")
             self._abort()
 

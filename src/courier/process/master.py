@@ -166,6 +166,8 @@ class Master:
 
     def _from_login(self, child: Login, fields: list[bytes], descriptor: int | None) -> None:
         kind = kind_of(fields)
+        if descriptor is not None and kind is not Kind.LOGIN:
+            raise ChannelClosed("unexpected descriptor")
         if kind is Kind.ADMIT:
             self._admit(child, fields)
         elif kind is Kind.READY:
@@ -176,7 +178,7 @@ class Master:
             self._release(child, number_of(fields))
         elif kind is Kind.LOGIN and descriptor is not None:
             self._entrance.look_up(child, LoginRequest.of(fields), descriptor)
-        elif kind is Kind.ASK and descriptor is None:
+        elif kind is Kind.ASK:
             self._entrance.look_up(child, Question.of(fields), None)
         else:
             raise ChannelClosed("unexpected message")
@@ -233,6 +235,8 @@ class Master:
 
     def _from_worker(self, child: Worker, fields: list[bytes], descriptor: int | None) -> None:
         kind = kind_of(fields)
+        if descriptor is not None and kind is not Kind.RETURNED:
+            raise ChannelClosed("unexpected descriptor")
         if kind in (Kind.REACHED, Kind.FAILED) and number_of(fields) in child.connecting:
             self._entrance.from_proxy(child, kind, number_of(fields))
         elif kind is Kind.ENDED or (kind is Kind.RETURNED and descriptor == channel.LOST):

@@ -18,7 +18,7 @@ import struct
 import termios
 from collections.abc import Callable
 
-from courier.process.backlog import Backlog, identity
+from courier.process.backlog import MOST, Backlog, identity
 from courier.process.client_end import HIGH_WATER, ClientEnd
 from courier.process.loop import Loop
 from courier.process.stream import Stream
@@ -144,9 +144,13 @@ class Relay:
             resume: called when the client is told all that the session said, with what that has
                 left unread. The pair is closed then, but for what is read of it.
 
-        Returns: whether it is that end; if not, it stays the caller's.
+        Returns: whether it is that end, with no more than a client can have sent; if not, it stays the
+            caller's.
         """
-        if self._inner is None or self._resume is not None or identity(descriptor) != self._theirs:
+        if self._inner is None or self._resume is not None:
+            return False
+        kept = 0 if self._backlog is None else self._backlog.size
+        if not self._is_theirs(descriptor) or len(unread) + kept > MOST:
             return False
         self._client.pause()
         session_end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=descriptor)
@@ -156,6 +160,12 @@ class Relay:
         self._left = _readable(self._inner.socket)
         self._pass_on_rest()
         return True
+
+    def _is_theirs(self, descriptor: int) -> bool:
+        try:
+            return identity(descriptor) == self._theirs
+        except OSError:
+            return False
 
     def _pass_on_rest(self) -> None:
         assert self._inner is not None and self._resume is not None

@@ -190,7 +190,7 @@ class Staff:
                 if isinstance(pending.exchange, Exchange):
                     pending.exchange.close()
         for client in self._clients:
-            os.close(client)
+            channel.discard(client)
         self._clients.clear()
         for end in owned:
             if end not in kept:
@@ -290,7 +290,7 @@ class Staff:
 
     def close(self, client: int) -> None:
         self._clients.discard(client)
-        os.close(client)
+        channel.discard(client)
 
     def pass_on(self, fields: Sequence[bytes], client: int, find: Callable[[], Worker]) -> Worker:
         """Give a message and its client to the process that ``find`` finds or starts.

@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 
 from courier.log import Peer
-from courier.process import channel
+from courier.process import channel, login_connection
 from courier.process.login import LoginProcess
 from courier.process.login_connection import Connection
 from courier.process.login_request import (
@@ -267,6 +267,50 @@ def test_what_one_session_leaves_another_may_leave_too(stage: Stage) -> None:
     assert stage.passed_on + stage.collect(session, len(sent) - len(stage.passed_on)) == sent
     writer.join()
     session.close()
+
+
+def test_session_that_makes_up_what_its_client_has_sent(
+    stage: Stage, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It lets its client in again and again, each time with more: that ends before there is much of it."""
+    forged = b"LOGIN\r\n" + b"x" * (MAX_UNREAD - 7)
+    session = stage.log_in()
+    for _ in range(1000):
+        stage.give_back(session, forged)
+        stage.turn()
+        if stage.process.ends:
+            break
+        session = stage.let_in()
+
+    assert stage.process.ends == [(7, False)]
+    assert capfd.readouterr().err == "WARN: a session returned what is not its client\n"
+
+
+def test_others_have_their_turn(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a log-in uses much that a session has left, each piece of which takes long."""
+    monkeypatch.setattr(login_connection, "_TURN_S", -1.0)
+    session = stage.log_in()
+    sent = b"x" * 100_000
+    stage.client.sendall(sent + b"LOGIN\r\n")
+    stage.client.shutdown(socket.SHUT_WR)  # which comes behind it
+    stage.turn()
+    stage.process.heard.clear()
+    stage.give_back(session)
+    others = 0
+
+    def other() -> None:
+        nonlocal others
+        others += 1
+        stage.process.loop.soon(other)
+
+    other()
+    following = stage.let_in()
+
+    assert len(stage.process.heard) <= others + 1
+    assert stage.heard == sent + b"LOGIN\r\n"
+    stage.turn()
+    assert following.recv(1) == b""
+    following.close()
 
 
 def test_last_words_of_a_session(stage: Stage) -> None:

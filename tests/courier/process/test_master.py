@@ -190,17 +190,29 @@ def test_release_of_unknown_numbers(start: Start) -> None:
     assert [hostile.admit(number)[0] for number in (1, 2, 3)] == [ADMITTED, ADMITTED, REFUSED]
 
 
-def test_descriptors_with_messages_that_need_none(start: Start) -> None:
-    """Master keeps none of them."""
-    stage = start()
-    puppet = stage.login()
+@pytest.mark.parametrize(
+    "message",
+    [
+        (Kind.RELEASE, b"2"),
+        (Kind.ADMIT, b"2", b"192.0.2.1", b"1", b"192.0.2.2", b"143"),
+        (Kind.ASK, b"1", b"imap", b"login", b"u", b"p"),
+        (Kind.READY, b"0"),
+        (Kind.FULL, b"0"),
+    ],
+    ids=lambda message: message[0].name,
+)
+def test_descriptors_with_messages_that_need_none(start: Start, message: tuple[Any, ...]) -> None:
+    """Master keeps none of them, and ends who sends one."""
+    stage = start(login_processes=2)
+    puppet, other = stage.login(), stage.login()
     puppet.admit(1)
     before = len(descriptors(stage.pid))
 
-    for number in range(2, 100):
-        puppet.say(Kind.RELEASE, b"%d" % number, descriptor=0)
+    puppet.say(*message, descriptor=0)
 
-    assert puppet.admit(200)[0] == ADMITTED
+    wait_until(lambda: not puppet.is_alive())
+    assert "unexpected descriptor from process" in stage.log
+    assert stage.login().admit(2)[0] == other.admit(2)[0] == ADMITTED
     assert len(descriptors(stage.pid)) == before
 
 

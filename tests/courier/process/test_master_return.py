@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,47 @@ def test_return_of_what_nobody_takes_back(start: Start) -> None:
     wait_until(lambda: not proxy.is_alive())
     assert play.login.is_alive()
     client.close()
+
+
+@pytest.mark.parametrize("kind", [Kind.RETURNED, Kind.ENDED, Kind.IDLE])
+def test_descriptor_that_waits_for_its_peer(start: Start, kind: Kind) -> None:
+    """Master has the last copy of a socket whose closing is to wait: it does not wait, and ends who sent it."""
+    play = Play(start())
+    sent, peer = lingering()
+    play.worker.say(kind, b"999", *([b""] if kind is Kind.RETURNED else []), descriptor=sent)
+    os.close(sent)
+
+    assert play.login.admit(2)[0] == ADMITTED
+    wait_until(lambda: not play.worker.is_alive())
+    peer.close()
+    play.close()
+
+
+def test_descriptor_from_a_login_process_that_waits_for_its_peer(start: Start) -> None:
+    """As from a worker; it may send one with a log-in alone."""
+    play = Play(start())
+    sent, peer = lingering()
+    play.login.say(Kind.RELEASE, b"1", descriptor=sent)
+    os.close(sent)
+
+    assert play.stage.login().admit(1)[0] == ADMITTED
+    assert not play.login.is_alive()
+    peer.close()
+    play.close()
+
+
+def lingering() -> tuple[int, socket.socket]:
+    """Give a TCP socket that waits when it is closed for a peer that reads nothing; and the peer."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    sent = socket.create_connection(listening.getsockname())
+    peer, _ = listening.accept()
+    listening.close()
+    sent.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            sent.send(b"x" * 65_536)
+    sent.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 1000))
+    return sent.detach(), peer
 
 
 def test_second_return(start: Start) -> None:
