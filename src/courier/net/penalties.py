@@ -39,7 +39,7 @@ class Penalties:
 
     def failed(self, ip: str, userid: bytes, now: float) -> int:
         """Count a failure, of an empty userid if it isn't known; give the steps it has to wait."""
-        names = [b"ip " + _network(ip)]
+        names = [b"ip " + network(ip)]
         if userid:
             names.append(hashlib.blake2b(userid, key=self._key, digest_size=16).digest())
         failures = max(self._count(name, now) for name in names)
@@ -66,7 +66,8 @@ def pause_s(elapsed_s: float, steps: int) -> float:
 
 
 @functools.lru_cache(4096)
-def _network(ip: str) -> bytes:
+def network(ip: str) -> bytes:
+    """Give what tells clients apart: an IPv4 address, or the /64 of an IPv6 address."""
     address = ipaddress.ip_address(ip.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address):
         mapped = address.ipv4_mapped

@@ -1,7 +1,7 @@
 """What the log says of clients that are turned away: not a line for each of a flood.
 
 Courier: MAXDAEMONS once a minute, MAXPERIP each time. Filters that ban who is turned away again and again
-still get what they count.
+still get what they count, and whoever reads the log is told that there were more.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Callable
 
 from courier.net.limits import Limit, Limits, Refused
+from courier.net.penalties import network
 
-#: Lines in a minute about one address, and in all.
+#: Lines in a minute about one address (of IPv6: one /64, of which an attacker has all), and in all.
 EACH = 10
 IN_ALL = 500
 _MINUTE_S = 60.0
@@ -30,8 +31,9 @@ class Refusals:
         self._limits = limits
         self._tell = tell
         self._clock = clock
-        self._told: Counter[str] = Counter()
+        self._told: Counter[bytes] = Counter()
         self._lines = 0
+        self._untold = 0
         self._since_s = float("-inf")
 
     def above(self, refused: Refused) -> None:
@@ -51,11 +53,15 @@ class Refusals:
     def _is_told(self, ip: str) -> bool:
         now_s = self._clock()
         if now_s - self._since_s >= _MINUTE_S:
+            if self._untold:
+                self._tell(f"WARN: {self._untold} more clients were turned away.")
             self._told.clear()
-            self._lines = 0
+            self._lines = self._untold = 0
             self._since_s = now_s
-        if self._lines >= IN_ALL or self._told.get(ip, 0) >= EACH:
+        source = network(ip)
+        if self._lines >= IN_ALL or self._told.get(source, 0) >= EACH:
+            self._untold += 1
             return False
-        self._told[ip] += 1
+        self._told[source] += 1
         self._lines += 1
         return True

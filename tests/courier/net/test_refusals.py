@@ -25,7 +25,7 @@ class Log:
 
 
 def test_one_address() -> None:
-    """It gets some lines in each minute; others have theirs beside it."""
+    """It gets some lines in each minute, and one that there were more; others have theirs beside it."""
     log = Log(Limits(9, 0))
     line = "ALERT: Maximum connection limit reached for 192.0.2.1 (MAXPERIP=0)"
 
@@ -35,7 +35,23 @@ def test_one_address() -> None:
     log.now_s += 60
     log.knock("192.0.2.1")
 
-    assert log.lines == [line] * EACH + [line.replace("2.1 ", "2.2 "), line]
+    more = f"WARN: {2 * EACH} more clients were turned away."
+    assert log.lines == [line] * EACH + [line.replace("2.1 ", "2.2 "), more, line]
+    log.now_s += 60
+    log.knock("192.0.2.1")
+    assert log.lines[-2:] == [line] * 2
+
+
+def test_addresses_of_one_network() -> None:
+    """Who has a /64 has no more lines than anybody, and others have theirs."""
+    log = Log(Limits(9, 0))
+
+    for number in range(2 * IN_ALL):
+        log.knock(f"2001:db8::{number:x}")
+    log.knock("2001:db8:0:1::1")
+
+    assert len(log.lines) == EACH + 1
+    assert "2001:db8:0:1::1" in log.lines[-1]
 
 
 @pytest.mark.parametrize("denied", [True, False])
@@ -44,14 +60,14 @@ def test_many_addresses(denied: bool) -> None:
     log = Log(Limits(9, 9, 0))
 
     for number in range(2 * IN_ALL):
-        ip = f"2001:db8::{number:x}"
+        ip = f"2001:db8:{number:x}::"
         if denied:
             log.refusals.denied(ip, ":2001")
         else:
             log.knock(ip)
 
     assert len(log.lines) == IN_ALL
-    ends = ("access file, ip=[2001:db8::0]", "for 2001:db8::0 (-maxperc=0)")
+    ends = ("access file, ip=[2001:db8:0::]", "for 2001:db8:0:: (-maxperc=0)")
     assert log.lines[0].endswith(ends)
 
 
