@@ -259,6 +259,8 @@ class Sweep:
                 log.recurring("cannot write courierimapuiddb", state.path, error)
                 self._is_complete = False
             if not is_unnumbered:
+                if new and error.errno in filesystem.UNWRITABLE:
+                    self._is_complete = False  # no index may say that this is all there is
                 return
             given = state.numbering.give_for_now(len(new))
         state.lacks_messages = frozenset()

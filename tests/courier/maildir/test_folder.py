@@ -309,6 +309,27 @@ def test_first_database_cannot_be_written(maildir: Path, full: Callable[[bool], 
     assert uids(opened(maildir)) == uids(found)
 
 
+@pytest.mark.parametrize("what", ["leaves", "changes"])
+def test_index_does_not_vouch_for_hidden_messages(
+    maildir: Path, later: None, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Who opens the folder after a process that could not take new mail looks for it, and finds it."""
+    base = deliver(maildir, b"x\n", number=1)
+    opened(maildir).settle()
+    another = deliver(maildir, b"x\n", number=2)
+    found = Folder(str(maildir), Options(fsync=False))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", _no_space)
+        found.synchronise(take_new=True)
+        assert found.hides_messages
+    if what == "changes":
+        found.change_flags([1], SEEN)
+
+    found.settle()
+
+    assert uids(opened(maildir)) == uid_database(maildir).uids == {base: 1, another: 2}
+
+
 def test_read_only_file_system(maildir: Path, later: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is read as it is, and written as soon as it can be, though nothing in it has changed then."""
 
