@@ -139,10 +139,14 @@ class Tallies:
         return unseen
 
     def forget(self, present: Container[str]) -> None:
-        """Forget what was found of folders that are not among these names."""
+        """Forget what was found of folders that are not among these names.
+
+        Meanwhile another thread may keep what it has found.
+        """
         for of in (self.counts, self._unseen):
-            for name in [name for name in of if name not in present]:
-                del of[name]
+            for name in [*of]:
+                if name not in present:
+                    del of[name]
 
     def _name(self, path: str) -> str:
         """Give the name in the maildir of a folder's directory."""

@@ -190,3 +190,21 @@ def test_folder_that_is_forgotten(tallies: Tallies, path: str) -> None:
     tallies.forget({"."})
 
     assert tallies.counts == {}
+
+
+@pytest.mark.usefixtures("seconds_later")
+def test_forgetting_while_another_thread_keeps(tallies: Tallies, path: str) -> None:
+    """What that has found stays, until folders are looked for the next time."""
+    moment = count(tallies, path)
+
+    class Present:
+        """Names, while whose first is looked for another thread is done."""
+
+        def __contains__(self, name: object) -> bool:
+            tallies.keep(f"{path}.new", moment, Found(status.read(Folder(path))))
+            return False
+
+    make_maildir(Path(f"{path}.new"))
+    tallies.forget(Present())
+
+    assert [*tallies.counts] == [".a.new"]
