@@ -231,9 +231,8 @@ def _from_files(
             missed |= _Missed.GONE
             continue
         except OSError as error:
-            log.fetch_failed(
-                error.strerror or "error", os.getuid(), str(error.filename), plan.items[0].name
-            )
+            path = os.fsdecode(error.filename or "")
+            log.fetch_failed(error.strerror or "error", os.getuid(), path, plan.items[0].name)
             yield f"* NO [ALERT] Cannot open message {_name(session, seq)}\r\n".encode()
             continue
         if not all(binary.is_decodable(message, item) for item in plan.decoded):

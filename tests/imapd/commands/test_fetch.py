@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from courier.maildir.folder import Folder
+from tests.imapd.conftest import Log
 from tests.imapd.driver import Driven
 from tests.support.maildirs import deliver
 
@@ -94,7 +95,7 @@ def test_part_that_is_not_there(selected: Driven, part: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["link", "fifo", "directory", "closed"])
-def test_message_file_that_is_none(selected: Driven, maildir: Path, kind: str) -> None:
+def test_message_file_that_is_none(selected: Driven, maildir: Path, kind: str, logged: Log) -> None:
     """Nothing is followed or waited for: this one is refused, the others are served."""
     if kind == "closed" and not os.geteuid():
         pytest.skip("root reads everything")
@@ -114,6 +115,7 @@ def test_message_file_that_is_none(selected: Driven, maildir: Path, kind: str) -
     assert [r.number for r in responses if r.name == "FETCH"] == [1, 3]
     assert b"root:" not in selected.output
     assert responses[-1].name == "OK"
+    assert any(f", filename={path}: " in line for line in logged.lines)
 
 
 def test_seen_is_told_with_the_message(selected: Driven) -> None:
