@@ -277,11 +277,11 @@ class Master:
             if received is None:
                 return
             if received[1] not in (None, channel.LOST):
-                os.close(received[1])
+                channel.discard(received[1])
             kind, numbers = message.read_order(received[0])
             self._obey(generation, control, kind, *numbers)
-        except (ChannelClosed, message.Bad, TypeError, IndexError):
-            self._close(generation)
+        except (ChannelClosed, BlockingIOError, message.Bad, TypeError, IndexError):
+            self._close(generation)  # it is gone, does not listen, or talks nonsense
 
     def _obey(
         self, generation: Generation, control: socket.socket, kind: Order, number: int
@@ -326,8 +326,8 @@ class Master:
         number = self._last_worker
         generation.workers[number] = pid
         numbers.add(number)
-        channel.send(control, message.order(Order.STARTED, index, number), ours.fileno())
-        ours.close()
+        with ours:
+            channel.send(control, message.order(Order.STARTED, index, number), ours.fileno())
 
     def _fork(
         self, keep: list[socket.socket], become: Ids | None, what: str, serve: Callable[[], None]

@@ -161,6 +161,8 @@ class Pool:
             received = channel.receive(worker.channel)
             if received is None:
                 return
+            if received[1] not in (None, channel.LOST):
+                channel.discard(received[1])
             answer = message.read_answer(received[0])
         except (ChannelClosed, message.Bad):
             self._crashed(worker)

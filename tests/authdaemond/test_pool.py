@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import selectors
 import socket
 
@@ -13,6 +14,7 @@ from authdaemond.message import Order
 from authdaemond.pool import Job, Pool
 from authdaemond.timers import Timers
 from courier.process import channel
+from tests.support.daemon import descriptors
 
 DONE = Answer(Verdict.DONE, b"reply")
 
@@ -198,3 +200,17 @@ def test_given_up(harness: Harness) -> None:
     assert harness.answers == []
     with pytest.raises(channel.ChannelClosed):
         asked(worker)
+
+
+def test_descriptor_with_an_answer(harness: Harness) -> None:
+    """Nobody wants one, and nobody keeps it."""
+    harness.submit("a")
+    worker = harness.deliver()
+    assert asked(worker) == b"a"
+    before = len(descriptors(os.getpid()))
+
+    channel.send(worker, message.write_answer(DONE), worker.fileno())
+    harness.turn()
+
+    assert harness.answers == [("a", DONE)]
+    assert len(descriptors(os.getpid())) == before

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import socket
-import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from courier.process.message import MAX_UNREAD, Kind, SessionRequest
 from tests.courier.process.puppets import Puppet, Settings, Stage
 from tests.support.daemon import descriptors, wait_until
+from tests.support.lingering import lingering
 
 Start = Callable[..., Stage]
 ADMITTED, REFUSED = Kind.ADMITTED.value, Kind.REFUSED.value
@@ -218,20 +218,6 @@ def test_descriptor_from_a_login_process_that_waits_for_its_peer(start: Start) -
     assert not play.login.is_alive()
     peer.close()
     play.close()
-
-
-def lingering() -> tuple[int, socket.socket]:
-    """Give a TCP socket that waits when it is closed for a peer that reads nothing; and the peer."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    sent = socket.create_connection(listening.getsockname())
-    peer, _ = listening.accept()
-    listening.close()
-    sent.setblocking(False)
-    with pytest.raises(BlockingIOError):
-        while True:
-            sent.send(b"x" * 65_536)
-    sent.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 1000))
-    return sent.detach(), peer
 
 
 def test_second_return(start: Start) -> None:
