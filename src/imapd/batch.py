@@ -17,7 +17,7 @@ from courier.maildir.view import View
 from courier.message.facts import NUMBER, Flag
 from courier.message.objectid import THREAD_PIECES, email_id, thread_ids
 from imapd import dates, saved, section, updates
-from imapd.wire.parser import FetchItem
+from imapd.wire.fetch_att import FetchItem
 from imapd.wire.section import Section, SectionText
 from imapd.wire.writer import string
 

@@ -19,7 +19,7 @@ from courier.message.parted import PartedMessage
 from courier.process.request import Work
 from imapd import section
 from imapd.request import Step
-from imapd.wire.parser import FetchItem
+from imapd.wire.fetch_att import FetchItem
 
 ITEMS = frozenset(("BINARY[]", "BINARY.SIZE"))
 

@@ -20,7 +20,7 @@ from imapd.contexts import Context, Contexts
 from imapd.mailboxes import Mailbox
 from imapd.notify_request import DEFAULT, NOTHING, Event
 from imapd.request import Step
-from imapd.wire.parser import FetchItem
+from imapd.wire.fetch_att import FetchItem
 
 if TYPE_CHECKING:
     from imapd.session import Session

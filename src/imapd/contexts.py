@@ -19,7 +19,7 @@ from imapd import keys, leaves, matching, order, result
 from imapd.criterion import All, Criterion
 from imapd.order import SortKey
 from imapd.request import Step
-from imapd.wire.parser import FetchItem
+from imapd.wire.fetch_att import FetchItem
 
 #: Contexts of one mailbox, and messages whose order one may keep.
 _MOST = 16

@@ -13,7 +13,7 @@ from courier.message.preview import preview
 from imapd import binary, saved, section, updates
 from imapd.request import Step
 from imapd.wire import writer
-from imapd.wire.parser import FetchItem
+from imapd.wire.fetch_att import FetchItem
 from imapd.wire.section import Section, SectionText
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from imapd import mailbox, names
 from imapd.completion import Bad, CommandFailed, No
 from imapd.pattern import levels_above
-from imapd.wire.parser import FetchItem, Parser
+from imapd.wire.fetch_att import FetchItem, fetch_items
+from imapd.wire.parser import Parser
 
 if TYPE_CHECKING:
     from imapd.session import Session
@@ -239,7 +240,7 @@ class _Reader:
         word = arguments.word()
         if word == "MESSAGENEW" and arguments.at(b" ("):
             arguments.sp()
-            wanted.append(tuple(arguments.fetch_items()))
+            wanted.append(tuple(fetch_items(arguments)))
         return word
 
     def _check(self, words: Iterable[str]) -> None:

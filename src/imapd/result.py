@@ -13,7 +13,8 @@ from itertools import compress, islice
 from courier.maildir.numberset import NumberSet, runs
 from courier.maildir.view import View
 from courier.process.request import Unfinished
-from imapd.wire.parser import FetchItem, Parser, PartialRange
+from imapd.wire.fetch_att import FetchItem, fetch_items
+from imapd.wire.parser import Parser, PartialRange
 
 _OPTIONS = frozenset(("MIN", "MAX", "ALL", "COUNT", "SAVE", "PARTIAL", "UPDATE", "CONTEXT"))
 #: Numbers that are written at once.
@@ -88,7 +89,7 @@ def wanted(arguments: Parser) -> Wanted | None:
             partials.append(arguments.partial_range())
         if word == "UPDATE" and arguments.at(b" ("):
             arguments.sp()
-            items.extend(arguments.fetch_items())
+            items.extend(fetch_items(arguments))
         return word
 
     options = frozenset(arguments.parenthesised(option, empty=True))

@@ -23,7 +23,8 @@ from imapd.commands.store import mark_seen
 from imapd.completion import Completion, Farewell, No, Ok
 from imapd.message_items import NO_MESSAGE, OF_SECTIONS
 from imapd.request import Handling, Step
-from imapd.wire.parser import FetchItem, Parser, PartialRange
+from imapd.wire.fetch_att import FetchItem, fetch_items
+from imapd.wire.parser import Parser, PartialRange
 
 if TYPE_CHECKING:
     from imapd.session import Session
@@ -68,7 +69,7 @@ def _fetch(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     arguments.sp()
     which = arguments.sequence_set()
     arguments.sp()
-    items = arguments.fetch_items()
+    items = fetch_items(arguments)
     modifiers = _modifiers(session, arguments, by_uid=by_uid)
     arguments.end()
 

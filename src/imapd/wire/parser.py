@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from imapd.wire import grammar
-from imapd.wire.section import Section, SectionText
 
 T = TypeVar("T")
 
@@ -58,16 +57,6 @@ class PartialRange:
         return f"{self.first}:{self.last}"
 
 
-@dataclass(frozen=True, slots=True)
-class FetchItem:
-    """One fetch-att. ``partial`` is the first octet and the count."""
-
-    name: str  # "FLAGS", "BODY", "RFC822.TEXT", …; a section makes it "BODY[]" or "BINARY[]"
-    section: Section | None = None
-    peek: bool = False
-    partial: tuple[int, int] | None = None
-
-
 class Parser:
     """Reads the arguments of one command, from left to right."""
 
@@ -98,20 +87,22 @@ class Parser:
     def fail(self, rule: str) -> ParseError:
         return ParseError(rule)
 
-    def _match(self, pattern: re.Pattern[bytes], rule: str) -> re.Match[bytes]:
+    def match(self, pattern: re.Pattern[bytes], rule: str) -> re.Match[bytes]:
+        """Read a terminal symbol."""
         match = pattern.match(self._data, self._at)
         if match is None:
             raise self.fail(rule)
         self._at = match.end()
         return match
 
-    def _try(self, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
+    def optional(self, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
+        """Read a terminal symbol, if it is there."""
         match = pattern.match(self._data, self._at)
         if match is not None:
             self._at = match.end()
         return match
 
-    def _try_byte(self, byte: bytes) -> bool:
+    def optional_byte(self, byte: bytes) -> bool:
         if self._data.startswith(byte, self._at):
             self._at += len(byte)
             return True
@@ -121,11 +112,11 @@ class Parser:
 
     def sp(self) -> None:
         """``SP`` between arguments."""
-        self._match(grammar.SP, "SP")
+        self.match(grammar.SP, "SP")
 
     def end(self) -> None:
         """The end of the command: nothing but its line end is left."""
-        self._match(grammar.END, "CRLF")
+        self.match(grammar.END, "CRLF")
 
     def at_end(self) -> bool:
         return grammar.END.match(self._data, self._at) is not None
@@ -136,12 +127,12 @@ class Parser:
 
     def byte(self, byte: bytes) -> None:
         """Read exactly ``byte``."""
-        if not self._try_byte(byte):
+        if not self.optional_byte(byte):
             raise self.fail(byte.decode("ascii"))
 
     def one_of(self, *choices: bytes) -> bytes:
         """Read the first of ``choices`` that fits; empty if none does."""
-        return next((choice for choice in choices if self._try_byte(choice)), b"")
+        return next((choice for choice in choices if self.optional_byte(choice)), b"")
 
     def peek_word(self) -> str:
         """Give the next word in upper case without reading it; empty if there is none."""
@@ -150,22 +141,22 @@ class Parser:
 
     def word(self) -> str:
         """Read a keyword of the grammar, in upper case."""
-        return self._match(grammar.KEYWORD, "keyword")[0].decode("ascii").upper()
+        return self.match(grammar.KEYWORD, "keyword")[0].decode("ascii").upper()
 
     def parenthesised(self, item: Callable[[], T], *, empty: bool = False) -> list[T]:
         """``"(" item *(SP item) ")"``, or ``"()"`` where ``empty`` allows it."""
-        if not self._try_byte(b"("):
+        if not self.optional_byte(b"("):
             raise self.fail("(")
-        self._try(grammar.SP)
+        self.optional(grammar.SP)
         items: list[T] = []
-        if empty and self._try_byte(b")"):
+        if empty and self.optional_byte(b")"):
             return items
         while True:
             items.append(item())
             if len(items) > _MAX_LIST:
                 raise self.fail("list too long")
-            spaced = self._try(grammar.SP)
-            if self._try_byte(b")"):
+            spaced = self.optional(grammar.SP)
+            if self.optional_byte(b")"):
                 return items
             if not spaced:
                 raise self.fail("SP")
@@ -173,11 +164,11 @@ class Parser:
     # -- strings ---------------------------------------------------------------------------
 
     def atom(self) -> bytes:
-        return self._match(grammar.ATOM, "atom")[0]
+        return self.match(grammar.ATOM, "atom")[0]
 
     def quoted(self) -> bytes:
         """``quoted``; text beyond ASCII must be UTF-8."""
-        text = self._match(grammar.QUOTED, "quoted")[1]
+        text = self.match(grammar.QUOTED, "quoted")[1]
         if not text.isascii():
             try:
                 text.decode()
@@ -187,7 +178,7 @@ class Parser:
 
     def literal(self) -> bytes:
         """``literal``: any octets but NUL."""
-        match = self._match(grammar.LITERAL, "literal")
+        match = self.match(grammar.LITERAL, "literal")
         data = self._data[self._at : self._at + int(match[2])]
         if len(data) != int(match[2]) or (b"\0" in data and not match[1]):
             raise self.fail("literal")
@@ -202,13 +193,13 @@ class Parser:
     def astring(self) -> bytes:
         if self.at(b'"') or self.at(b"{") or self.at(b"~{"):
             return self.string()
-        return self._match(grammar.ASTRING, "astring")[0]
+        return self.match(grammar.ASTRING, "astring")[0]
 
     def login_word(self) -> bytes:
         """An astring of LOGIN, where clients leave passwords without the quotes they need."""
         if self.at(b'"') or self.at(b"{"):
             return self.string()
-        return self._match(grammar.LOGIN_WORD, "astring")[0]
+        return self.match(grammar.LOGIN_WORD, "astring")[0]
 
     def nstring(self) -> bytes | None:
         if self.peek_word() == "NIL" and not self.at(b'"'):
@@ -220,41 +211,41 @@ class Parser:
         """``list-mailbox``: an astring that may hold wildcards."""
         if self.at(b'"') or self.at(b"{"):
             return self.string()
-        return self._match(grammar.LIST_MAILBOX, "list-mailbox")[0]
+        return self.match(grammar.LIST_MAILBOX, "list-mailbox")[0]
 
     # -- numbers ---------------------------------------------------------------------------
 
     def number(self) -> int:
         """``number``: 0 to 4294967295 (RFC 3501 9)."""
-        value = int(self._match(grammar.NUMBER, "number")[0])
+        value = int(self.match(grammar.NUMBER, "number")[0])
         if value > grammar.MAX_NUMBER:
             raise self.fail("number")
         return value
 
     def number64(self) -> int:
         """``number64``: 0 to 2^63-1 (RFC 9051 9)."""
-        value = int(self._match(grammar.NUMBER64, "number64")[0])
+        value = int(self.match(grammar.NUMBER64, "number64")[0])
         if value > grammar.MAX_NUMBER64:
             raise self.fail("number64")
         return value
 
     def nz_number(self) -> int:
         """``nz-number``: 1 to 4294967295 (RFC 3501 9)."""
-        value = int(self._match(grammar.NZ_NUMBER, "nz-number")[0])
+        value = int(self.match(grammar.NZ_NUMBER, "nz-number")[0])
         if value > grammar.MAX_NUMBER:
             raise self.fail("nz-number")
         return value
 
     def mod_sequence(self) -> int:
         """``mod-sequence-valzer``: 0 to 2^63-1 (RFC 7162 7)."""
-        value = int(self._match(grammar.MOD_SEQUENCE, "mod-sequence-valzer")[0])
+        value = int(self.match(grammar.MOD_SEQUENCE, "mod-sequence-valzer")[0])
         if value > grammar.MAX_MOD_SEQUENCE:
             raise self.fail("mod-sequence-valzer")
         return value
 
     def partial_range(self) -> PartialRange:
         """``partial-range``: both numbers count from the same end (RFC 9394 4)."""
-        match = self._match(grammar.PARTIAL_RANGE, "partial-range")
+        match = self.match(grammar.PARTIAL_RANGE, "partial-range")
         first, last = int(match[1]), int(match[3])
         if max(abs(first), abs(last)) > grammar.MAX_NUMBER:
             raise self.fail("nz-number")
@@ -262,9 +253,9 @@ class Parser:
 
     def sequence_set(self) -> SequenceSet:
         """``sequence-set``. Cost follows its length, whatever numbers it names."""
-        if self._try_byte(b"$"):
+        if self.optional_byte(b"$"):
             return SequenceSet((), is_saved=True)
-        text = self._match(grammar.SEQUENCE_SET, "sequence-set")[0]
+        text = self.match(grammar.SEQUENCE_SET, "sequence-set")[0]
         ranges = []
         for part in text.split(b","):
             match = grammar.SEQ_RANGE.fullmatch(part)
@@ -286,7 +277,7 @@ class Parser:
 
     def flag(self) -> str:
         """``flag``: a system flag with its backslash, or a keyword."""
-        return self._match(grammar.FLAG, "flag")[0].decode("ascii")
+        return self.match(grammar.FLAG, "flag")[0].decode("ascii")
 
     def flag_list(self) -> list[str]:
         return self.parenthesised(self.flag, empty=True)
@@ -303,9 +294,9 @@ class Parser:
 
     def date(self) -> datetime.date:
         """``date``: with or without quotes."""
-        quoted = self._try_byte(b'"')
-        match = self._match(grammar.DATE, "date")
-        if quoted and not self._try_byte(b'"'):
+        quoted = self.optional_byte(b'"')
+        match = self.match(grammar.DATE, "date")
+        if quoted and not self.optional_byte(b'"'):
             raise self.fail("date")
         month = grammar.MONTHS.get(match[2].lower())
         try:
@@ -315,7 +306,7 @@ class Parser:
 
     def date_time(self) -> int:
         """``date-time``, as seconds since 1970."""
-        match = self._match(grammar.DATE_TIME, "date-time")
+        match = self.match(grammar.DATE_TIME, "date-time")
         month = grammar.MONTHS.get(match[2].lower())
         offset_s = (int(match[8]) * 60 + int(match[9])) * (-60 if match[7] == b"-" else 60)
         try:
@@ -337,119 +328,7 @@ class Parser:
 
     def objectid(self) -> bytes:
         """``objectid`` (RFC 8474 7)."""
-        return self._match(grammar.OBJECTID, "objectid")[0]
-
-    # -- FETCH -----------------------------------------------------------------------------
-
-    def fetch_items(self) -> list[FetchItem]:
-        """``fetch-att``, a list of them, or a macro, which stands alone (RFC 9051 6.4.5)."""
-        if self.at(b"("):
-            return _without_repetitions(self.parenthesised(self._fetch_att))
-        macro = _MACROS.get(self.peek_word())
-        if macro is not None:
-            self.word()
-            return [FetchItem(item) for item in macro]
-        return [self._fetch_att()]
-
-    def _fetch_att(self) -> FetchItem:
-        name = self.word()
-        if name == "BODY.PEEK" or (name == "BODY" and self.at(b"[")):
-            section = self.section()
-            return FetchItem("BODY[]", section, name == "BODY.PEEK", self._partial())
-        if name in ("BINARY", "BINARY.PEEK"):
-            section = self.section_binary()
-            return FetchItem("BINARY[]", section, name == "BINARY.PEEK", self._partial())
-        if name == "PREVIEW":
-            return FetchItem("PREVIEW LAZY" if self._try(grammar.LAZY) else name)
-        if name == "BINARY.SIZE":
-            return FetchItem(name, self.section_binary())
-        if name not in _SIMPLE_ITEMS:
-            raise self.fail("fetch-att")
-        return FetchItem(name)
-
-    def section(self) -> Section:
-        """``section``."""
-        if not self._try_byte(b"["):
-            raise self.fail("section")
-        part: tuple[int, ...] = ()
-        numbers = self._try(grammar.SECTION_PART)
-        if numbers is not None:
-            part = tuple(map(int, numbers[0].split(b".")))
-            if max(part) > grammar.MAX_NUMBER:
-                raise self.fail("section-part")
-        text = None
-        fields: tuple[bytes, ...] = ()
-        if not self.at(b"]"):
-            if numbers is not None and not self._try_byte(b"."):
-                raise self.fail("section-spec")
-            word = self._match(grammar.SECTION_TEXT, "section-text")[0].upper()
-            text = SectionText(word)
-            if text in (SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_NOT):
-                self.sp()
-                fields = tuple(self.parenthesised(self._field_name))
-        if not self._try_byte(b"]") or (text is SectionText.MIME and not part):
-            raise self.fail("section")
-        return Section(part, text, fields)
-
-    def section_binary(self) -> Section:
-        """``section-binary``: numbers alone (RFC 3516 7)."""
-        section = self.section()
-        if section.text is not None:
-            raise self.fail("section-binary")
-        return section
-
-    def _field_name(self) -> bytes:
-        """``header-fld-name``: any astring (RFC 9051 9), also what is no field's name."""
-        name = self.astring()
-        if b"\0" in name:
-            raise self.fail("header-fld-name")
-        return name
-
-    def _partial(self) -> tuple[int, int] | None:
-        match = self._try(grammar.PARTIAL)
-        if match is None:
-            if self.at(b"<"):
-                raise self.fail("partial")
-            return None
-        start, count = int(match[1]), int(match[2])
-        if start > grammar.MAX_NUMBER64 or count > grammar.MAX_NUMBER64:
-            raise self.fail("partial")
-        return start, count
-
-
-_FAST = ("FLAGS", "INTERNALDATE", "RFC822.SIZE")
-_MACROS = {"FAST": _FAST, "ALL": (*_FAST, "ENVELOPE"), "FULL": (*_FAST, "ENVELOPE", "BODY")}
-_SIMPLE_ITEMS = frozenset(
-    (
-        "BODY",
-        "BODYSTRUCTURE",
-        "EMAILID",
-        "ENVELOPE",
-        "FLAGS",
-        "INTERNALDATE",
-        "MODSEQ",
-        "RFC822",
-        "RFC822.HEADER",
-        "RFC822.SIZE",
-        "RFC822.TEXT",
-        "SAVEDATE",
-        "THREADID",
-        "UID",
-    )
-)
-
-
-def _without_repetitions(items: Iterable[FetchItem]) -> list[FetchItem]:
-    """Leave out what has been asked for already; the octets of a section may be wanted twice."""
-    found: set[str] = set()
-    kept = []
-    for item in items:
-        if item.section is None:
-            if item.name in found:
-                continue
-            found.add(item.name)
-        kept.append(item)
-    return kept
+        return self.match(grammar.OBJECTID, "objectid")[0]
 
 
 def command(text: bytes) -> tuple[bytes, str, Parser]:
@@ -461,8 +340,8 @@ def command(text: bytes) -> tuple[bytes, str, Parser]:
         ParseError: there is no such beginning.
     """
     parser = Parser(text)
-    parser._try(grammar.SP)
-    tag = parser._match(grammar.TAG, "tag")[0]
+    parser.optional(grammar.SP)
+    tag = parser.match(grammar.TAG, "tag")[0]
     parser.sp()
     name = parser.word()
     if name == "UID" and not parser.at_end():

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from imapd.wire import grammar
+from imapd.wire.fetch_att import section
 from imapd.wire.parser import ParseError, Parser
 from imapd.wire.section import Section
 
@@ -105,11 +106,11 @@ def _section(text: bytes | None) -> Section:
         return Section()
     parser = Parser(b"[" + _decoded(text).encode() + b"]")
     try:
-        section = parser.section()
+        found = section(parser)
         parser.end()
     except ParseError as error:
         raise BadUrl from error
-    return section
+    return found
 
 
 def _partial(offset: bytes | None, count: bytes | None) -> tuple[int, int | None] | None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imapd.wire import parser, utf7, writer
-from imapd.wire.parser import FetchItem, ParseError, Parser, SequenceSet
+from imapd.wire.fetch_att import FetchItem, fetch_items, section
+from imapd.wire.parser import ParseError, Parser, SequenceSet
 from imapd.wire.section import Section, SectionText
 
 MAX = 0xFFFFFFFF
@@ -393,14 +394,14 @@ def test_date_time_that_was_written(seconds: int) -> None:
     ],
 )
 def test_fetch_items(text: bytes, names: list[str]) -> None:
-    items = whole(text, Parser.fetch_items)
+    items = whole(text, fetch_items)
 
     assert isinstance(items, list)
     assert [item.name for item in items] == names
 
 
 def test_fetch_items_with_sections() -> None:
-    read = whole(b"(BODY[] BODY.PEEK[TEXT]<0.4> body[1.2.mime]<7.1>)", Parser.fetch_items)
+    read = whole(b"(BODY[] BODY.PEEK[TEXT]<0.4> body[1.2.mime]<7.1>)", fetch_items)
 
     assert read == [
         FetchItem("BODY[]", Section()),
@@ -456,12 +457,12 @@ def test_fetch_items_with_sections() -> None:
 )
 def test_no_fetch_items(text: bytes) -> None:
     """Nothing is guessed."""
-    refused(text, Parser.fetch_items)
+    refused(text, fetch_items)
 
 
 def test_items_that_are_repeated() -> None:
     """Each is answered once, in the order given; but the octets of a section as often as asked."""
-    items = whole(b"(FLAGS UID FLAGS BODY[] BODY BODY[] UID BODY)", Parser.fetch_items)
+    items = whole(b"(FLAGS UID FLAGS BODY[] BODY BODY[] UID BODY)", fetch_items)
 
     assert [item.name for item in items] == ["FLAGS", "UID", "BODY[]", "BODY", "BODY[]"]
 
@@ -485,11 +486,11 @@ def test_section_that_was_written(
     if fields:
         written += b" (" + b" ".join(map(writer.string, fields)) + b")"
 
-    read = whole(b"[" + written + b"]", Parser.section)
+    read = whole(b"[" + written + b"]", section)
 
     assert read == Section(part, text, fields)
     if not fields:
-        assert whole(b"[" + written.lower() + b"]", Parser.section) == read
+        assert whole(b"[" + written.lower() + b"]", section) == read
 
 
 # -- commands ----------------------------------------------------------------------------------
@@ -557,8 +558,8 @@ RULES: list[Callable[[Parser], object]] = [
     Parser.flag_list,
     Parser.date,
     Parser.date_time,
-    Parser.fetch_items,
-    Parser.section,
+    fetch_items,
+    section,
     Parser.word,
     Parser.peek_word,
 ]
