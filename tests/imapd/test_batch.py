@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from courier.maildir import itemfile
 from courier.maildir import items as maildir_items
+from courier.maildir import own_file
 from courier.maildir.itemfile import CACHE, ITEMS
 from courier.message import facts
 from imapd import batch, dates
@@ -243,7 +243,7 @@ def test_full_disk(drive: Drive, maildir: Path, monkeypatch: pytest.MonkeyPatch)
     """Costs a line in the log, and the time to find everything again in the next process."""
     for number, message in enumerate(generate(3)):
         deliver(maildir, message, number=number)
-    write = itemfile._write
+    write = own_file.write
 
     def full(fd: int, data: bytes, at: int) -> None:
         if not os.readlink(f"/proc/self/fd/{fd}").startswith("/memfd:"):
@@ -252,7 +252,7 @@ def test_full_disk(drive: Drive, maildir: Path, monkeypatch: pytest.MonkeyPatch)
 
     driven = drive()
     driven.send(b"s SELECT INBOX\r\n", b"a FETCH 1 ENVELOPE\r\n")
-    monkeypatch.setattr(itemfile, "_write", full)
+    monkeypatch.setattr(own_file, "write", full)
     other = drive()
     other.send(b"s SELECT INBOX\r\n")
 

@@ -8,19 +8,16 @@ and checksums; what does not pass is as good as absent, and replaced.
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
-import stat
 import struct
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, NamedTuple
 from zlib import crc32
 
-from courier.maildir import filesystem
+from courier.maildir import filesystem, own_file
 from courier.maildir.snapshot import Unusable
 
 ITEMS = "pycourier-items"
@@ -138,15 +135,15 @@ class ItemFile:
 
         def write_cache(fd: int) -> None:
             header = _CACHE_HEADER.pack(_CACHE_MAGIC, VERSION, generation)
-            at = _write_at(fd, header, 0)
+            at = own_file.write_at(fd, header, 0)
             for text in texts:
-                at = _write_at(fd, text, at)
+                at = own_file.write_at(fd, text, at)
 
         write_items = partial(_write_items, uidvalidity, generation, rows)
         cache_fd = items_fd = -1
         try:
-            cache_fd = _made(path, CACHE, write_cache, temporary)
-            items_fd = _made(path, ITEMS, write_items, temporary)
+            cache_fd = own_file.made(path, CACHE, write_cache, temporary)
+            items_fd = own_file.made(path, ITEMS, write_items, temporary)
             files = _Files(items_fd, cache_fd)
             made = cls(files, generation, path)
             if path is None:
@@ -286,13 +283,13 @@ class Writing:
 
         Raises: OSError: nothing was appended that counts.
         """
-        _write(self._files.cache, texts, self.cache_end())
+        own_file.write(self._files.cache, texts, self.cache_end())
         body = b"".join(rows)
         file = self._file
         place = file.content.end
         fields = (0, _BATCH, place, len(rows), crc32(body), file._generation)
         head = _HEAD.pack(*fields, crc32(_HEAD.pack(*fields, 0)[:_HEAD_OCTETS]))
-        _write(self._files.items, head.ljust(ROW, b"\0") + body, place * ROW)
+        own_file.write(self._files.items, head.ljust(ROW, b"\0") + body, place * ROW)
         file.content = file._map(self._files, file.content)
 
     def rewrite(self, uidvalidity: int, rows: Iterable[bytes], temporary: str | None) -> ItemFile:
@@ -305,7 +302,7 @@ class Writing:
         """
         file = self._file
         write = partial(_write_items, uidvalidity, file._generation, rows)
-        items_fd = _made(file._path, ITEMS, write, temporary)
+        items_fd = own_file.made(file._path, ITEMS, write, temporary)
         if file._path is None:
             return ItemFile(_Files(items_fd, os.dup(self._files.cache)), file._generation, None)
         try:
@@ -328,9 +325,9 @@ def _close(files: _Files | None) -> None:
 @contextlib.contextmanager
 def _opened(path: str) -> Iterator[_Files]:
     """Open the files in a directory. Raises Unusable, OSError."""
-    items_fd = _open(os.path.join(path, ITEMS))
+    items_fd = own_file.opened(os.path.join(path, ITEMS))
     try:
-        cache_fd = _open(os.path.join(path, CACHE))
+        cache_fd = own_file.opened(os.path.join(path, CACHE))
     except BaseException:
         os.close(items_fd)
         raise
@@ -365,88 +362,10 @@ def _read_header(fd: int, uidvalidity: int) -> int:
     return int(generation)
 
 
-def _open(path: str) -> int:
-    """Open one of the files, if it is a file of ours.
-
-    Raises:
-        Unusable: it is absent, no regular file, or others than this user may have written it.
-        OSError: it can't be opened.
-    """
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise Unusable("") from None
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.EISDIR):
-            raise Unusable("no regular file") from None
-        raise
-    found = os.fstat(fd)
-    if not stat.S_ISREG(found.st_mode):
-        reason = "no regular file"
-    elif found.st_uid != os.geteuid():
-        reason = "belongs to another user"
-    elif found.st_mode & 0o022:
-        reason = "others may write it"
-    else:
-        return fd
-    os.close(fd)
-    raise Unusable(reason)
-
-
 def _write_items(uidvalidity: int, generation: int, rows: Iterable[bytes], fd: int) -> None:
     """Write a file of items; ``rows`` gives any number of rows at a time."""
     at, checksum = ROW, 0
     for some in rows:
         checksum = crc32(some, checksum)
-        at = _write_at(fd, some, at)
-    _write_at(fd, _header(uidvalidity, generation, at // ROW - 1, checksum), 0)
-
-
-def _made(path: str | None, name: str, write: Callable[[int], None], temporary: str | None) -> int:
-    """Make a file in memory, or put one under its name in a directory; give its descriptor.
-
-    Others see the old file or the new one; a crash may leave ``NAME.something`` behind, in
-    the directory ``temporary`` if it is given.
-
-    Raises: OSError.
-    """
-    if path is None:
-        fd = os.memfd_create(name)
-        write(fd)
-        return fd
-    fd, made = tempfile.mkstemp(prefix=f"{name}.", dir=temporary or path)
-    try:
-        write(fd)
-        os.rename(made, os.path.join(path, name))
-    except BaseException:
-        os.close(fd)
-        with contextlib.suppress(OSError):
-            os.unlink(made)
-        raise
-    return fd
-
-
-def replace(
-    path: str, name: str, content: Iterable[bytes | memoryview], temporary: str | None = None
-) -> int:
-    """Put a file with this content under its name in a directory; see `_made`."""
-
-    def write(fd: int) -> None:
-        at = 0
-        for part in content:
-            at = _write_at(fd, part, at)
-
-    return _made(path, name, write, temporary)
-
-
-def _write_at(fd: int, data: bytes | memoryview, at: int) -> int:
-    """Write all of it, and tell where it ends."""
-    _write(fd, data, at)
-    return at + len(data)
-
-
-def _write(fd: int, data: bytes | memoryview, at: int) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(fd, view, at)
-        view, at = view[written:], at + written
+        at = own_file.write_at(fd, some, at)
+    own_file.write_at(fd, _header(uidvalidity, generation, at // ROW - 1, checksum), 0)

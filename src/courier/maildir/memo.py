@@ -14,7 +14,7 @@ import struct
 from zlib import crc32
 
 from courier import log
-from courier.maildir import itemfile
+from courier.maildir import own_file
 from courier.maildir.index import Index
 from courier.maildir.snapshot import Unusable
 
@@ -68,7 +68,7 @@ class Memos:
         temporary = os.path.join(self._folder, "tmp") if self._index_dir is None else None
         try:
             index.make_directory()
-            os.close(itemfile.replace(index.path, f"pycourier-{name}", [head, body], temporary))
+            os.close(own_file.replace(index.path, f"pycourier-{name}", [head, body], temporary))
         except (OSError, Unusable) as error:
             if not self._complained:
                 self._complained = True
