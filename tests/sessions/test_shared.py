@@ -236,7 +236,7 @@ def test_several_messages_and_their_replacement(homes: Path) -> None:
 
     assert len(os.listdir(folder / "cur")) == before + 2
     (copied,) = (homes / "alice" / "Maildir" / "cur").iterdir()
-    assert copied.read_bytes() == b"x\n!\n"
+    assert copied.read_bytes() == b"x\n!"
 
 
 @root
