@@ -250,6 +250,7 @@ class Connection:
             question = (step.service, step.authtype, step.first, step.second)
             return self._process.request(Question(self._number, *question))
         may_return = self._stranger.may_return
+        is_relayed = self._client.is_encrypted or may_return  # which brings what was not asked for
         request = LoginRequest(
             self._number,
             step.service,
@@ -257,12 +258,12 @@ class Connection:
             step.first,
             step.second,
             step.greeting,
-            step.unread + bytes(self._input),
+            step.unread if is_relayed else step.unread + bytes(self._input),
             step.protocol,
             self._client.is_encrypted,
             may_return,
         )
-        if not (self._client.is_encrypted or may_return):
+        if not is_relayed:
             return self._process.request(request, self._client.descriptor)
         self._relay = Relay(self._process.loop, self._client, self._close)
         try:
@@ -297,7 +298,8 @@ class Connection:
 
     def _let_go(self) -> None:
         self._was_taken = True
-        self._input.clear()  # the session has it
+        said = bytes(self._input)
+        self._input.clear()
         if self._steps is not None:
             self._steps.close()
             self._steps = None
@@ -307,7 +309,7 @@ class Connection:
             self._client.abort()  # closes our descriptor; the worker has its own
         else:
             backlog, self._backlog = self._backlog, None
-            self._relay.start(backlog)
+            self._relay.start(backlog, said)
 
     def take_back(self, unread: bytes, descriptor: int) -> None:
         """Have the client log in anew, whose session has left it.

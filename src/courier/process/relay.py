@@ -60,13 +60,14 @@ class Relay:
         self._theirs = identity(session_end.fileno())
         return session_end
 
-    def start(self, backlog: Backlog | None) -> None:
-        """Pass on, to a session that has the other end: ``backlog`` first."""
+    def start(self, backlog: Backlog | None, said: bytes) -> None:
+        """Pass on, to a session that has the other end: first what has come already, one or the other."""
         assert self._ours is not None
         ours, self._ours = self._ours, None
         ours.setblocking(False)
         self._inner = Stream(self._loop, self, ours, HIGH_WATER)
         self._inner.reads_to_end = True  # its BYE, for one
+        self._inner.write(said)
         self._backlog = backlog
         self._client.read_at_once(_AT_ONCE)
         self._read_on()

@@ -27,6 +27,9 @@ from courier.process.loop import Loop
 from courier.process.message import MAX_UNREAD, Kind, LoginRequest, Question
 from courier.process.request import Receive, ShuttingDown
 
+#: Has a log-in talk, more than a client takes that does not read.
+TALK = b"TALK\r\n"
+
 
 class Process:
     """As much of a login process as a connection needs. A log-in takes lines; LOGIN is one that asks."""
@@ -51,6 +54,8 @@ class Process:
             unread = b""
             while data := (yield Receive(30.0)):
                 self.heard.append(data)
+                if data.startswith(TALK):
+                    yield b"x" * 10_000_000
                 line, end, rest = (unread + data).partition(b"LOGIN\r\n")
                 unread = (line + end + rest)[-6:]
                 if end:
@@ -311,6 +316,23 @@ def test_others_have_their_turn(stage: Stage, monkeypatch: pytest.MonkeyPatch) -
     stage.turn()
     assert following.recv(1) == b""
     following.close()
+
+
+def test_what_a_log_in_has_not_asked_for(stage: Stage) -> None:
+    """A session is given it by the relay, and not at once with its client: of TLS that may be much, and
+    nobody gives back so much at once."""
+    stage.client.sendall(TALK + b"LOGIN\r\nmore")
+    stage.run_until(lambda: stage.heard.startswith(TALK))
+    stage.client.sendall(b"later")
+    stage.turn()
+    stage.read(10_000_007)
+
+    session = stage.let_in()
+
+    assert stage.passed_on == b"more"
+    stage.client.sendall(b", and last")
+    assert stage.collect(session, 15) == b"later, and last"
+    session.close()
 
 
 def test_last_words_of_a_session(stage: Stage) -> None:
