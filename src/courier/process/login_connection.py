@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from courier.process.login import LoginProcess
 
 #: Octets of a stranger that are read at once, and the unread ones from which no more are read: less
-#: than 8 kB of them are ever kept.
+#: than 8 kB of them are ever kept, and of TLS, whose records are had as a whole, 24.
 _READ_AT_ONCE = 4096
 #: Seconds for which a log-in uses what a session has left, before others get their turn.
 _TURN_S = 0.005
