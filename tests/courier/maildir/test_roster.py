@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from courier.maildir import acl_files, filesystem, itemfile, roster
+from courier.maildir import acl_files, filesystem, own_file, roster
 from courier.maildir.acl_files import HIERARCHY, NAME, AclFiles
 from courier.maildir.annotations import NAME as ANNOTATIONS
 from courier.maildir.roster import Look, Roster, Rosters
@@ -327,7 +327,7 @@ def test_full_disk(
 ) -> None:
     """What can't be stored is said once, and known all the same."""
     monkeypatch.setattr(roster, "_LEAST_STORED", 1)
-    monkeypatch.setattr(itemfile, "replace", _no_room)
+    monkeypatch.setattr(own_file, "replace", _no_room)
     kept = Roster(tree)
     for _ in range(2):
         assert told(kept.look()) == anew(tree)
