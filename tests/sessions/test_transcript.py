@@ -100,7 +100,7 @@ def test_lines(maildir: Path, start: Start, implementation: Implementation) -> N
     assert b"\n".join(lines).decode() + "\n" == READ
     assert b"\nREAD: {5}\nWRITE: + OK\r\nREAD: LPAREN\n" in written
     assert b"READ: EOL\nWRITE: * BYE Courier-IMAP server shutting down\r\nt8 OK " in written
-    assert b" BODY[HEADER.FIELDS (" in written.replace(b'("Subject")', b"(")
+    assert b"BODY[HEADER.FIELDS (" in written.replace(b'("Subject")', b"(")
     assert b"Subject: y" not in written
 
 

@@ -446,10 +446,10 @@ def test_log_is_rotated(machine: Machine) -> None:
 
     logged_in(machine, USERDB_USER).logout()
 
-    def line() -> str:
-        return machine.journal(f"--since=@{since}", "--identifier=imapd", "--grep=LOGOUT, user=")
+    def lines() -> str:
+        return machine.journal(f"--since=@{since}", "--identifier=imapd")
 
-    until(lambda: USERDB_USER.userid in line(), "the line")
+    until(lambda: f"LOGOUT, user={USERDB_USER.userid}" in lines(), "the line", lines)
 
 
 def test_restart(machine: Machine) -> None:

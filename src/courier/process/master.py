@@ -7,9 +7,10 @@ DESCRIPTION
 
 SECURITY
     Runs as root. Reads settings, the messages of `message` and authdaemond's answers, and no octet
-    that a client sent but to pass it on: with its log-in, and when a session leaves it. What an account may do comes from authdaemond alone. A
-    login process is trusted with its clients' passwords and addresses, and, where TLS_EXTERNAL is
-    set, with whom their certificates name; with nothing else.
+    that a client sent but to pass it on: with its log-in, and when a session leaves it. What an
+    account may do comes from authdaemond alone. A login process is trusted with its clients'
+    passwords and addresses, and, where TLS_EXTERNAL is set, with whom their certificates name; with
+    nothing else.
 """
 
 from __future__ import annotations
