@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from bench.imap.contender import Contender
 from bench.imap.figures import Figures
-from bench.imap.goals import Goal, judge
-from bench.imap.report import milliseconds, section, table_head, table_line
+from bench.imap.goal_table import goal_table
+from bench.imap.report import section
 from bench.pop3 import rows
 from bench.pop3.goals import GOALS
 
@@ -27,26 +27,6 @@ Processor time is the server's own, of all its processes, which other work on th
 def report(figures: Figures, head: str, contenders: Sequence[Contender]) -> str:
     versions = [f"- {one.name}: {one.version}" for one in contenders]
     parts = ["# Our pop3d beside Courier's and Dovecot's\n", f"{_METHOD}\n", head, *versions, ""]
-    parts.append(_goals(figures))
+    parts.append(goal_table(figures, GOALS, rows.SHORT))
     parts += [section(name, found) for name, found in figures.sections.items()]
     return "\n".join(parts)
-
-
-def _goals(figures: Figures) -> str:
-    columns = ["row", "section", "ours, ms", "ratio", "goal", "met or missed"]
-    columns += ["ratio of processor time", "met or missed by it"]
-    lines = [_goal(goal, figures) for goal in GOALS]
-    return "\n".join(["## Goals\n", *table_head(columns), *lines, ""])
-
-
-def _goal(goal: Goal, figures: Figures) -> str:
-    by_time = judge(goal, {goal.size: figures})
-    by_processor = judge(goal, {goal.size: figures}, by_processor=True)
-    ours = "" if by_time.ours is None else milliseconds(by_time.ours)
-    cells = [goal.row, rows.SHORT[goal.section], ours, _ratio(by_time.ratio), goal.wanted]
-    cells += [by_time.text, _ratio(by_processor.ratio), by_processor.text]
-    return table_line(cells)
-
-
-def _ratio(ratio: float | None) -> str:
-    return "" if ratio is None else f"{ratio:.3g}"
