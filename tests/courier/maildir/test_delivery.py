@@ -1,7 +1,6 @@
 """courier.maildir.delivery: files appear whole or not at all, whatever fails."""
 
 import errno
-import gc
 import os
 import re
 import socket
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 
 from courier.maildir import delivery
 from courier.maildir.filename import Flag
+from courier.maildir.memory import without_collector
 
 CALLS = (
     "open",
@@ -61,17 +61,6 @@ def faults(at: int = -1, error: int = 0) -> Iterator[list[str]]:
         for name in CALLS:
             patch.setattr(os, name, wrapped(name, getattr(os, name)))
         yield calls
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def calls_of(operation: Callable[[], object]) -> list[str]:

@@ -19,7 +19,8 @@ from typing import Any
 
 import pytest
 
-from tests.courier.maildir.test_delivery import CALLS, calls_of, fresh_maildirs, without_collector
+from courier.maildir.memory import without_collector
+from tests.courier.maildir.test_delivery import CALLS, calls_of, fresh_maildirs
 from tests.imapd.driver import Driven
 from tests.imapd.responses import Response
 from tests.support.maildirs import deliver, folder_path, make_folder
