@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import imaplib
 import os
-import pwd
 import re
 from pathlib import Path
 
 import pytest
 
 from tests.clients.conftest import Run
+from tests.clients.getmail import getmail
 from tests.support.courier_server import CourierServer
 from tests.support.daemon import Site, give
 from tests.support.fake_authdaemond import own_ids
@@ -32,39 +32,9 @@ def fetch(run: Run, home: Path, port: int) -> list[str]:
         program.login(USERID, PASSWORD)
         for name in ("INBOX", "INBOX.Lists"):
             program.select(name)
-    target = home / "fetched"
-    for part in ("cur", "new", "tmp"):
-        (target / part).mkdir(parents=True, exist_ok=True)
-    for old in (target / "new").iterdir():
-        old.unlink()
-    (home / "getmailrc").write_text(
-        f"""[retriever]
-type = SimpleIMAPRetriever
-server = 127.0.0.1
-port = {port}
-username = {USERID}
-password = {PASSWORD}
-mailboxes = ("INBOX", "INBOX.Lists")
-[destination]
-type = Maildir
-path = {target}/
-[options]
-delete = false
-read_all = false
-delivered_to = false
-received = false
-verbose = 0
-"""
-    )
-    # The state is kept by server, port and user: a new port would be another account.
-    for state in home.glob("oldmail-*"):
-        state.rename(home / re.sub(r"-\d{4,5}-", f"-{port}-", state.name))
-    nobody = pwd.getpwnam("nobody")
-    give(home, nobody.pw_uid, nobody.pw_gid)
-    as_nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
-    run(*as_nobody, "getmail", "-g", str(home), "-r", "getmailrc")
-    texts = [path.read_text() for path in (target / "new").iterdir()]
-    return sorted(re.findall(r"^Subject: (.*)$", "\n".join(texts), re.MULTILINE))
+    retriever = 'type = SimpleIMAPRetriever\nmailboxes = ("INBOX", "INBOX.Lists")'
+    messages = getmail(run, home, port, retriever, USERID, PASSWORD)
+    return sorted(re.findall(r"^Subject: (.*)$", b"".join(messages).decode(), re.MULTILINE))
 
 
 @pytest.mark.parametrize("first", ["courier", "ours"])

@@ -9,7 +9,6 @@ from __future__ import annotations
 import mailbox
 import os
 import poplib
-import pwd
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from tests.clients.conftest import Run
+from tests.clients.getmail import getmail
 from tests.support.courier_server import CourierServer
-from tests.support.daemon import Site, give
+from tests.support.daemon import Site
 from tests.support.fake_authdaemond import own_ids
 from tests.support.maildirs import deliver
 from tests.support.messages import CATALOGUE
@@ -29,13 +29,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.client]
 USERID, PASSWORD = "u@example.com", "pw"
 #: Those that no client changes: complete, without 8-bit headers, for which POP3 needs UTF8.
 MESSAGES = [CATALOGUE["plain"], CATALOGUE["multipart"], b"Subject: dots\n\n.\n..x\n.\n"]
+#: Messages that are left on a server that becomes another.
+LEFT = 1000
 
 
 class Client:
     """A client with a home of its own, whose state and mail stay there from one `fetch` to the next."""
-
-    #: Messages that are left on a server that becomes another.
-    left = 1000
 
     def __init__(self, run: Run, home: Path) -> None:
         self.run, self.home = run, home
@@ -74,47 +73,10 @@ def _read(path: Path) -> bytes:
 
 
 class Getmail(Client):
-    """It delivers nothing as root, and forks for each message, which takes its time."""
-
-    left = 100
-
     def fetch(self, port: int) -> list[bytes]:
-        directory = self.home / "getmail"
-        target = directory / "fetched"
-        for part in ("cur", "new", "tmp"):
-            (target / part).mkdir(parents=True, exist_ok=True)
-        for old in (target / "new").iterdir():
-            old.unlink()
-        settings = directory / "getmailrc"
-        settings.write_text(
-            f"""[retriever]
-type = SimplePOP3Retriever
-server = 127.0.0.1
-port = {port}
-username = {USERID}
-password = {PASSWORD}
-[destination]
-type = Maildir
-path = {target}/
-[options]
-delete = false
-read_all = false
-delivered_to = false
-received = false
-verbose = 0
-"""
+        return getmail(
+            self.run, self.home / "getmail", port, "type = SimplePOP3Retriever", USERID, PASSWORD
         )
-        # The state is kept by server, port and user: a new port would be another mailbox.
-        for state in directory.glob("oldmail-*"):
-            state.rename(directory / re.sub(r"-\d{4,5}-", f"-{port}-", state.name))
-        command = ["getmail", "-g", str(directory), "-r", "getmailrc"]
-        if os.geteuid() == 0:
-            nobody = pwd.getpwnam("nobody")
-            give(directory, nobody.pw_uid, nobody.pw_gid)
-            as_nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
-            command = [*as_nobody, *command]
-        self.run(*command)
-        return [path.read_bytes() for path in sorted((target / "new").iterdir())]
 
 
 class Mpop(Client):
@@ -293,12 +255,12 @@ def test_mail_that_is_left_on_a_server_that_becomes_another(
 ) -> None:
     """None is fetched again: not after the change, and not after the return."""
     box, start = both
-    for number in range(client.left):
+    for number in range(LEFT):
         box.deliver(b"Subject: number %d\n\nbody\n" % number)
     second = "ours" if first == "courier" else "courier"
     ports = {name: start(name) for name in (first, second)}
 
-    assert len(client.fetch(ports[first])) == client.left
+    assert len(client.fetch(ports[first])) == LEFT
     fetched = []
     for name in (second, first, second):
         box.deliver(b"Subject: then %s\n\nbody\n" % name.encode())
