@@ -29,7 +29,8 @@ ROOTS = CHECKOUT / ".tools/roots"
 HOSTNAME = "mail.example.test"
 TOOLS = ("debootstrap", "systemd-nspawn", "nsenter", "dpkg-buildpackage", "dh")
 
-_PATIENCE_S = 60.0
+#: What hangs is given up after it; a busy machine with a slow disk takes minutes to install packages.
+_PATIENCE_S = 300.0
 _CLONE_NEWNET = 0x40000000
 _ENVIRONMENT = {
     "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
