@@ -48,9 +48,6 @@ class Reader:
         """Give what was received and belongs to no command yet."""
         return bytes(self._data)
 
-    def has_line(self) -> bool:
-        return b"\n" in self._data
-
     def next(self) -> Line | None:
         """Give the next command; None while its end has not come."""
         text = self.next_text()

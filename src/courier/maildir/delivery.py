@@ -18,7 +18,6 @@ import re
 import socket
 import stat
 import time
-from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Literal, Self
 
@@ -270,21 +269,6 @@ def open_regular(
         os.close(fd)
         raise
     return fd, found
-
-
-def store_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    r"""Turn a client's message into what is stored: no CR at all, LF at the very end.
-
-    Courier: removes lone CRs too, and stores an empty message as one LF.
-    """
-    last = b""
-    for chunk in chunks:
-        stored = chunk.replace(b"\r", b"")
-        if stored:
-            last = stored
-            yield stored
-    if not last.endswith(b"\n"):
-        yield b"\n"
 
 
 def purge_tmp(folder: str, now: float) -> int:

@@ -186,12 +186,6 @@ class TlsStream:
     # --- What was agreed ------------------------------------------------------------------------
 
     @property
-    def server_name(self) -> str | None:
-        """The name that the client asked for (SNI), whether or not it is ours."""
-        name = self._connection.get_servername()
-        return None if name is None else name.decode("ascii", "replace")
-
-    @property
     def protocol(self) -> str:
         """Version, strength, cipher: `TLSv1.3,256bits,TLS_AES_256_GCM_SHA384`.
 

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from courier.maildir import delivery
 from courier.maildir.filename import Flag
@@ -290,19 +288,6 @@ def test_append_killed_before_each_call(tmp_path: Path) -> None:
         contents = [path.read_bytes() for path in (maildir / "cur").iterdir()]
         assert contents == ([b"first\nsecond\n"] if call == "unlink" else [])
         assert len(os.listdir(maildir / "tmp")) == (0 if call == "open" else 1)
-
-
-@given(st.lists(st.text("ab\r\n").map(str.encode)))
-def test_store_lines(chunks: list[bytes]) -> None:
-    """No CR, an LF at the end, everything else as it was, wherever the chunks are cut."""
-    stored = b"".join(delivery.store_lines(chunks))
-
-    expected = b"".join(chunks).replace(b"\r", b"")
-    assert stored == expected if expected.endswith(b"\n") else stored == expected + b"\n"
-
-
-def test_store_lines_of_nothing() -> None:
-    assert list(delivery.store_lines([])) == [b"\n"]
 
 
 # --- Other files --------------------------------------------------------------------------------

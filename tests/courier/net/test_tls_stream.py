@@ -367,7 +367,6 @@ def test_description(client: Client) -> None:
 
     assert re.fullmatch(rf"{version},(128|256)bits,[A-Z0-9_-]+", client.stream.protocol)
     assert client.stream.alpn == ""
-    assert client.stream.server_name is None
     assert client.stream.subject() == {}
 
 
