@@ -33,6 +33,7 @@ from authdaemond.backends.backend import Unavailable
 from authdaemond.settings import Settings, SettingsError
 from courier import version
 from courier.auth import client
+from courier.log import use_levels
 from courier.process import activation, service
 from courier.process.logger import Logger
 from courier.process.privileges import Ids
@@ -90,6 +91,7 @@ def _start() -> int:
 
 
 def _serve(ready: Callable[[], None], *, detached: bool) -> int:
+    use_levels(for_journal=not detached and activation.is_systemd())
     found = _settings()
     if found is None:
         return 1 if detached else os.EX_CONFIG
@@ -179,6 +181,7 @@ def _log_to_syslog(found: Settings) -> Logger:
     os.dup2(write, 2)
     os.close(write)
     os.close(null)
+    use_levels(for_journal=False)  # Logger knows Courier's words
     return Logger(read, found.logger_options, "authdaemond")
 
 

@@ -6,13 +6,13 @@ DEBUG_LOGIN=1, passwords at 2 alone.
 
 from __future__ import annotations
 
-import os
 import re
 import time
 import traceback
 from collections.abc import Iterator, Mapping
 
 from courier.auth.account import Account, Secret
+from courier.log import write
 
 #: Courier cuts its messages there.
 _LONGEST = 1023
@@ -33,62 +33,62 @@ def set_level(level: int) -> None:
 
 
 def modules(names: tuple[str, ...], daemons: int) -> None:
-    _write(f'INFO: modules="{" ".join(names)}", daemons={daemons}')
+    write(f'INFO: modules="{" ".join(names)}", daemons={daemons}')
 
 
 def no_daemons() -> None:
-    _write("ERR: Configuration error - missing 'daemons' setting, using 1")
+    write("ERR: Configuration error - missing 'daemons' setting, using 1")
 
 
 def installing(name: str) -> None:
     # Courier loads a library; administrators know the line.
-    _write(f"INFO: Installing lib{name}.so.0")
+    write(f"INFO: Installing lib{name}.so.0")
 
 
 def installed(name: str) -> None:
-    _write(f"INFO: Installation complete: {name}")
+    write(f"INFO: Installation complete: {name}")
 
 
 def not_installed(reason: str) -> None:
-    _write(f"INFO: {reason}")
+    write(f"INFO: {reason}")
 
 
 def uninstalling(name: str) -> None:
-    _write(f"INFO: Uninstalling {name}")
+    write(f"INFO: Uninstalling {name}")
 
 
 def stopping() -> None:
-    _write("INFO: stopping authdaemond children")
+    write("INFO: stopping authdaemond children")
 
 
 def restarting() -> None:
-    _write("INFO: restarting authdaemond children")
+    write("INFO: restarting authdaemond children")
 
 
 def info(text: str) -> None:
-    _write(f"INFO: {_printable(text)}")
+    write(f"INFO: {_printable(text)}")
 
 
 def warn(text: str) -> None:
-    _write(f"WARN: {_printable(text)}")
+    write(f"WARN: {_printable(text)}")
 
 
 def error(text: str) -> None:
-    _write(f"ERR: {_printable(text)}")
+    write(f"ERR: {_printable(text)}")
 
 
 def bug(where: str, failure: BaseException) -> None:
     """A traceback; what a client sent doesn't stand in it."""
-    _write(f"ERR: {where}: internal error, its traceback follows")
+    write(f"ERR: {where}: internal error, its traceback follows")
     for line in traceback.format_tb(failure.__traceback__):
         for part in line.splitlines():
-            _write(f"ERR: {_printable(part)}")
-    _write(f"ERR: {type(failure).__name__}")
+            write(f"ERR: {_printable(part)}")
+    write(f"ERR: {type(failure).__name__}")
 
 
 def system_error(what: str, failure: OSError) -> None:
     path = f": {failure.filename}" if failure.filename else ""
-    _write(f"ERR: {_printable(what + path)}: {failure.strerror or failure}")
+    write(f"ERR: {_printable(what + path)}: {failure.strerror or failure}")
 
 
 def recurring(what: str, failure: OSError) -> None:
@@ -169,14 +169,14 @@ def authenticated(account: Account) -> None:
     """What a module knows of who was let in, without what is added for everybody."""
     if _level > 0:
         for line in _account_lines(account):
-            _write(f"INFO: Authenticated: {line}"[:_LONGEST])
+            write(f"INFO: Authenticated: {line}"[:_LONGEST])
 
 
 def found(name: str, account: Account) -> None:
     """What a module knows of an account, before its password is looked at."""
     if _level > 0:
         for line in _account_lines(account):
-            _write(f"DEBUG: {name}: {line}"[:_LONGEST])
+            write(f"DEBUG: {name}: {line}"[:_LONGEST])
 
 
 def userdb_record(account: Account, shell: str | None) -> None:
@@ -201,7 +201,7 @@ def debug(text: str, *values: bytes | str | int) -> None:
         shown = (
             value.decode("latin-1") if isinstance(value, bytes) else str(value) for value in values
         )
-        _write("DEBUG: " + _printable(text % tuple(shown)))
+        write("DEBUG: " + _printable(text % tuple(shown)))
 
 
 def _account_lines(account: Account) -> Iterator[str]:
@@ -233,10 +233,3 @@ def _listed(fields: Mapping[str, str | int | None], missing: str) -> str:
 
 def _printable(text: str) -> str:
     return _UNPRINTABLE.sub(".", text[:_LONGEST])
-
-
-def _write(line: str) -> None:
-    try:
-        os.write(2, line.encode("utf-8", "replace") + b"\n")
-    except OSError:
-        pass  # nobody reads the log: no reason to turn anybody away

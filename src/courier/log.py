@@ -68,36 +68,36 @@ def use(descriptor: int) -> None:
 
 def login(user: str, peer: Peer, protocol: str, tls: bool) -> None:
     # Courier: `starttls=1` since 5.2.6, for connections to port 993 as well.
-    _write(f"INFO: LOGIN, {_who(user, peer)}, protocol={protocol}{_starttls(tls)}")
+    write(f"INFO: LOGIN, {_who(user, peer)}, protocol={protocol}{_starttls(tls)}")
 
 
 def login_failed(typed: bytes, peer: Peer) -> None:
-    _write(f"INFO: LOGIN FAILED, user={_typed(typed)}, {_where(peer)}")
+    write(f"INFO: LOGIN FAILED, user={_typed(typed)}, {_where(peer)}")
 
 
 def debug_login(peer: Peer, what: str, typed: bytes) -> None:
     """DEBUG_LOGIN: something that a client has typed before its log-in."""
-    _write(f"DEBUG: LOGIN: ip=[{_safe(peer.ip)}], {what}={_typed(typed)}")
+    write(f"DEBUG: LOGIN: ip=[{_safe(peer.ip)}], {what}={_typed(typed)}")
 
 
 def home_unreachable(user: str, home: str, failure: OSError) -> None:
-    _write(f"WARN: {_safe(user)}: chdir({_safe(home)}) failed!!")
-    _write(f"WARN: error: {failure.strerror}")
+    write(f"WARN: {_safe(user)}: chdir({_safe(home)}) failed!!")
+    write(f"WARN: error: {failure.strerror}")
 
 
 def maildir_unreachable(user: str, maildir: str, failure: OSError) -> None:
     # Courier: the first of them has no level.
-    _write(f"chdir {_safe(maildir)}: {failure.strerror}")
-    _write(f"ERR: {_safe(user)}: {failure.strerror}")
+    write(f"chdir {_safe(maildir)}: {failure.strerror}")
+    write(f"ERR: {_safe(user)}: {failure.strerror}")
 
 
 def maildir_not_owned(user: str) -> None:
     text = "Account's mailbox directory is not owned by the correct uid or gid"
-    _write(f"ERR: {_safe(user)}: {text}")
+    write(f"ERR: {_safe(user)}: {text}")
 
 
 def locked(user: str, peer: Peer) -> None:
-    _write(f"INFO: LOCKED, {_who(user, peer)}")
+    write(f"INFO: LOCKED, {_who(user, peer)}")
 
 
 def end(
@@ -112,7 +112,7 @@ def end(
     tls: bool,
 ) -> None:
     """``headers`` and ``body`` are octets of messages, ``received`` and ``sent`` all octets."""
-    _write(
+    write(
         f"{kind.value}, {_who(user, peer)}, headers={headers}, body={body}, "
         f"rcvd={received}, sent={sent}, time={seconds}{_starttls(tls)}"
     )
@@ -121,14 +121,14 @@ def end(
 def expunged(user: str, peer: Peer, old_name: str, new_name: str | None = None) -> None:
     """``new_name``: the message also stays there, in the trash folder."""
     kept = f", new_name={_safe(new_name)}: only new_name will be left" if new_name else ""
-    _write(f"INFO: EXPUNGED, {_who(user, peer)}, old_name={_safe(old_name)}{kept}")
+    write(f"INFO: EXPUNGED, {_who(user, peer)}, old_name={_safe(old_name)}{kept}")
 
 
 def not_sent(user: str, said: str) -> None:
     """A message put into the outbox; ``said`` is what the program that sends mail had to say."""
     # Courier: control characters are slashes.
     text = "".join("/" if ord(char) < 0x20 or char == "\x7f" else char for char in said)
-    _write(f"ERR: error sending a message, user={_safe(user)}: {_safe(text)}")
+    write(f"ERR: error sending a message, user={_safe(user)}: {_safe(text)}")
 
 
 def client_id(user: str, peer: Peer, fields: Iterable[tuple[str, str | None]]) -> None:
@@ -136,18 +136,18 @@ def client_id(user: str, peer: Peer, fields: Iterable[tuple[str, str | None]]) -
     named = "".join(
         f", {_safe(name)}={'(nil)' if value is None else _safe(value)}" for name, value in fields
     )
-    _write(f"INFO: ID, {_who(user, peer)}{named}")
+    write(f"INFO: ID, {_who(user, peer)}{named}")
 
 
 def fetch_failed(what: str, uid: int, filename: str, item: str) -> None:
     """``uid`` is the process's user, ``item`` as it was asked for: `BODY[HEADER]`."""
     # Courier: this line has no level.
-    _write(f"IMAP FETCH ERROR: {what}, uid={uid}, filename={_safe(filename)}: {_safe(item)}")
+    write(f"IMAP FETCH ERROR: {what}, uid={uid}, filename={_safe(filename)}: {_safe(item)}")
 
 
 def index_progress(path: str, done: int, total: int) -> None:
     """A folder's messages are being read, for the first time or after its index was removed."""
-    _write(f"INFO: index of {_safe(path)}: {done} of {total} messages read")
+    write(f"INFO: index of {_safe(path)}: {done} of {total} messages read")
 
 
 # --- POP3 sessions ------------------------------------------------------------------------------
@@ -155,13 +155,13 @@ def index_progress(path: str, done: int, total: int) -> None:
 
 def pop3_login(user: str, peer: Peer, tls: bool) -> None:
     # Courier: `stls=1` since 5.2.6, for connections to port 995 as well.
-    _write(f"INFO: LOGIN, {_who(user, peer)}{_stls(tls)}")
+    write(f"INFO: LOGIN, {_who(user, peer)}{_stls(tls)}")
 
 
 def pop3_passed_on(user: str, peer: Peer, tls: bool) -> None:
     """A log-in whose session another host has."""
     # Courier: a protocol, which is empty.
-    _write(f"INFO: LOGIN, {_who(user, peer)}, protocol={_stls(tls)}")
+    write(f"INFO: LOGIN, {_who(user, peer)}, protocol={_stls(tls)}")
 
 
 def pop3_end(
@@ -177,31 +177,31 @@ def pop3_end(
 ) -> None:
     """``top`` and ``retr`` are octets of messages as files have them; no kind: a file failed."""
     begin = "INFO: I/O error disconnect" if kind is None else kind.value
-    _write(
+    write(
         f"{begin}, {_who(user, peer)}, top={top}, retr={retr}, rcvd={received}, sent={sent}, "
         f"time={seconds}{_stls(tls)}"
     )
 
 
 def pop3_end_before_login(peer: Peer) -> None:
-    _write(f"DEBUG: Disconnected, {_where(peer)}")
+    write(f"DEBUG: Disconnected, {_where(peer)}")
 
 
 def pop3_logout_before_login(peer: Peer) -> None:
-    _write(f"INFO: LOGOUT, {_where(peer)}")
+    write(f"INFO: LOGOUT, {_where(peer)}")
 
 
 def pop3_deleted(user: str, peer: Peer, name: str) -> None:
     """``name``: of the file, below the maildir."""
-    _write(f"INFO: DELETED, {_who(user, peer)}, filename={_safe(name)}")
+    write(f"INFO: DELETED, {_who(user, peer)}, filename={_safe(name)}")
 
 
 def pop3_list_not_saved(user: str) -> None:
-    _write(f"ERR: Error while saving courierpop3dsizelist, user={_safe(user)}")
+    write(f"ERR: Error while saving courierpop3dsizelist, user={_safe(user)}")
 
 
 def pop3_io_error(name: str, failure: OSError) -> None:
-    _write(f"ERR: I/O error while reading message file {_safe(name)}: {failure.strerror}")
+    write(f"ERR: I/O error while reading message file {_safe(name)}: {failure.strerror}")
 
 
 def _stls(tls: bool) -> str:
@@ -214,7 +214,7 @@ def _stls(tls: bool) -> str:
 def error(what: str, path: object, failure: OSError) -> None:
     """The system failed us: what was tried, on which path, and errno's text."""
     where = os.fsdecode(path) if isinstance(path, bytes) else str(path)
-    _write(f"ERR: {_safe(what)}: {_safe(where)}: {_safe(failure.strerror or str(failure))}")
+    write(f"ERR: {_safe(what)}: {_safe(where)}: {_safe(failure.strerror or str(failure))}")
 
 
 def recurring(what: str, path: object, failure: OSError) -> None:
@@ -235,72 +235,72 @@ def recurring(what: str, path: object, failure: OSError) -> None:
 def index_unusable(path: str, failure: Exception) -> None:
     """The index of a folder is thrown away and made anew."""
     reason = failure.strerror if isinstance(failure, OSError) else str(failure)
-    _write(f"WARN: index cannot be used: {_safe(path)}: {_safe(reason or 'system error')}")
+    write(f"WARN: index cannot be used: {_safe(path)}: {_safe(reason or 'system error')}")
 
 
 def index_built(path: str, messages: int, seconds: float) -> None:
     """A big folder was read from scratch."""
-    _write(f"INFO: index built: {_safe(path)}: {messages} messages in {seconds:.1f} s")
+    write(f"INFO: index built: {_safe(path)}: {messages} messages in {seconds:.1f} s")
 
 
 def connection(peer: Peer) -> None:
-    _write(f"DEBUG: Connection, {_where(peer)}")
+    write(f"DEBUG: Connection, {_where(peer)}")
 
 
 def disconnected(peer: Peer, seconds: int, tls: bool) -> None:
     """A connection that ended before log-in."""
-    _write(f"DEBUG: Disconnected, {_where(peer)}, time={seconds}{_starttls(tls)}")
+    write(f"DEBUG: Disconnected, {_where(peer)}, time={seconds}{_starttls(tls)}")
 
 
 def shut_down_before_login(peer: Peer, seconds: int) -> None:
-    _write(f"{End.SIGNAL.value}, {_where(peer)}, time={seconds}")
+    write(f"{End.SIGNAL.value}, {_where(peer)}, time={seconds}")
 
 
 def logout_before_login(peer: Peer, received: int, sent: int) -> None:
-    _write(f"INFO: LOGOUT, {_where(peer)}, rcvd={received}, sent={sent}")
+    write(f"INFO: LOGOUT, {_where(peer)}, rcvd={received}, sent={sent}")
 
 
 def method_failed(mechanism: str, peer: Peer) -> None:
     """An AUTHENTICATE that failed, whoever it was meant to be."""
-    _write(f"INFO: LOGIN FAILED, method={_typed(mechanism.encode())}, {_where(peer)}")
+    write(f"INFO: LOGIN FAILED, method={_typed(mechanism.encode())}, {_where(peer)}")
 
 
 def authentication_error(failure: int) -> None:
     """Nobody can tell now who a client is; ``failure`` is the system's number for why."""
     # Courier: and a LOGIN FAILED line, by which filters would ban those who type nothing wrong.
-    _write(f"ERR: authentication error: {os.strerror(failure)}")
+    write(f"ERR: authentication error: {os.strerror(failure)}")
 
 
 def tls_failed(peer: Peer, reason: str) -> None:
     # Courier: couriertls's line begins with the address, without a port.
-    _write(f"INFO: ip=[{_safe(peer.ip)}], {_safe(reason)}")
+    write(f"INFO: ip=[{_safe(peer.ip)}], {_safe(reason)}")
 
 
 def not_proxied(peer: Peer, reason: str) -> None:
     # Courier: the reason alone.
-    _write(f"INFO: {_safe(reason)}, {_where(peer)}")
+    write(f"INFO: {_safe(reason)}, {_where(peer)}")
 
 
 def died(what: str, pid: int, how: str) -> None:
     """One of our own processes ended as it should not."""
-    _write(f"ERR: {what} {pid} died: {_safe(how)}")
+    write(f"ERR: {what} {pid} died: {_safe(how)}")
 
 
 def line(text: str) -> None:
     """A line that its writer has put together, level and all, from text that is safe."""
-    _write(_safe(text))
+    write(_safe(text))
 
 
 def warn(text: str) -> None:
-    _write(f"WARN: {_safe(text)}")
+    write(f"WARN: {_safe(text)}")
 
 
 def bug(user: str, command: str, failure: BaseException) -> None:
     """A traceback, a line for each of its lines, under the user and the command's name."""
-    _write(f"ERR: {_safe(user)}: {_safe(command)}: internal error, its traceback follows")
+    write(f"ERR: {_safe(user)}: {_safe(command)}: internal error, its traceback follows")
     for block in traceback.format_exception(failure):
         for line in block.splitlines():
-            _write(f"ERR: {_safe(line)}")
+            write(f"ERR: {_safe(line)}")
 
 
 def _who(user: str, peer: Peer) -> str:
@@ -339,7 +339,8 @@ def _escaped(character: str) -> str:
     return "".join(f"\\x{octet:02x}" for octet in character.encode("utf-8", "surrogatepass"))
 
 
-def _write(line: str) -> None:
+def write(line: str) -> None:
+    """Write a line that begins with its level; nothing in it is escaped here."""
     if _for_journal:
         level, _, text = line.partition(":")
         number = _LEVELS.get(level)

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic
 
-from courier import log, paths
+from courier import log, paths, version
 from courier.auth.account import Account
 from courier.auth.client import SOCKET, timeouts
 from courier.daemon import check, proxying, service
@@ -113,6 +113,7 @@ def _options(program: Program[S], arguments: Sequence[str]) -> argparse.Namespac
         description=f"{program.description} Without a verb in the foreground, for a service manager.",
     )
     parser.add_argument("-n", dest="check", action="store_true", help="check the settings only")
+    parser.add_argument("--version", action="version", version=f"pycourier {version.VERSION}")
     parser.add_argument(
         "--config",
         type=lambda text: Path(text).absolute(),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import subprocess
 import sys
 import syslog
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -30,13 +32,15 @@ def installed(tmp_path: Path) -> Iterator[Path]:
     verb(tmp_path, "stop")
 
 
-def verb(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def verb(
+    place: Path, *arguments: str, variables: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "authdaemond", *arguments],
         capture_output=True,
         text=True,
         timeout=60,
-        env=environment(place),
+        env={**environment(place), **variables},
         check=False,
     )
 
