@@ -83,16 +83,26 @@ def _accounts() -> Iterator[Place]:
             sys.stderr.write(f"WARN: {account.address}: {reason}\n")
             continue
         ids = Ids(who.uid, who.gid, who.groups)
-        yield Place(who.maildir or standard, ids, who.home)
+        yield Place(os.path.join(who.home, who.maildir or standard), ids)
 
 
 def _maildir(path: str, *, asked: argparse.Namespace) -> bool:
+    if asked.all and not _exists(path):
+        return True  # daemons have accounts, too, and there are some who never got mail
     tree = Tree(path)
     names = tree.folders()
     if asked.folder is not None:
         names = ["" if asked.folder == "INBOX" else asked.folder.removeprefix("INBOX.")]
     good = [_folder(tree, name, asked) for name in names]  # each, whatever became of the others
     return all(good)
+
+
+def _exists(path: str) -> bool:
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _folder(tree: Tree, name: str, asked: argparse.Namespace) -> bool:

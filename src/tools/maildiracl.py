@@ -11,6 +11,7 @@ from courier.maildir import acl
 from courier.maildir.acl import Acl, InvalidAcl
 from courier.maildir.acl_files import AclFiles
 from courier.maildir.tree import Tree, is_name
+from tools import owner
 
 _USAGE = """\
 Usage: maildiracl [ options ] maildir [INBOX[.folder] [identifier rights]]
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str]) -> int:
         minimum, command = _COMMANDS[option]
         if len(rest) < minimum:
             raise _Usage
+        owner.become(maildir)
         command(maildir, rest)
     except _Usage:
         sys.stdout.write(_USAGE)

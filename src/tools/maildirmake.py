@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from courier.maildir import conversion, counting, making, sharable
 from courier.maildir.making import Modes
 from courier.maildir.quota import Limits, Quota
-from tools import trash_quota
+from tools import owner, trash_quota
 
 _USAGE = "Usage: maildirmake [ options ] maildir\n"
 
@@ -43,6 +43,7 @@ class _Failed(Exception):
 def main(arguments: Sequence[str]) -> int:
     try:
         found = _parsed(list(arguments))
+        owner.become(found.maildir)
         return found.action(found)
     except _Usage:
         sys.stdout.write(_USAGE)
@@ -51,6 +52,9 @@ def main(arguments: Sequence[str]) -> int:
         text, status = failure.args
         sys.stderr.write(f"{text}\n")
         return int(status)
+    except OSError as error:
+        sys.stderr.write(f"{found.maildir}: {error.strerror}\n")
+        return 1
     except _NoFolderName as failure:
         sys.stdout.write(f"Invalid folder name: {failure}\n")
         return 1

@@ -18,11 +18,10 @@ _MOST_LINKS = 40
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A maildir, and as whom and where to look at it."""
+    """A maildir's absolute path, and as whom to look at it."""
 
     path: str
     ids: Ids
-    home: str | None = None  # what a relative path is below of
 
 
 def named(path: str) -> Place:
@@ -79,12 +78,30 @@ def each(paths: Iterable[str], work: Callable[[str], bool]) -> bool:
     return good
 
 
+def become(path: str) -> None:
+    """Have root go on as the owner of a maildir, whose server could not read root's files in it.
+
+    Nothing happens to others, nor where there is no maildir yet.
+
+    Raises:
+        OSError: somebody else's symbolic link leads there.
+    """
+    if os.geteuid() != 0:
+        return
+    try:
+        place = named(path)
+    except FileNotFoundError:
+        return
+    if place.ids.uid != 0:
+        privileges.become(place.ids)
+
+
 def at(place: Place, work: Callable[[str], bool]) -> bool:
     """Do ``work`` with a maildir's path, in a process with the rights of its owner and no more.
 
     Returns: what ``work`` returned; False if it failed, which is said on standard error.
     """
-    if (os.geteuid(), os.getegid()) == (place.ids.uid, place.ids.gid) and place.home is None:
+    if (os.geteuid(), os.getegid()) == (place.ids.uid, place.ids.gid):
         return work(place.path)
     sys.stdout.flush()
     child = os.fork()
@@ -92,7 +109,7 @@ def at(place: Place, work: Callable[[str], bool]) -> bool:
         status = 1
         try:
             privileges.become(place.ids)
-            os.chdir(place.home or "/")
+            os.chdir("/")
             status = int(not work(place.path))
             sys.stdout.flush()
         except OSError as error:

@@ -166,7 +166,10 @@ def test_all_accounts(tmp_path: Path) -> None:
     finally:
         daemon.stop()
 
-    assert built.returncode == 1 and built.stderr.count("ERR: ") == 1
+    assert (built.returncode, built.stderr) == (0, "")
+    assert sorted(line.partition(":")[0] for line in built.stdout.splitlines()) == [
+        f"{tmp_path}/{uid}/Maildir" for uid in (5001, 5002)
+    ]
     for uid in (5001, 5002):
         maildir = tmp_path / str(uid) / "Maildir"
         assert (maildir / INDEX).stat().st_uid == uid

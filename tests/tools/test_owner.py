@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,3 +68,31 @@ def test_links_of_others(tmp_path: Path, link: str) -> None:
 
     with pytest.raises(PermissionError):
         owner.named(str(tmp_path / link))
+
+
+@root
+@pytest.mark.parametrize(
+    ("program", "arguments", "made"),
+    [
+        ("maildirkw", ["{}", "1.eML.host", "work"], "courierimapkeywords"),
+        ("maildirmake", ["-f", "Sent", "{}"], ".Sent/cur"),
+        ("maildirmake", ["-q", "1000S", "{}"], "maildirsize"),
+        ("maildiracl", ["-set", "{}", "INBOX", "user=vera", "lr"], "courierimapacl"),
+    ],
+)
+def test_what_root_changes_is_the_owners(
+    tmp_path: Path, program: str, arguments: list[str], made: str
+) -> None:
+    """Root's own directory of keywords, or list, is nothing that the owner's server may read."""
+    maildir = make_maildir(tmp_path / "Maildir")
+    for path in (maildir, *maildir.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+    for directory in (tmp_path, *tmp_path.parents):
+        if directory.is_relative_to("/tmp") and directory.owner() == "root":
+            directory.chmod(directory.stat().st_mode | 0o011)
+
+    given = [argument.format(maildir) for argument in arguments]
+    subprocess.run([sys.executable, "-m", f"tools.{program}", *given], check=True)
+
+    found = (maildir / made).stat()
+    assert (found.st_uid, found.st_gid) == (NOBODY, NOBODY)

@@ -87,6 +87,17 @@ def test_bad_settings(installed: Path) -> None:
 
 
 @pytest.mark.slow
+def test_bad_settings_under_a_service_manager(installed: Path) -> None:
+    """The journal is told that it is an error."""
+    (installed / "etc/authdaemonrc").write_text("daemons=five\n")
+
+    served = verb(installed, variables={"JOURNAL_STREAM": "8:1"})
+
+    assert served.returncode == os.EX_CONFIG
+    assert re.fullmatch(r"<3>\S+/authdaemonrc:1: daemons: expected a number.*\n", served.stderr)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("argument", ["status", "--start"])
 def test_unknown_verb(installed: Path, argument: str) -> None:
     found = verb(installed, argument)
