@@ -70,7 +70,8 @@ def blocks(data: bytes, start: int, end: int) -> Iterator[bytes]:
 def _find(message: Message | PartedMessage, section: Section) -> tuple[int, int] | bytes | None:
     """Return a range of the message's file, or octets where the section is no range of it.
 
-    HEADER and TEXT are of messages alone (RFC 9051 6.4.5.1); Courier gives those of any part.
+    HEADER and TEXT are of messages alone (RFC 9051 6.4.5.1); Courier gives those of any part. MIME is a
+    part's header as it stands; that of the only part of a message is the message's (RFC 2045 3).
     """
     text = section.text
     if not section.part:  # what asks for the header or the whole needs no structure
@@ -84,9 +85,7 @@ def _find(message: Message | PartedMessage, section: Section) -> tuple[int, int]
         if text is None:
             return found.body_start, found.end
         if text is SectionText.MIME:
-            octets = message.octets(found.header_start, found.body_start)
-            is_message = _is_message(message.root, section.part, found)
-            return _mime(octets) if is_message else lines.wire(octets)
+            return found.header_start, found.body_start
         if found.message is None:
             return None
         found = found.message
@@ -120,22 +119,6 @@ def part(root: Part, numbers: tuple[int, ...]) -> Part | None:
         else:
             parts = []
     return found
-
-
-def _is_message(root: Part, numbers: tuple[int, ...], found: Part) -> bool:
-    """Tell whether the header of the part with these numbers is that of a message."""
-    around = part(root, numbers[:-1]) or root
-    return found is root or found is around.message
-
-
-def _mime(data: bytes) -> bytes:
-    """Give of a message's header what belongs to MIME. Courier: of any part's."""
-    kept = [
-        field
-        for name, field in header.fields(data, 0, len(data))
-        if name.lower().startswith(b"content-") or name.lower() == b"mime-version"
-    ]
-    return _header(kept)
 
 
 def _fields(data: bytes, names: frozenset[bytes], is_wanted: bool) -> bytes:

@@ -113,7 +113,7 @@ TOP_HEADER = MESSAGE[: MESSAGE.index(b"preamble")].replace(b"\n", b"\r\n")
         ("2.3.HEADER", None),
         ("3", b"From: x@y\r\nMime-Version: 1.0\r\n\r\nsimple\r\ninner"),
         ("3.1", b"simple\r\ninner"),
-        ("3.1.MIME", b"Mime-Version: 1.0\r\n\r\n"),
+        ("3.1.MIME", b"From: x@y\r\nMime-Version: 1.0\r\n\r\n"),
         ("3.1.HEADER", None),
         ("3.1.1", None),
         ("3.2", None),
@@ -154,7 +154,7 @@ def test_extract(wanted: str, expected: bytes | None) -> None:
         (
             b"Subject: a\nContent-Type: text/plain\n\nbody",
             "1.MIME",
-            b"Content-Type: text/plain\r\n\r\n",
+            b"Subject: a\r\nContent-Type: text/plain\r\n\r\n",
         ),
         (b"Subject: a\n\nbody", "1.TEXT", None),
         (b"Subject: a\n\nbody", "2", None),
