@@ -212,7 +212,7 @@ def flags(words: Sequence[str]) -> tuple[int, tuple[str, ...]]:
                 raise Violation
             # RFC 9051 7.1, PERMANENTFLAGS: a flag that is not known is passed over. Courier refuses it.
             bits |= _SYSTEM.get(word.lower(), 0)
-        elif keyword_files.valid(word) and word.upper() != "NIL":  # Courier: no flag at all
+        elif keyword_files.valid(word):
             names.setdefault(word.lower(), word)
         else:
             raise Violation
