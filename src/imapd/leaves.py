@@ -16,6 +16,7 @@ from courier.message import facts, header, objectid, text
 from courier.message.collation import Needle
 from imapd import folded, saved
 from imapd.criterion import (
+    EVERYTHING,
     NOTHING,
     Bounds,
     Candidate,
@@ -281,9 +282,11 @@ def _kept_values(candidate: Candidate, name: bytes) -> list[bytes] | None:
 
 
 def body(needle: Needle | None) -> Leaf:
-    """The text of the bodies."""
+    """The text of the bodies; an empty string is in every body, also in one without text."""
     if needle is None:
         return NOTHING
+    if not needle.text:
+        return EVERYTHING
     column = _by_full_text(needle, in_head=False)
     return Leaf(Cost.BODY, column, lambda c: any(map(needle.is_in, c.bodies)))
 

@@ -49,6 +49,17 @@ def test_keys(selected: Driven, keys: str, expected: list[object]) -> None:
     assert found(selected, keys) == expected
 
 
+@pytest.mark.parametrize("key", ["BODY", "TEXT"])
+def test_empty_string_is_in_every_message(maildir: Path, driven: Driven, key: str) -> None:
+    """Also in one without text."""
+    deliver(maildir, b"Content-Type: image/png\n\nx\n", number=0)
+    deliver(maildir, b"Subject: a\n", number=1)
+    driven.send(b"s SELECT INBOX\r\n")
+
+    assert found(driven, f'{key} ""') == [1, 2]
+    assert found(driven, f'NOT {key} ""') == []
+
+
 @pytest.mark.parametrize(
     "keys",
     [
