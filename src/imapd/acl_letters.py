@@ -36,14 +36,15 @@ def told(rights: str, *, extended: bool) -> str:
     """Give the form for MYRIGHTS and GETACL.
 
     Args:
-        extended: RIGHTS= is announced. If not, as Courier does it for clients of RFC 2086: ``e``,
-            ``t`` and ``x`` are not shown at all.
+        extended: RIGHTS= is announced: ``d`` stands beside any of ``etx``, and ``k`` beside ``c`` (RFC 4314
+            2.1.1). If not, as Courier does it for clients of RFC 2086: ``d`` stands for all of ``etx``.
     """
     letters = set(rights)
-    virtual = {"d"} if letters >= _DELETE else set()
     if extended:
         created = {"k"} if "c" in letters else set()
+        virtual = {"d"} if letters & _DELETE else set()
         return acl.in_order(letters | virtual | created)
+    virtual = {"d"} if letters >= _DELETE else set()
     return acl.in_order((letters - _DELETE) | virtual)
 
 
