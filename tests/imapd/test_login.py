@@ -264,7 +264,7 @@ def test_debug_login(
 ) -> None:
     """Courier's lines; passwords at level 2 alone, and nothing in what was typed forges a line."""
     logged: list[str] = []
-    monkeypatch.setattr(log, "_write", logged.append)
+    monkeypatch.setattr(log, "write", logged.append)
     settings = Settings(debug_login=level)
     steps = Login(settings, Stranger(Peer("::1", "1"), "::1", 143), has_tls=False).run()
     next(steps), next(steps)

@@ -146,7 +146,7 @@ def test_port(settings: dict[str, Any], port: int) -> None:
 def test_log_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Courier's, once the host has accepted; no password anywhere."""
     lines: list[str] = []
-    monkeypatch.setattr(log, "_write", lines.append)
+    monkeypatch.setattr(log, "write", lines.append)
 
     talk([GREETING, b"t OK in"], request(tls=True))
     with pytest.raises(FarEndFailed):

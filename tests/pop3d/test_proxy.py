@@ -88,7 +88,7 @@ def test_port(settings: dict[str, Any], port: int) -> None:
 def test_log_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Courier's, with the protocol that it does not know."""
     lines: list[str] = []
-    monkeypatch.setattr(log, "_write", lines.append)
+    monkeypatch.setattr(log, "write", lines.append)
 
     talk([b"+OK"] * 3, POP3)
 

@@ -137,7 +137,7 @@ def test_arguments_that_are_literals(maildir: Path) -> None:
 def test_disk_that_is_full(maildir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The session goes on without it, and the log says so once."""
     lines: list[str] = []
-    monkeypatch.setattr(log, "_write", lines.append)
+    monkeypatch.setattr(log, "write", lines.append)
     made = transcript.Transcript(os.open("/dev/full", os.O_WRONLY), "there")
 
     for _ in range(3):

@@ -41,7 +41,7 @@ def test_hosts_of_an_account(options: str, named: tuple[str, ...]) -> None:
 def test_account_without_a_host(options: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is served here, of which the log warns as Courier's does."""
     lines: list[str] = []
-    monkeypatch.setattr(log, "_write", lines.append)
+    monkeypatch.setattr(log, "write", lines.append)
 
     assert hosts(PROXY, account(options)) == ()
     assert hosts(Settings(), account(options)) == ()
