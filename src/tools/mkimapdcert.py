@@ -73,7 +73,7 @@ def main(arguments: Sequence[str], server: str = "imapd") -> int:
         print(f"{target} already exists.")
         return 1
     except OSError as error:
-        sys.stderr.write(f"mk{server}cert: {error.filename}: {error.strerror}\n")
+        sys.stderr.write(f"mk{server}cert: {error.filename or target}: {error.strerror}\n")
         return 1
     except (RequestError, ValueError) as error:
         sys.stderr.write(f"mk{server}cert: {source}: {error}\n")

@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
         for line in convert(options.passwd, hashes, conversion):
             sys.stdout.buffer.write(line)
     except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"{error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
         return error.errno or 1
     return 0
 

@@ -30,7 +30,7 @@ def main() -> int:
     try:
         install(new, old, files)
     except OSError as error:
-        print(f"sharedindexinstall: {error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"sharedindexinstall: {error.filename or old}: {error.strerror}", file=sys.stderr)
         return 1
     return 0
 

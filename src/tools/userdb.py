@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
             print(line, file=sys.stderr)
         return failure.status
     except OSError as error:
-        print(f"Can't open {error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"Can't open {error.filename or userdb.SOURCE}: {error.strerror}", file=sys.stderr)
         return error.errno or 255
 
 

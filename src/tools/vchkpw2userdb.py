@@ -38,7 +38,9 @@ def main(arguments: Sequence[str]) -> int:
                 target = options.todir / (domain.removeprefix("@") or "default")
                 _write_new(target, text)
     except OSError as error:
-        print(f"vchkpw2userdb: {error.filename}: {error.strerror}", file=sys.stderr)
+        print(
+            f"vchkpw2userdb: {error.filename or 'cannot write'}: {error.strerror}", file=sys.stderr
+        )
         return 1
     return 0
 

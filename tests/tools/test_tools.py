@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pty
+import resource
 import socket
 import subprocess
 import sys
@@ -120,6 +122,22 @@ def test_errors_of_the_system(place: Path) -> None:
     assert missing.returncode == 2
     assert missing.stderr.startswith(b"Can't open ") and missing.stderr.count(b"\n") == 1
     assert (left.returncode, left.stderr.count(b"\n")) == (1, 1)
+
+
+def test_no_room(place: Path) -> None:
+    """The file is named in which there is none, and what was there stays."""
+    run(place, "userdb", "a", "set", "uid=1")
+    before = (place / "etc/userdb").read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+    try:
+        full = run(place, "userdb", "a", "set", "uid=2")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert full.stderr.startswith(b"Can't open %b: " % bytes(place / "etc/userdb"))
+    assert (full.returncode, full.stderr.count(b"\n")) == (errno.EFBIG, 1)
+    assert (place / "etc/userdb").read_bytes() == before
 
 
 def test_authtest_is_told_nothing(place: Path) -> None:
