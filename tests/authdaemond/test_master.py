@@ -16,8 +16,8 @@ from authdaemond.master import Generation, Master
 from authdaemond.message import Order, order
 from authdaemond.settings import Settings
 from courier.process import channel
-from tests.support.daemon import descriptors
 from tests.support.lingering import lingering
+from tests.support.open_files import open_before, open_now
 
 
 class Stage:
@@ -61,7 +61,7 @@ def test_dispatcher_that_does_not_listen(stage: Stage) -> None:
 
 def test_descriptor_that_waits_for_its_peer(stage: Stage) -> None:
     """Master closes it, and does not wait."""
-    before = len(descriptors(os.getpid()))
+    before = open_before()
     sent, peer = lingering()
     channel.send(stage.dispatcher, order(Order.ALIVE, 0), sent)
     os.close(sent)
@@ -74,4 +74,4 @@ def test_descriptor_that_waits_for_its_peer(stage: Stage) -> None:
 
     assert not hearing.is_alive()
     peer.close()
-    assert len(descriptors(os.getpid())) == before
+    assert open_now() == before

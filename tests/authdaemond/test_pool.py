@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import selectors
 import socket
 
@@ -14,7 +13,7 @@ from authdaemond.message import Order
 from authdaemond.pool import Job, Pool
 from authdaemond.timers import Timers
 from courier.process import channel
-from tests.support.daemon import descriptors
+from tests.support.open_files import open_before, open_now
 
 DONE = Answer(Verdict.DONE, b"reply")
 
@@ -207,10 +206,10 @@ def test_descriptor_with_an_answer(harness: Harness) -> None:
     harness.submit("a")
     worker = harness.deliver()
     assert asked(worker) == b"a"
-    before = len(descriptors(os.getpid()))
+    before = open_before()
 
     channel.send(worker, message.write_answer(DONE), worker.fileno())
     harness.turn()
 
     assert harness.answers == [("a", DONE)]
-    assert len(descriptors(os.getpid())) == before
+    assert open_now() == before

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from courier.maildir.watcher import Watched, Watcher, WatchGroup
 from tests.support.maildirs import make_maildir
+from tests.support.open_files import open_before, open_now
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_names(folders: list[Path]) -> None:
 
 def test_sessions_share_a_watch(folders: list[Path]) -> None:
     """It lives as long as one needs it, and the descriptor as long as anybody does."""
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_before()
     watcher = Watcher()
     one, group = watcher.watch(str(folders[0])), WatchGroup(watcher)
     group.add("x", [watcher.watch(str(folders[0]))])
@@ -100,14 +100,14 @@ def test_sessions_share_a_watch(folders: list[Path]) -> None:
     group.close()
 
     assert not group
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_now() == before
 
 
 def test_no_watch_to_be_had(folders: list[Path], tmp_path: Path) -> None:
     """Nothing stays open."""
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_before()
     with pytest.raises(OSError) as refusal:
         Watcher().watch(str(tmp_path / "none"))
 
     assert refusal.value.errno == errno.ENOENT
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_now() == before

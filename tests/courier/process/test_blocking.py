@@ -23,6 +23,7 @@ from courier.process.request import (
     Wake,
     Work,
 )
+from tests.support.open_files import open_before, open_now
 
 PATIENCE_S = 30.0
 NOBODY = 65534
@@ -63,11 +64,11 @@ class Pipes:
 def pipes() -> Iterator[Pipes]:
     """Pipes; the driver must close what it opened and put signal handlers back."""
     handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_before()
     made = Pipes()
     yield made
     made.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_now() == before
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)] == handlers
     assert signal.set_wakeup_fd(-1) == -1
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from courier.process import channel
 from courier.process.channel import MAX_MESSAGE, ChannelClosed
 from tests.support.exhaustion import exhausted_here
+from tests.support.open_files import open_before, open_now
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -25,10 +26,6 @@ def ends() -> Iterator[Pair]:
     yield pair
     for end in pair:
         end.close()
-
-
-def open_descriptors() -> set[str]:
-    return set(os.listdir("/proc/self/fd"))
 
 
 def test_room(ends: Pair) -> None:
@@ -134,14 +131,14 @@ def test_descriptor_travels(ends: Pair) -> None:
 @pytest.mark.parametrize("count", [2, 3, 50])
 def test_more_descriptors_than_one(ends: Pair, count: int) -> None:
     """They are refused, and none stays open."""
-    before = open_descriptors()
+    before = open_before()
     rights = array.array("i", [0] * count).tobytes()
     ends[0].sendmsg([channel.pack([b"x"])], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
 
     with pytest.raises(ChannelClosed, match="malformed"):
         channel.receive(ends[1])
 
-    assert open_descriptors() == before
+    assert open_now() == before
 
 
 def test_descriptor_without_room(ends: Pair) -> None:
@@ -161,14 +158,14 @@ def test_descriptor_without_room(ends: Pair) -> None:
 
 def test_descriptor_with_what_is_no_message(ends: Pair) -> None:
     """The descriptor is closed."""
-    before = open_descriptors()
+    before = open_before()
     rights = array.array("i", [0]).tobytes()
     ends[0].sendmsg([b"\0\0"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
 
     with pytest.raises(ChannelClosed, match="malformed"):
         channel.receive(ends[1])
 
-    assert open_descriptors() == before
+    assert open_now() == before
 
 
 def test_oversized_message(ends: Pair) -> None:

@@ -26,6 +26,7 @@ from courier.process.login_request import (
 from courier.process.loop import Loop
 from courier.process.message import MAX_UNREAD, Kind, LoginRequest, Question
 from courier.process.request import Receive, ShuttingDown
+from tests.support.open_files import open_before, open_now
 
 #: Has a log-in talk, more than a client takes that does not read.
 TALK = b"TALK\r\n"
@@ -166,15 +167,15 @@ class Stage:
 
 
 @pytest.fixture
-def open_before() -> Iterator[None]:
+def leaves_nothing() -> Iterator[None]:
     """Prove that a test leaves no descriptor behind."""
-    before = set(os.listdir("/proc/self/fd"))
+    before = open_before()
     yield
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert open_now() == before
 
 
 @pytest.fixture
-def stage(open_before: None) -> Iterator[Stage]:
+def stage(leaves_nothing: None) -> Iterator[Stage]:
     made = Stage()
     yield made
     made.close()
@@ -199,7 +200,7 @@ def test_unread_input_is_bounded() -> None:
 # --- Sessions that leave their client ---------------------------------------------------------------
 
 
-def test_client_that_was_let_go_is_not_kept(open_before: None) -> None:
+def test_client_that_was_let_go_is_not_kept(leaves_nothing: None) -> None:
     """Where no session gives it back its own descriptor is passed on, and closed here."""
     stage = Stage(may_return=False)
     session = stage.log_in()
@@ -578,7 +579,7 @@ def own_signals() -> Iterator[None]:
     signal.set_wakeup_fd(wakeup)
 
 
-def test_client_that_comes_back_too_late(open_before: None, own_signals: None) -> None:
+def test_client_that_comes_back_too_late(leaves_nothing: None, own_signals: None) -> None:
     """Its connection has gone: master is told that the place is free; the descriptor is closed."""
     control, master = channel.pair()
     loop = Loop()

@@ -12,6 +12,7 @@ from tests.imapd.conftest import Drive, Log
 from tests.imapd.driver import Driven
 from tests.imapd.responses import read
 from tests.support.maildirs import deliver
+from tests.support.open_files import open_before, open_now
 
 pytestmark = pytest.mark.usefixtures("logged")
 
@@ -192,16 +193,16 @@ def test_the_fallback_is_a_minute(
 def test_watch_is_closed(driven: Driven, end: str) -> None:
     """However IDLE ends, no descriptor stays open."""
     driven.send(b"a SELECT INBOX\r\n")
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_before()
     driven.send(b"a IDLE\r\n")
-    assert len(os.listdir("/proc/self/fd")) == before + 1
+    assert len(open_now()) == len(before) + 1
 
     if end == "done":
         driven.send(b"DONE\r\n")
     else:
         getattr(driven, end)()
 
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_now() == before
 
 
 def test_without_a_mailbox(driven: Driven) -> None:

@@ -18,6 +18,7 @@ from tests.imapd.conftest import Drive, Log
 from tests.imapd.driver import Driven
 from tests.imapd.responses import read
 from tests.support.maildirs import deliver, folder_path, make_folder
+from tests.support.open_files import open_before, open_now
 
 pytestmark = pytest.mark.usefixtures("logged", "unhurried")
 
@@ -132,24 +133,24 @@ def test_what_fails_changes_nothing(driven: Driven, maildir: Path) -> None:
 
 def test_none_ends_it(driven: Driven, maildir: Path) -> None:
     """Nothing is watched any more, and no descriptor left."""
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_before()
     set_(driven, f"(personal {MESSAGES})")
-    assert len(os.listdir("/proc/self/fd")) == before + 1
+    assert len(open_now()) == len(before) + 1
 
     driven.ask("b NOTIFY NONE")
 
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_now() == before
     assert driven.requests[-1].watch is None  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("end", ["close", "stop", "lose"])
 def test_watches_end_with_the_session(driven: Driven, end: str) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_before()
     set_(driven, f"(selected {ALL}) (personal {ALL})")
 
     getattr(driven, end)()
 
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_now() == before
 
 
 def test_inactivity_counts_from_the_last_command(
