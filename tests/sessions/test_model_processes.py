@@ -20,6 +20,7 @@ from tests.imapd.responses import read
 from tests.sessions.mailbox_model import KEYWORDS, LETTERS, SYSTEM, TEXT
 from tests.sessions.picture import Flags, Picture, number_set
 from tests.support.client import Client
+from tests.support.courier_lock import awoken
 from tests.support.maildirs import deliver, message_files, uid_database
 from tests.support.servers import Implementation
 
@@ -70,22 +71,22 @@ def test_at_once(courier: Implementation, maildir: Path, start: Start) -> None:
     delivered = 5
     players = [Player(start().client, enabled) for enabled in ("", "CONDSTORE", "QRESYNC")]
     real = start(courier).client
-    real.connection.patience_s = 180.0  # it waits for courier.lock by trying again each second
     real.command("SELECT INBOX")
 
-    for number in range(ROUNDS):
-        awaited = [player.send(_commands(player.picture, chance)) for player in players]
-        tag = real.send(_change(maildir, chance))
-        for _ in range(chance.randint(0, 3)):
-            deliver(maildir, TEXT, number=delivered, flags=chance.choice((None, "F")))
-            delivered += 1
-        for receive in awaited:
-            receive()
-        real.reply(tag)
-        if number % 4 == 3:
-            _quiet(maildir, players)
-            resynchronised = players.pop()
-            _resynchronise(maildir, players, resynchronised, start)
+    with awoken(maildir):
+        for number in range(ROUNDS):
+            awaited = [player.send(_commands(player.picture, chance)) for player in players]
+            tag = real.send(_change(maildir, chance))
+            for _ in range(chance.randint(0, 3)):
+                deliver(maildir, TEXT, number=delivered, flags=chance.choice((None, "F")))
+                delivered += 1
+            for receive in awaited:
+                receive()
+            real.reply(tag)
+            if number % 4 == 3:
+                _quiet(maildir, players)
+                resynchronised = players.pop()
+                _resynchronise(maildir, players, resynchronised, start)
     assert delivered > ROUNDS
 
 

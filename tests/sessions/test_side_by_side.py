@@ -19,6 +19,7 @@ import pytest
 
 from tests.conftest import Start
 from tests.support.client import Client, Reply
+from tests.support.courier_lock import awoken
 from tests.support.maildirs import deliver, message_files, uid_database
 from tests.support.servers import OURS, Implementation
 
@@ -165,11 +166,9 @@ def test_both_at_once(courier: Implementation, maildir: Path, start: Start) -> N
     servers = [start(OURS if number % 2 else courier) for number in range(WORKERS)]
     watchers = [start(OURS), start(courier)]
     for server in [*servers, *watchers]:
-        # Courier waits for courier.lock by trying again each second: others are mostly quicker.
-        server.client.connection.patience_s = 180.0
         server.client.command("SELECT INBOX")
 
-    with ThreadPoolExecutor(WORKERS + len(watchers) + 1) as pool:
+    with awoken(maildir), ThreadPoolExecutor(WORKERS + len(watchers) + 1) as pool:
         is_over = threading.Event()
         delivering = pool.submit(_deliver, maildir, is_over)
         working = [

@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import Start
 from tests.support.client import Client
+from tests.support.courier_lock import awoken
 from tests.support.maildirs import deliver
 from tests.support.messages import PLAIN
 from tests.support.servers import Implementation
@@ -196,10 +197,11 @@ def test_windows_of_both_servers(courier: Implementation, maildir: Path, start: 
         client.command("SELECT INBOX")
 
     tag, _ = ours.start_idle()
-    real.command("STORE 1 +FLAGS (\\Flagged)")
-    ours.await_response(r"\* 1 FETCH \(FLAGS \(\\Flagged")
-    real.command("STORE 1 -FLAGS (\\Flagged)")
-    ours.await_response(r"\* 1 FETCH \(FLAGS \((\\Recent)?\)")
+    with awoken(maildir):
+        real.command("STORE 1 +FLAGS (\\Flagged)")
+        ours.await_response(r"\* 1 FETCH \(FLAGS \(\\Flagged")
+        real.command("STORE 1 -FLAGS (\\Flagged)")
+        ours.await_response(r"\* 1 FETCH \(FLAGS \((\\Recent)?\)")
     ours.end_idle(tag)
 
     # Gamin may lose an event, so only the end of IDLE is sure to tell.
