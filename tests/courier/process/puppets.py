@@ -31,6 +31,8 @@ from tests.support.daemon import is_alive, wait_until
 from tests.support.fake_authdaemond import Entry, FakeAuthdaemond
 
 PATIENCE_S = 20.0
+#: How long master waits for authdaemond's answer: for a test, until it moves master's clock (`Stage.later`).
+AUTHDAEMOND_S = 10_000.0
 
 
 @dataclass
@@ -107,7 +109,6 @@ class Settings:
     one_session_per_worker: bool = False
     shards: int = 1
     takes_certificates: bool = False
-    read_s: float = 30.0  # for authdaemond
 
 
 @dataclass
@@ -127,6 +128,8 @@ class Stage:
         self._failing_fork = self.directory / "no more processes"
         self._broken = self.directory / "broken settings"
         self._reload = self.directory / "reload"
+        self._clock = self.directory / "clock"
+        self._clock.write_text("0")
         self._starting, self._report = channel.pair()
         self.pid = 0
 
@@ -196,6 +199,13 @@ class Stage:
     def fail_to_fork(self, *, fail: bool) -> None:
         self._failing_fork.touch() if fail else self._failing_fork.unlink()
 
+    def later(self, seconds: float) -> None:
+        """Let master's clock go forward. It notices with the next message."""
+        now = float(self._clock.read_text()) + seconds
+        unfinished = self._clock.with_suffix(".new")
+        unfinished.write_text(str(now))
+        unfinished.rename(self._clock)
+
     def reload(self, *, broken: bool = False, **changed: int) -> None:
         """Change settings and send SIGHUP."""
         self.settings = replace(self.settings, **changed)
@@ -226,7 +236,8 @@ class Stage:
             proxy.run = self._puppet("proxy")
             staff.PATIENCE_S = self.patience_s
             staff.CRASHING_S = 0.0
-            fork = os.fork
+            monotonic, fork = time.monotonic, os.fork
+            time.monotonic = lambda: monotonic() + float(self._clock.read_text())
 
             def failing() -> int:
                 if self._failing_fork.exists():
@@ -294,7 +305,7 @@ def _plan(settings: Settings, authdaemond: Path) -> Plan:
         proxy_hosts=_hosts,
         prepare_proxy=_never,
         authdaemon_socket=authdaemond,
-        authdaemon_limits=Timeouts(read_s=settings.read_s),
+        authdaemon_limits=Timeouts(read_s=AUTHDAEMOND_S),
         takes_certificates=settings.takes_certificates,
         refuse=_refuse,
     )
