@@ -34,6 +34,9 @@ class Running:
         self.clients.append(client)
         return client
 
+    def wait_for_log(self, text: str) -> None:
+        wait_until(lambda: text in self.errors.read_text(), self.errors.read_text)
+
     def close(self) -> None:
         for client in self.clients:
             client.close()
@@ -242,7 +245,7 @@ def test_drop(start: Start, tmp_path: Path) -> None:
     assert all_of(running.connect()) == b"Blocked.\n"
     assert all_of(other) == b"served\n"
     other.close()
-    assert "WARN: dropped blocked connection from ::ffff:127.0.0.1\n" in running.errors.read_text()
+    running.wait_for_log("WARN: dropped blocked connection from ::ffff:127.0.0.1\n")
 
 
 def test_limit_of_an_address(start: Start) -> None:
@@ -252,8 +255,7 @@ def test_limit_of_an_address(start: Start) -> None:
     assert (first.recv(9), second.recv(9)) == (b"up\n", b"up\n")
 
     assert all_of(running.connect()) == b""
-    said = "ALERT: Maximum connection limit reached for ::ffff:127.0.0.1"
-    assert said in running.errors.read_text()
+    running.wait_for_log("ALERT: Maximum connection limit reached for ::ffff:127.0.0.1")
 
     first.sendall(b"\n")
     assert all_of(first) == b""
@@ -295,9 +297,8 @@ def test_limit_of_all(start: Start) -> None:
 
     third.settimeout(20)
     assert third.recv(9) == b"up\n"
-    log = running.errors.read_text()
-    assert "WARN: 1 active connections.\n" in log
-    assert "ALERT: 2 maximum active connections.\n" in log
+    running.wait_for_log("WARN: 1 active connections.\n")
+    running.wait_for_log("ALERT: 2 maximum active connections.\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -348,7 +349,7 @@ def test_missing_program(start: Start) -> None:
     running = start([], ["/nowhere/program"])
 
     assert all_of(running.connect()) == b""
-    wait_until(lambda: "No such file or directory" in running.errors.read_text())
+    running.wait_for_log("No such file or directory")
 
 
 @pytest.mark.root
@@ -448,7 +449,7 @@ def test_proxy_that_is_none(start_ours: Start) -> None:
 
     assert all_of(wrong) == b""
     assert all_of(right) == b"served\n"
-    assert "haproxy: missing PROXY statement" in running.errors.read_text()
+    running.wait_for_log("haproxy: missing PROXY statement")
     slow.close()
 
 

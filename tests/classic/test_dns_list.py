@@ -82,7 +82,7 @@ for number, (options, ip) in enumerate(cases):
 """
 NETWORK = """
 ip link set lo up
-printf 'nameserver 127.0.0.1\\noptions timeout:1 attempts:1\\n' >"$0"
+printf 'nameserver 127.0.0.1\\noptions timeout:20 attempts:1\\n' >"$0"
 mount --bind "$0" "$(readlink -f /etc/resolv.conf)"
 exec "$@"
 """

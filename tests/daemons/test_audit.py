@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from tests.support.daemon import Site
+from tests.support.daemon import Site, free_port
 from tests.support.fake_authdaemond import own_ids
 from tests.support.maildirs import deliver, make_maildir
 
@@ -17,8 +17,8 @@ from tests.support.maildirs import deliver, make_maildir
 @pytest.mark.parametrize(("name", "usual"), [("imapd", "imap"), ("pop3d", "pop3")])
 def test_authservice(site: Site, name: str, usual: str) -> None:
     """Each port may have its own service; the others ask for the protocol's."""
-    daemon = site.start(name)
-    special = site.start(name, **{f"AUTHSERVICE{daemon.port + 1}": "x"}, port=daemon.port + 1)
+    daemon, port = site.start(name), free_port()
+    special = site.start(name, **{f"AUTHSERVICE{port}": "x"}, port=port)
     for one in (daemon, special):
         with one.connect() as peer:
             if name == "imapd":

@@ -29,7 +29,7 @@ def test_worker(site: Site) -> None:
     [worker] = imapd.wait_for_workers(1)
 
     with exhausted(worker):
-        late = imapd.connect()
+        late = imapd.let_in()
         late.send(b"a LOGIN u@example.com pw\r\n")
         assert late.rest() == b""
         assert b" NO SELECT failed: Too many open files" in says(there, "SELECT INBOX")

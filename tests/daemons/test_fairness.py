@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import select
 import socket
-import time
 
 import pytest
 
-from tests.support.daemon import Site, give, own_ids
+from tests.support.daemon import Site, give, processor_time_s
+from tests.support.fake_authdaemond import own_ids
 
 MESSAGES = 20_000
 
@@ -17,7 +17,10 @@ MESSAGES = 20_000
 def test_noop_while_another_session_searches(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A search through the text of many messages holds nobody up; the slowest NOOP is printed."""
+    """A search through the text of many messages holds nobody up; the slowest NOOP is printed.
+
+    By the worker's processor time, from the command to its answer: the machine may have other work to do.
+    """
     maildir = site.homes / "u@example.com/Maildir"
     first = maildir / "cur/1.M0P1.test:2,S"
     first.write_bytes(b"Subject: x\n\n" + b"some words that are not the ones\n" * 50)
@@ -26,26 +29,28 @@ def test_noop_while_another_session_searches(
     give(maildir, *own_ids())
     daemon = site.start()
     busy, other = daemon.session(), daemon.session()
-    daemon.wait_for_workers(1)
+    [worker] = daemon.wait_for_workers(1)
     busy.command("SELECT INBOX")
     other.command("NOOP")
-    busy.send(b"s SEARCH BODY nowhere\r\n")
+    before_s = processor_time_s(worker)
+    busy.command("SEARCH BODY nowhere")
+    search_s = processor_time_s(worker) - before_s
 
-    waits_s = []
-    for _ in range(50):
-        began = time.monotonic()
-        other.command("NOOP")
-        waits_s.append(time.monotonic() - began)
-    is_searching = not _has_answered(busy.socket)
+    waits_s: list[float] = []
+    while len(waits_s) < 50:  # another search, if one was over before
+        busy.send(b"s SEARCH BODY nowhere\r\n")
+        while len(waits_s) < 50 and not _has_answered(busy.socket):
+            before_s = processor_time_s(worker)
+            other.command("NOOP")
+            waits_s.append(processor_time_s(worker) - before_s)
+        assert b" OK " in busy.until(b"s ")[-1]
 
     with capsys.disabled():
         print(
-            f"\n50 NOOPs beside a search of {MESSAGES} messages: "
-            f"slowest {max(waits_s) * 1000:.1f} ms, median {sorted(waits_s)[25] * 1000:.1f} ms"
+            f"\n50 NOOPs beside a search of {MESSAGES} messages, {search_s:.2f} s: "
+            f"slowest {max(waits_s) * 1000:.0f} ms, median {sorted(waits_s)[25] * 1000:.0f} ms"
         )
-    assert is_searching, "the search ended before the measurement did"
-    assert max(waits_s) < 1.0
-    assert b" OK " in busy.until(b"s ")[-1]
+    assert max(waits_s) < search_s / 2
 
 
 def _has_answered(connection: socket.socket) -> bool:

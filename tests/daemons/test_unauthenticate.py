@@ -496,7 +496,9 @@ def test_on_for_one_address(site: Site) -> None:
 def test_places_after_many_rounds(site: Site, own_two: Two) -> None:
     """A connection has one place from its beginning to its end, however often it changes hands."""
     way = start(site, MAXDAEMONS="5", MAXPERIP="3")
-    held = [way.session(own_two[0]) for _ in range(3)]
+    held = [way.daemon.let_in() for _ in range(3)]
+    for peer in held:
+        peer.log_in(own_two[0].userid)
     for turn in range(10):
         for peer in held:
             peer.command("UNAUTHENTICATE")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.support.courier_root import CourierRoot
+from tests.support.daemon import children
 from tests.support.servers import MODULES
 
 LIMIT_S = 40.0
@@ -66,8 +67,7 @@ class Daemon:
 
     def children(self) -> list[int]:
         """The daemon's processes, oldest first."""
-        found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return sorted(map(int, found.split()))
+        return children(self.process.pid)
 
     def stop(self) -> int:
         if self.process.poll() is None:

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.courier.net.authority import Signed, authority
@@ -244,8 +244,14 @@ class Daemon:
         return [pid for pid in self.children() if self.port not in listening_ports(pid)]
 
     def wait_for_workers(self, count: int) -> list[int]:
-        wait_until(lambda: len(self.workers()) == count, lambda: f"{self.workers()}\n{self.log}")
-        return self.workers()
+        found: list[int] = []
+
+        def are_enough() -> bool:
+            found[:] = self.workers()
+            return len(found) == count
+
+        wait_until(are_enough, lambda: f"{found}\n{self.log}")
+        return found
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
@@ -282,6 +288,18 @@ class Daemon:
         greeting = peer.line()
         assert greeting.startswith((b"* OK [", b"+OK Hello there.")), greeting
         return peer
+
+    def let_in(self) -> Peer:
+        """A connection that was greeted, once limits count those no more that have gone."""
+        found: list[Peer] = []
+
+        def is_let_in() -> bool:
+            with suppress(AssertionError):
+                found.append(self.connect())
+            return bool(found)
+
+        wait_until(is_let_in, lambda: self.log)
+        return found[0]
 
     def session(self, userid: str = "u@example.com", password: str = "pw") -> Peer:
         """A connection that has logged in."""
@@ -428,8 +446,9 @@ def wait_until(
 
 
 def children(pid: int) -> list[int]:
+    """Those that a process has started and not buried, oldest first; their numbers may begin anew."""
     try:
-        return sorted(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+        return [*map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
     except OSError:
         return []
 
@@ -446,6 +465,12 @@ def is_alive(pid: int) -> bool:
 def status(pid: int) -> dict[str, str]:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def processor_time_s(pid: int) -> float:
+    """What a process has used by now, all its threads together."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def descriptors(pid: int) -> dict[int, str]:
