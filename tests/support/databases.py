@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
+from tests.support.daemon import free_port
 from tests.support.servers import ROOT
 
 LIMIT_S = 60.0
@@ -44,7 +45,7 @@ class Server(ABC):
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.port = _free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._log = directory / "log"
         directory.mkdir(mode=0o755)
@@ -259,13 +260,6 @@ def _run(*command: str, user: int | None = None) -> None:
 
 def _name() -> str:
     return pwd.getpwuid(os.geteuid()).pw_name
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def rc_file(path: Path, settings: Sequence[tuple[str, str]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,13 @@ class UidDatabase:
     uidvalidity: int
     uidnext: int
     uids: dict[str, int]
+
+
+def let_others_enter(directory: Path) -> None:
+    """Let other users enter and read a temporary directory, all the way to it."""
+    for one in (directory, *directory.parents):
+        if one.owner() == "root" and one.is_relative_to(tempfile.gettempdir()):
+            one.chmod(one.stat().st_mode | 0o055)
 
 
 def make_maildir(path: Path) -> Path:

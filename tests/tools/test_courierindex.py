@@ -16,7 +16,7 @@ from tests.authdaemond.conftest import write_userdb
 from tests.courier.maildir.test_index import truth
 from tests.support import authdaemon
 from tests.support.authdaemon import environment
-from tests.support.maildirs import deliver, make_folder, make_maildir
+from tests.support.maildirs import deliver, let_others_enter, make_folder, make_maildir
 
 pytestmark = pytest.mark.slow
 
@@ -147,9 +147,7 @@ def test_all_accounts(tmp_path: Path) -> None:
     """Each as its own user, who can use the index; one without a maildir does not stop the rest."""
     if os.geteuid() != 0:
         pytest.skip("missing: root, to become another user")
-    for directory in (tmp_path, *tmp_path.parents):
-        if directory.owner() == "root" and directory.is_relative_to("/tmp"):
-            directory.chmod(directory.stat().st_mode | 0o055)
+    let_others_enter(tmp_path)
     accounts = b""
     for uid in (5000, 5001, 5002):
         home = tmp_path / str(uid)

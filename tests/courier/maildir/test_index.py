@@ -41,7 +41,7 @@ from tests.courier.maildir.test_folder import (
     words,
 )
 from tests.courier.maildir.test_processes import as_other, await_success, in_child
-from tests.support.maildirs import deliver, make_maildir, uid_database
+from tests.support.maildirs import deliver, let_others_enter, make_maildir, uid_database
 from tests.support.servers import Implementation
 
 __all__ = ["later", "listings"]  # fixtures
@@ -626,9 +626,7 @@ def shared(maildir: Path) -> Path:
     """A maildir that everybody may read, with an index."""
     if os.geteuid() != 0:
         pytest.skip("missing: root, to become another user")
-    for directory in (maildir, *maildir.parents):
-        if directory.owner() == "root" and directory.is_relative_to("/tmp"):
-            directory.chmod(directory.stat().st_mode | 0o055)
+    let_others_enter(maildir)
     for directory in ("new", "cur", "tmp"):
         (maildir / directory).chmod(0o755)
     filled(maildir).settle()

@@ -21,7 +21,13 @@ from courier.maildir.view import View
 from tests.conftest import Start
 from tests.courier.maildir.test_delivery import calls_of, fresh_maildirs, killed
 from tests.courier.maildir.test_folder import DELETED, SEEN, flags, opened, prepared, uids, words
-from tests.support.maildirs import deliver, make_maildir, message_files, uid_database
+from tests.support.maildirs import (
+    deliver,
+    let_others_enter,
+    make_maildir,
+    message_files,
+    uid_database,
+)
 from tests.support.servers import Implementation
 
 
@@ -171,9 +177,7 @@ def shared(maildir: Path) -> Path:
     """A maildir that everybody may read and nobody else may write, with two messages."""
     if os.geteuid() != 0:
         pytest.skip("missing: root, to become another user")
-    for directory in (maildir, *maildir.parents):
-        if directory.owner() == "root" and directory.is_relative_to("/tmp"):
-            directory.chmod(directory.stat().st_mode | 0o055)
+    let_others_enter(maildir)
     for number in range(2):
         deliver(maildir, b"x\n", number=number, flags="S")
     opened(maildir).change_keywords([1], KeywordChange(add=("word",)))

@@ -14,6 +14,7 @@ import pytest
 
 from courier.net.access import AccessFile, Allowed, Denied
 from tests.conftest import missing
+from tests.support.daemon import free_port
 from tests.support.exhaustion import exhausted_here
 from tests.support.servers import COURIER
 
@@ -175,9 +176,7 @@ def couriertcpd_environment(database: Path) -> dict[str, str] | None:
     program = COURIER / "usr/sbin/couriertcpd"
     if not program.exists():
         missing("Debian's courier-base, see `make tools`")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     libraries = f"{COURIER}/usr/lib:{COURIER}/usr/lib/x86_64-linux-gnu"
     server = subprocess.Popen(
         [program, f"-access={database}", "-address=127.0.0.1", "-nodnslookup", str(port),
