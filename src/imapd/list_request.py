@@ -76,6 +76,10 @@ def read(session: Session, arguments: Parser) -> ListRequest:
         returned = _returned(arguments)
         is_extended = True
         arguments.end()
+    if not is_extended and not union and session.settings.extensions:
+        # RFC 6154 2 lets a plain LIST tell of special uses. Thunderbird asks no other way where all
+        # folders are shown, and where SPECIAL-USE is announced it looks for no folder by its name.
+        returned.options.add("SPECIAL-USE")
     return ListRequest(
         *_decoded(session, reference, patterns),
         union,

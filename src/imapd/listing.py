@@ -43,16 +43,25 @@ class Names:
 
 
 def plain(
-    mailboxes: Mailboxes, candidates: Collection[Mailbox], wanted: Patterns
+    mailboxes: Mailboxes,
+    candidates: Collection[Mailbox],
+    wanted: Patterns,
+    uses: Mapping[str, Uses] = MappingProxyType({}),
 ) -> Iterator[Entry]:
     """Give an entry for each candidate that matches, and for each level above one that does.
 
     The order is Courier's; candidates may be mailboxes that don't exist (LSUB).
+
+    Args:
+        uses: special ones, where they are told.
     """
     levels = levels_of(one.name for one in candidates)
     for one in candidates:
         if wanted.matches(one.name):
-            yield described(mailboxes, one, levels)
+            entry = described(mailboxes, one, levels)
+            if one.name in uses:
+                entry = entry._replace(attributes=entry.attributes + uses[one.name])
+            yield entry
     children = _children(mailboxes, has=True)
     for level in sorted(levels.difference(one.name for one in candidates)):
         if wanted.matches(level):

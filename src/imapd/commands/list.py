@@ -70,7 +70,9 @@ def list_(session: Session, arguments: Parser) -> Handling:
         there = yield Work(partial(_names, session, existing, look, wanted, request))
         entries, uses = listing.extended(session.mailboxes, there, wanted, request), there.uses
     else:
-        entries = listing.plain(session.mailboxes, existing.values(), wanted)
+        if look is not None and "SPECIAL-USE" in request.returns:
+            uses = yield Work(partial(_uses, session, look))
+        entries = listing.plain(session.mailboxes, existing.values(), wanted, uses)
     yield status_items.begin(session, request.status)
     size = _SLICE
     if request.status or session.settings.check_all_folders:
@@ -178,10 +180,14 @@ def _names(
                 subscribed.update(one.name for one in found)
     uses: Mapping[str, special_uses.Uses] = {}
     if "SPECIAL-USE" in request.returns or _USES in map(str.lower, request.metadata):
-        look = look or session.mailboxes.look()
-        uses = special_uses.of_all(session.settings, session.tree, look)
-    named = {names.mailbox(folder): used for folder, used in uses.items()}
-    return listing.Names(existing, frozenset(subscribed), levels_of(existing), named)
+        uses = _uses(session, look or session.mailboxes.look())
+    return listing.Names(existing, frozenset(subscribed), levels_of(existing), uses)
+
+
+def _uses(session: Session, look: Look) -> Mapping[str, special_uses.Uses]:
+    """Give the special uses of the account's mailboxes. Called in a thread."""
+    uses = special_uses.of_all(session.settings, session.tree, look)
+    return {names.mailbox(folder): used for folder, used in uses.items()}
 
 
 def _told(

@@ -58,11 +58,43 @@ def test_settings(maildir: Path, drive: Drive) -> None:
     assert uses(drive(IMAP_SPECIALUSE="")) == {"Trash": "\\Trash"}
 
 
-def test_plain_list(maildir: Path, driven: Driven) -> None:
+def test_plain_list(maildir: Path, drive: Drive) -> None:
+    """It tells of them, too: Thunderbird, where it shows all folders, asks no other way."""
+    make_folder(maildir, "INBOX.Sent.2025")
+    make_folder(maildir, "INBOX.Trash")
+    make_folder(maildir, "INBOX.Sent")
+    driven = drive()
+    driven.ask("s CREATE INBOX.x (USE (\\Junk))")
+
+    lines = [one.line for one in driven.ask('a LIST "" "*"')[:-1]]
+
+    assert lines[1:] == [
+        '* LIST (\\HasChildren \\Sent) "." "INBOX.Sent"',
+        '* LIST (\\HasNoChildren) "." "INBOX.Sent.2025"',
+        '* LIST (\\HasNoChildren \\Trash) "." "INBOX.Trash"',
+        '* LIST (\\HasNoChildren \\Junk) "." "INBOX.x"',
+    ]
+    assert driven.ask('b LIST "" "INBOX.Trash"')[0].line == lines[3]
+
+
+@pytest.mark.parametrize(
+    "command",
+    ['LIST "" "*" RETURN ()', 'LIST "" "*" RETURN (CHILDREN)', 'LIST (MYRIGHTS) "" "*"'],
+)
+def test_list_that_asks_for_something_else(command: str, maildir: Path, driven: Driven) -> None:
+    """It is told of what it asks for."""
+    make_folder(maildir, "INBOX.Sent")
+
+    assert not [one.line for one in driven.ask(f"a {command}") if "\\Sent" in one.line]
+
+
+def test_plain_list_without_extensions(maildir: Path, drive: Drive) -> None:
     """It is as Courier's."""
     make_folder(maildir, "INBOX.Sent")
 
-    assert "\\Sent" not in driven.ask('a LIST "" "INBOX.Sent"')[0].line
+    (line, _) = drive(IMAP_EXTENSIONS="0").ask('a LIST "" "INBOX.Sent"')
+
+    assert line.line == '* LIST (\\HasNoChildren) "." "INBOX.Sent"'
 
 
 def test_selection(maildir: Path, driven: Driven) -> None:
