@@ -56,7 +56,7 @@ class Generation:
 
 
 class Master:
-    """``key`` is what `Challenges` are made of, ``signals`` from `signals`. ``become`` is as whom a dispatcher runs, and workers that need no more; None: as started."""
+    """The daemon. `run` is its life."""
 
     def __init__(
         self,
@@ -67,6 +67,13 @@ class Master:
         become: Ids | None,
         logger: Logger | None,
     ) -> None:
+        """``signals`` are those of the function `signals`.
+
+        Args:
+            key: what `Challenges` are made of.
+            become: as whom a dispatcher runs, and workers that need no more; None: as started.
+            logger: takes the log lines of all processes to syslog.
+        """
         self._configuration = configuration
         self._key = key
         self._listener = listener

@@ -27,6 +27,9 @@ def load(name: str) -> type[Backend]:
     try:
         module = importlib.import_module(f"{__name__}.{name}")
     except ImportError as error:
+        if error.name == f"{__name__}.{name}":
+            missing = f"its package pycourier-auth-{name.removeprefix('auth')} is not installed"
+            raise NotInstalled(f"{name} can't be used: {missing}") from None
         raise NotInstalled(f"{name} can't be used: {error}") from error
     found: type[Backend] = module.BACKEND
     return found

@@ -38,7 +38,8 @@ class Account:
     """An account as authdaemond tells it; None is an attribute that isn't there.
 
     A system account has a ``username``, a virtual one a ``uid``. ``passwd`` is the stored hash,
-    ``clear`` the password itself. ``sasl`` is what the mechanism has still to say to the client. Text that is no UTF-8 is held with surrogate escapes.
+    ``clear`` the password itself. ``sasl`` is what the mechanism has still to say to the client.
+    Text that is no UTF-8 is held with surrogate escapes.
     """
 
     address: str

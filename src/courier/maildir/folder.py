@@ -163,7 +163,8 @@ class Folder:
     def synchronise_at_once(self, *, take_new: bool) -> bool:
         """Do what `synchronise` does, if that means neither waiting nor much reading; tell whether.
 
-        What is ``\\Recent`` is left to `claim_at_once`. Handing a call to a thread costs more than to find that nothing has changed.
+        What is ``\\Recent`` is left to `claim_at_once`. Handing a call to a thread costs more than
+        to find that nothing has changed.
         """
         return self._synchroniser.synchronise_at_once(take_new)
 

@@ -29,3 +29,11 @@ def test_backend_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(NotInstalled, match=r"^authpam can't be used: .*\bpam\b"):
         backends.load("authpam")
+
+
+def test_backend_of_another_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its package is named, not a module of ours."""
+    monkeypatch.setitem(sys.modules, "authdaemond.backends.authmysql", None)
+
+    with pytest.raises(NotInstalled, match=r"its package pycourier-auth-mysql is not installed"):
+        backends.load("authmysql")
