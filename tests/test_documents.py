@@ -21,7 +21,7 @@ NAMES = {page.name for page in PAGES} | set(INSTALLED["ALIASES"])
 # Of other packages.
 OTHERS = {
     "certtool.1", "crypt.3", "crypt.5", "epoll.7", "futex.2", "ldap.conf.5", "maildir.5", "maildrop.1", "mkpasswd.1",
-    "pam.7", "passwd.5", "shadow.5", "ssh.1", "stat.2", "syslog.3", "systemd.1",
+    "pam.7", "passwd.1", "passwd.5", "shadow.5", "ssh.1", "stat.2", "syslog.3", "systemd.1",
 }  # fmt: skip
 #: Directories below which documents name files without saying so.
 PLACES = (ROOT, SRC, SRC / "courier", SRC / "courier/process", SRC / "imapd", SRC / "imapd/smap", ROOT / "doc")  # fmt: skip

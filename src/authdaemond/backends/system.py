@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import pwd
+import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from authdaemond import log
-from authdaemond.backends.backend import Backend, Rejected, check_password, text
+from authdaemond.backends.backend import Backend, Rejected, Unavailable, check_password, text
 from courier.auth.account import Account, Secret
-from courier.auth.request import Authenticate, Lookup
+from courier.auth.request import Authenticate, ChangePassword, Lookup
 
 _FIRST_UID = 100
+_PASSWD = "/usr/bin/passwd"
+_ENVIRONMENT = {"LC_ALL": "C", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+_PATIENCE_S = 30.0
 
 
 class SystemBackend(Backend, ABC):
@@ -34,6 +39,34 @@ class SystemBackend(Backend, ABC):
     def cram(self, request: Authenticate) -> Account:
         log.debug("%s only handles authtype=login", self.NAME)
         raise Rejected
+
+    def change_password(self, request: ChangePassword) -> None:
+        """Have passwd(1) do it on behalf of the user, whom it asks for the old password.
+
+        So what the machine asks of a password holds for this one, too. Courier: likewise.
+        """
+        try:
+            user = pwd.getpwnam(text(request.userid))
+        except (KeyError, UnicodeError):
+            raise Rejected from None
+        # It would ask root for no old password; and without root change this process's user's own.
+        if user.pw_uid == 0 or os.geteuid() != 0:
+            raise Rejected
+        old, new = request.old.reveal(), request.new.reveal()
+        try:
+            done = subprocess.run(
+                [_PASSWD],
+                input=b"%b\n%b\n%b\n" % (old, new, new),
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                cwd="/", env=_ENVIRONMENT, timeout=_PATIENCE_S, check=False,
+                preexec_fn=lambda: os.setresuid(user.pw_uid, 0, 0),  # as if its file's set-uid bit did it
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise Unavailable(f"{_PASSWD} did not end in {_PATIENCE_S:.0f} seconds") from None
+        for line in done.stdout.splitlines():
+            log.debug("passwd: %s", line)
+        if done.returncode != 0:
+            raise Rejected
 
     def found(self, userid: bytes) -> Account:
         """Return a system user's account with the stored password.
