@@ -320,6 +320,18 @@ def test_wrong_password(machine: Machine, user: User) -> None:
     assert f"LOGIN FAILED, user={user.userid}, ip=[::ffff:127.0.0.1]" in log
 
 
+def test_password_of_the_system(machine: Machine) -> None:
+    """The unit's restrictions let passwd(1) change it; it counts at once, and only if the old one was right."""
+    userid, old, new = PAM_USER.userid, PAM_USER.password, "pam's other secret"
+
+    changed = machine.run("authtest", userid, old, new)
+
+    assert "Password change succeeded" in changed
+    assert "Authentication succeeded" in machine.run("authtest", userid, new)
+    assert "FAILED" in machine.run("sh", "-c", 'authtest "$@" 2>&1 || true', "-", userid, old, new)
+    machine.run("authtest", userid, new, old)
+
+
 @pytest.mark.parametrize(
     "unit, transport", [("courier-imap", "plain"), ("courier-imap-ssl", "imaps")]
 )
