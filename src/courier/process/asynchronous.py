@@ -40,9 +40,9 @@ _HIGH_WATER = 262_144
 #: Output is sent when the session waits; before that, when there is this much.
 _SEND_AT_ONCE = 65_536
 
-#: Called when session and socket are done with. A client that the session gives back comes along,
-#: the caller's from then on, with what it had sent.
-Ended = Callable[[socket.socket | None, bytes], None]
+#: Called when session and socket are done with: with what the client had sent, if the session gives it
+#: back.
+Ended = Callable[[bytes | None], None]
 
 
 class Driver:
@@ -177,17 +177,11 @@ class Connection:
         self._at_end = True
         self._is_between = True  # no response goes on any more
         self._fail(ClientGone())
-        stream, self._stream = self._stream, None
+        self._stream = None
         if self._stalled is not None:
             self._stalled.cancel()
         if self._is_done:
-            self._end(stream)
-
-    def _end(self, stream: Stream | None) -> None:
-        if stream is None or self._unused is None or stream.socket.fileno() < 0:
-            self._ended(None, b"")
-        else:
-            self._ended(stream.socket, self._unused)
+            self._ended(self._unused)
 
     def drained(self) -> None:
         if self._is_done:
@@ -210,6 +204,7 @@ class Connection:
         if self._stream.unsent < self._unsent:
             self._watch_progress()
         else:
+            self._unused = None  # it has not heard all
             self._stream.abort()
 
     # -- the session -----------------------------------------------------------------------
@@ -337,8 +332,8 @@ class Connection:
             if timer is not None:
                 timer.cancel()
         if self._stream is None:
-            self._end(None)
+            self._ended(None)
             return
-        self._stream.close(keep=self._unused is not None)
+        self._stream.close()
         if self._stream is not None and self._stream.unsent:
             self._watch_progress()

@@ -11,7 +11,7 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -44,8 +44,8 @@ class Served(Protocol):
 class Ended(Protocol):
     """What is called once when serving a client is over."""
 
-    def __call__(self, returned: socket.socket | None = None, unread: bytes = b"") -> None:
-        """``returned``: the client, if it goes back to where it came from, with what it had sent."""
+    def __call__(self, unread: bytes | None = None) -> None:
+        """``unread``: what the client had sent, if it goes back to where it came from."""
 
 
 #: Makes what serves the client that a message brings.
@@ -77,10 +77,13 @@ class Attendant:
 
     def tell(self, kind: Kind, number: int) -> None:
         """Send master a message about a client."""
+        self._send([kind.value, b"%d" % number])
+
+    def _send(self, fields: Sequence[bytes]) -> None:
         try:
-            channel.send(self._control, [kind.value, b"%d" % number])
+            channel.send(self._control, fields)
         except BlockingIOError:
-            self._loop.later(0.05, lambda: self.tell(kind, number))
+            self._loop.later(0.05, lambda: self._send(fields))
         except ChannelClosed:
             self._stop()
 
@@ -143,28 +146,18 @@ class Attendant:
         if self._is_stopping:
             serving.stop()
 
-    def _end(self, number: int, returned: socket.socket | None = None, unread: bytes = b"") -> None:
+    def _end(self, number: int, unread: bytes | None = None) -> None:
         self._clients.pop(number, None)
-        if returned is None:
+        if unread is None:
             self.tell(Kind.ENDED, number)
         else:
-            self._give_back(Returned(number, unread), returned)
+            self._send(Returned(number, unread).fields())
         if self._clients:
             return
         if self._is_stopping:
             self._loop.stop()
         else:
             self._rest()
-
-    def _give_back(self, returned: Returned, client: socket.socket) -> None:
-        try:
-            channel.send(self._control, returned.fields(), client.fileno())
-        except BlockingIOError:
-            self._loop.later(0.05, lambda: self._give_back(returned, client))
-            return
-        except ChannelClosed:
-            self._stop()
-        client.close()
 
     def _rest(self) -> None:
         """There is no client; ask to be let go if it stays so."""

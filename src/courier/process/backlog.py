@@ -7,7 +7,6 @@ second part is read piece by piece as somebody wants it, so that no more of it i
 
 from __future__ import annotations
 
-import os
 import socket
 from collections import deque
 
@@ -22,10 +21,10 @@ class Backlog:
     def __init__(
         self, unread: bytes, session_end: socket.socket, unsent: bytes, before: Backlog | None
     ) -> None:
-        """Take what a session gave back.
+        """Take what a session gave back, or never read.
 
         Args:
-            session_end: the end of the pair that it had, closed here.
+            session_end: the other copy of the end of the pair that it had, closed here.
             before: what the session was still to be given of another one's. All of it together is
                 what was there when the first session left: until it is used up, nothing comes in.
         """
@@ -67,13 +66,3 @@ def _receive(session_end: socket.socket, size: int) -> bytes:
         return session_end.recv(size, socket.MSG_DONTWAIT)
     except OSError:  # nothing is left: BlockingIOError if the session keeps a copy of the other end
         return b""
-
-
-def identity(descriptor: int) -> tuple[int, int]:
-    """Tell a socket from all others that there are (fstat(2)). Raises OSError, of a file too.
-
-    No file system is asked about one, for whose answer that would wait.
-    """
-    socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, descriptor).detach()
-    found = os.fstat(descriptor)
-    return found.st_dev, found.st_ino

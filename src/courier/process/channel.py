@@ -19,10 +19,11 @@ from collections.abc import Sequence
 MAX_MESSAGE = 196_608
 _MAX_FIELDS = 32
 _LENGTH = struct.Struct("!I")
-_MAX_DESCRIPTORS = 1
+_MAX_DESCRIPTORS = 253  # Linux lets nobody send more. One is wanted; see `discard`
 _INT = struct.Struct("i")
-_ANCILLARY = socket.CMSG_SPACE(_MAX_DESCRIPTORS * _INT.size)
+_ANCILLARY = socket.CMSG_SPACE(_MAX_DESCRIPTORS * _INT.size) + socket.CMSG_SPACE(3 * _INT.size)
 _AT_ONCE = struct.pack("ii", 0, 0)
+_SO_PASSRIGHTS = 83  # Linux 6.16
 #: In place of a descriptor: one came, and this process could not have one more (EMFILE).
 LOST = -1
 #: Where messages arrive, one at a time: room for the largest, made anew for each, would cost more
@@ -42,6 +43,16 @@ def pair() -> tuple[socket.socket, socket.socket]:
         for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
             end.setsockopt(socket.SOL_SOCKET, option, 4 * MAX_MESSAGE)
     return ends
+
+
+def refuse_descriptors(end: socket.socket) -> None:
+    """Let nobody send a descriptor to this end, where the system knows how.
+
+    Where it does not, one that comes is closed, which waits if it is of a file system that its user
+    runs (FUSE) and that does not answer.
+    """
+    with contextlib.suppress(OSError):
+        end.setsockopt(socket.SOL_SOCKET, _SO_PASSRIGHTS, 0)
 
 
 def pack(fields: Sequence[bytes]) -> bytes:
@@ -115,11 +126,7 @@ def receive(channel: socket.socket) -> tuple[list[bytes], int | None] | None:
         return None
     except OSError as error:
         raise ChannelClosed(str(error)) from error
-    descriptors: list[int] = []
-    for level, kind, rights in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            whole = len(rights) - len(rights) % _INT.size
-            descriptors += (number for (number,) in _INT.iter_unpack(rights[:whole]))
+    descriptors = _descriptors(ancillary)
     is_lost = bool(flags & socket.MSG_CTRUNC) and not descriptors
     is_cut = flags & socket.MSG_TRUNC or (flags & socket.MSG_CTRUNC and not is_lost)
     try:
@@ -139,7 +146,8 @@ def discard(descriptor: int) -> None:
     """Close what another process has sent, whatever it is, without waiting for its peer.
 
     Who is the last to close a TCP socket waits for that, for as long as whoever sent the socket has
-    wanted (SO_LINGER), though it is non-blocking.
+    wanted (SO_LINGER), though it is non-blocking. The system would, too, with one that was sent and
+    not received.
     """
     try:
         sent = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, descriptor)  # or another kind
@@ -148,6 +156,33 @@ def discard(descriptor: int) -> None:
         return
     with sent, contextlib.suppress(OSError):
         sent.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+
+
+def close(end: socket.socket) -> None:
+    """Close our end, when the other process has gone, and all that came and was not received."""
+    with contextlib.suppress(OSError):  # BlockingIOError: there was no end, and nothing is left
+        end.setsockopt(
+            socket.SOL_SOCKET, socket.SO_PASSCRED, 1
+        )  # which tells messages from the end
+        while True:
+            try:
+                _, ancillary, _, _ = _receive(end)
+            except ConnectionResetError:
+                continue
+            if not ancillary:
+                break
+            for descriptor in _descriptors(ancillary):
+                discard(descriptor)
+    end.close()
+
+
+def _descriptors(ancillary: Sequence[tuple[int, int, bytes]]) -> list[int]:
+    descriptors: list[int] = []
+    for level, kind, rights in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            whole = len(rights) - len(rights) % _INT.size
+            descriptors += (number for (number,) in _INT.iter_unpack(rights[:whole]))
+    return descriptors
 
 
 def _receive(channel: socket.socket) -> tuple[int, list[tuple[int, int, bytes]], int, object]:

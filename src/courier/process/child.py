@@ -38,8 +38,9 @@ class Session:
     """A connection that is a worker's."""
 
     admission: Admission
-    #: Who relays it, and takes it back under which number when the session leaves it; None: nobody.
+    #: Who relays it, under which number, and has it again when the session ends; None: nobody.
     relay: tuple[Login, int] | None = None
+    may_return: bool = False  # the client may log in anew then
 
 
 @dataclass(slots=True)

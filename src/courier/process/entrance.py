@@ -226,9 +226,7 @@ class Entrance:
             self._staff.answer(child, Kind.TEMPORARY, asked.number)
             return
         del child.connections[asked.number]  # its count is the session's now
-        serving.sessions[session] = Session(
-            admission, (child, asked.number) if asked.takes_back else None
-        )
+        serving.sessions[session] = _session(admission, child, asked, asked.takes_back)
         self._staff.answer(child, Kind.TAKEN, asked.number)
 
     # -- other hosts -----------------------------------------------------------------------
@@ -278,7 +276,8 @@ class Entrance:
         if login_process.waiting.get(asked) is not pending:
             return  # the client has gone meanwhile, which the proxy will notice
         if kind is Kind.REACHED:
-            child.sessions[number] = Session(login_process.connections.pop(asked))
+            admission = login_process.connections.pop(asked)
+            child.sessions[number] = _session(admission, login_process, pending.request, False)
         self._end_search(
             login_process, pending, Kind.TAKEN if kind is Kind.REACHED else Kind.UNREACHED
         )
@@ -287,3 +286,12 @@ class Entrance:
         del child.waiting[pending.request.number]
         self.drop(pending)
         self._staff.answer(child, answer, pending.request.number)
+
+
+def _session(
+    admission: Admission, child: Login, asked: LoginRequest | Question, may_return: bool
+) -> Session:
+    """A session of a connection that ``child`` has passed on, or relays."""
+    assert isinstance(asked, LoginRequest)
+    relay = (child, asked.number) if asked.tls or asked.takes_back else None
+    return Session(admission, relay, may_return)

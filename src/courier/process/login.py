@@ -209,15 +209,15 @@ class LoginProcess:
     def _hear(self, events: int) -> None:
         try:
             while (received := channel.receive(self._control)) is not None:
-                self._take(*received)
+                self._take(received[0])
         except ChannelClosed:
             self.loop.unwatch(self._control.fileno())
             self._stop()
 
-    def _take(self, fields: list[bytes], descriptor: int | None) -> None:
+    def _take(self, fields: list[bytes]) -> None:
         kind = kind_of(fields)
-        if kind is Kind.RESUME and descriptor is not None:
-            self._resume(number_of(fields), fields[2], descriptor)
+        if kind in (Kind.LEFT, Kind.RESUME):
+            self._take_back(number_of(fields), fields[2] if kind is Kind.RESUME else None)
         elif kind is Kind.STOP:
             self._stop()
         elif kind is Kind.DRAIN:
@@ -254,18 +254,18 @@ class LoginProcess:
         self._connections[number] = connection
         connection.start(client)
 
-    def _resume(self, number: int, unread: bytes, descriptor: int) -> None:
-        """Go on with a client whose session has left it; it may have gone meanwhile."""
+    def _take_back(self, number: int, unread: bytes | None) -> None:
+        """Go on with a client whose session has left it, or ended; it may have gone meanwhile."""
         connection = self._connections.get(number)
-        if connection is not None:
-            connection.take_back(unread, descriptor)
-            return
-        if descriptor != channel.LOST:
-            channel.discard(descriptor)
-        self.tell(Kind.RELEASE, number)
+        if connection is None:
+            self.tell(Kind.RELEASE, number)
+        elif unread is None:
+            connection.session_ended()
+        else:
+            connection.take_back(unread)
 
     def ended(self, number: int, *, was_taken: bool) -> None:
-        """A connection is over; the count of one that was taken is its worker's matter."""
+        """A connection is over; one that was taken counts until its session has ended, too."""
         self._connections.pop(number, None)
         if not was_taken:
             self.tell(Kind.RELEASE, number)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import socket
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from courier import log
-from courier.process import channel
 from courier.process.backlog import Backlog
 from courier.process.client_end import STALLED_S, ClientEnd
 from courier.process.login_request import (
@@ -271,8 +268,7 @@ class Connection:
         except OSError as error:  # no descriptor is left
             log.recurring("cannot pass on", "client", error)
             return False
-        with session_end:
-            return self._process.request(request, session_end.fileno())
+        return self._process.request(request, session_end)
 
     def answered(self, answer: Answer) -> None:
         """Take master's word on what was offered."""
@@ -309,25 +305,23 @@ class Connection:
             self._client.abort()  # closes our descriptor; the worker has its own
         else:
             backlog, self._backlog = self._backlog, None
-            self._relay.start(backlog, said)
+            self._relay.start(backlog, said, may_return=self._stranger.may_return)
 
-    def take_back(self, unread: bytes, descriptor: int) -> None:
+    def session_ended(self) -> None:
+        """Close once the client is told all that its session said."""
+        self._was_taken = False  # its place is ours again, to be given back when it ends
+        if self._relay is not None:
+            self._relay.session_ended()
+
+    def take_back(self, unread: bytes) -> None:
         """Have the client log in anew, whose session has left it.
 
         Args:
             unread: what the session had read and not used.
-            descriptor: closed here; the session was given it, or is hostile. Or `channel.LOST`.
         """
-        self._was_taken = False  # its place is ours again, to be given back when it ends
-        if descriptor == channel.LOST:
-            error = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-            log.recurring("cannot go on with", "client", error)
-            self._abort()
-        elif self._relay is None or not self._relay.take_back(
-            unread, descriptor, self._log_in_anew
-        ):
-            channel.discard(descriptor)
-            log.warn("a session returned what is not its client")
+        self._was_taken = False
+        if self._relay is None or not self._relay.take_back(unread, self._log_in_anew):
+            log.warn("a session returned what is not its client's")
             self._abort()
 
     def _log_in_anew(self, backlog: Backlog) -> None:

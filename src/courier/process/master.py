@@ -30,7 +30,7 @@ from courier.net.limits import Admitted, Limits
 from courier.net.refusals import Refusals
 from courier.process import activation, channel, staff, title
 from courier.process.channel import ChannelClosed
-from courier.process.child import Admission, Child, Login, Worker
+from courier.process.child import Admission, Child, Login, Session, Worker
 from courier.process.entrance import Entrance
 from courier.process.logger import Logger
 from courier.process.message import (
@@ -149,7 +149,9 @@ class Master:
         if isinstance(child, Login):
             self._from_login(child, fields, descriptor)
         elif isinstance(child, Worker):
-            self._from_worker(child, fields, descriptor)
+            if descriptor is not None:
+                raise ChannelClosed("unexpected descriptor")
+            self._from_worker(child, fields)
 
     def _lost(self, child: Child) -> None:
         """Free the places of a process that has ended."""
@@ -161,7 +163,7 @@ class Master:
                 self._limits.release(admission.place)
         elif isinstance(child, Worker):
             for session in child.sessions.values():
-                self._limits.release(session.admission.place)
+                self._ended(session)
             for number in list(child.connecting):
                 self._entrance.from_proxy(child, Kind.FAILED, number)
 
@@ -234,19 +236,17 @@ class Master:
         if admission is not None:
             self._limits.release(admission.place)
 
-    def _from_worker(self, child: Worker, fields: list[bytes], descriptor: int | None) -> None:
+    def _from_worker(self, child: Worker, fields: list[bytes]) -> None:
         kind = kind_of(fields)
-        if descriptor is not None and kind is not Kind.RETURNED:
-            raise ChannelClosed("unexpected descriptor")
         if kind in (Kind.REACHED, Kind.FAILED) and number_of(fields) in child.connecting:
             self._entrance.from_proxy(child, kind, number_of(fields))
-        elif kind is Kind.ENDED or (kind is Kind.RETURNED and descriptor == channel.LOST):
+        elif kind is Kind.ENDED:
             session = child.sessions.pop(number_of(fields), None)
             if session is not None:
-                self._limits.release(session.admission.place)
+                self._ended(session)
             self._let_go_of_single(child)
-        elif kind is Kind.RETURNED and descriptor is not None:
-            self._return(child, Returned.of(fields), descriptor)
+        elif kind is Kind.RETURNED:
+            self._return(child, Returned.of(fields))
             self._let_go_of_single(child)
         elif kind is Kind.IDLE:
             if not (child.sessions or child.connecting):  # none is on its way, either
@@ -254,28 +254,33 @@ class Master:
         else:
             raise ChannelClosed("unexpected message")
 
-    def _return(self, child: Worker, returned: Returned, descriptor: int) -> None:
-        """Have the login process go on with a client whose session has left it, which counts on."""
+    def _return(self, child: Worker, returned: Returned) -> None:
+        """Have the login process go on with a client whose session has left it."""
         session = child.sessions.get(returned.number)
-        if session is None or session.relay is None:
+        if session is None or session.relay is None or not session.may_return:
             raise ChannelClosed("return out of turn")
         del child.sessions[returned.number]
-        if not self._resume(*session.relay, session.admission, returned.unread, descriptor):
-            self._limits.release(session.admission.place)
+        self._give_back(session, Kind.RESUME, returned.unread)
 
-    def _resume(
-        self, child: Login, number: int, admission: Admission, unread: bytes, descriptor: int
-    ) -> bool:
-        """Give a login process one of its clients back; False if it can't be had, or not for that."""
-        if self._staff.logins.get(child.pid) is not child or number in child.connections:
-            return False
-        if not channel.has_room(child.control):
+    def _ended(self, session: Session) -> None:
+        """Free a session's place; of a relayed one when its login process has done with it."""
+        if session.relay is None:
+            self._limits.release(session.admission.place)
+        else:
+            self._give_back(session, Kind.LEFT)
+
+    def _give_back(self, session: Session, kind: Kind, *more: bytes) -> None:
+        """Let a login process have its connection again, which counts on."""
+        assert session.relay is not None
+        child, number = session.relay
+        is_there = self._staff.logins.get(child.pid) is child and number not in child.connections
+        if is_there and more and not channel.has_room(child.control):
             log.warn(f"login process {child.pid} is too busy to take a client back")
-            return False
-        if not self._staff.answer(child, Kind.RESUME, number, unread, descriptor=descriptor):
-            return False
-        child.connections[number] = admission
-        return True
+            kind, more = Kind.LEFT, ()
+        if is_there and self._staff.answer(child, kind, number, *more):
+            child.connections[number] = session.admission
+        else:
+            self._limits.release(session.admission.place)
 
     def _let_go_of_single(self, child: Worker) -> None:
         if self._present.plan.one_session_per_worker and not child.sessions:

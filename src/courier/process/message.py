@@ -42,7 +42,8 @@ class Kind(enum.Enum):
     TEMPORARY = b"temporary"  # number: nobody can tell now
     DISABLED = b"disabled"  # number, text
     UNREACHED = b"unreached"  # number: known, but no host that has the mail is to be had
-    RESUME = b"resume"  # number, unread; what the session was given: it has left the client
+    LEFT = b"left"  # number: the session has ended, and the connection is the login process's again
+    RESUME = b"resume"  # number, unread: likewise, and the client may log in anew
     DRAIN = b"drain"  # accept no more
     # master → login, worker
     STOP = b"stop"
@@ -52,7 +53,7 @@ class Kind(enum.Enum):
     EXIT = b"exit"
     # worker → master
     ENDED = b"ended"  # number
-    RETURNED = b"returned"  # Returned; what the session was given
+    RETURNED = b"returned"  # Returned
     IDLE = b"idle"  # no session for a while: may I go?
     REACHED = b"reached"  # number: another host serves the client
     FAILED = b"failed"  # number: none does
@@ -250,7 +251,7 @@ class SessionRequest:
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """A session that has left its client, with the end of the socket pair that it was given."""
+    """A session that has left its client, and closed the end of the socket pair that it was given."""
 
     number: int
     unread: bytes  # what the client had sent, and the session has read and not used

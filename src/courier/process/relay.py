@@ -18,7 +18,7 @@ import struct
 import termios
 from collections.abc import Callable
 
-from courier.process.backlog import MOST, Backlog, identity
+from courier.process.backlog import MOST, Backlog
 from courier.process.client_end import HIGH_WATER, ClientEnd
 from courier.process.loop import Loop
 from courier.process.stream import Stream
@@ -48,21 +48,22 @@ class Relay:
         self._client = client
         self._ended = ended
         self._ours: socket.socket | None = None  # until a session has the other end
-        self._theirs = (0, 0)
+        self._theirs: socket.socket | None = None
         self._inner: Stream | None = None
         self._backlog: Backlog | None = None  # comes before what the client says now
         self._left = 0  # octets that a session had said when it left
         self._resume: Callable[[], None] | None = None  # to be called when they are passed on
 
-    def offer(self) -> socket.socket:
-        """Give the session's end of a new pair, for the caller to send and close. Raises OSError."""
-        self._ours, session_end = socket.socketpair()
-        self._theirs = identity(session_end.fileno())
-        return session_end
+    def offer(self) -> int:
+        """Give the session's end of a new pair, for the caller to send a copy of. Raises OSError."""
+        self._ours, self._theirs = socket.socketpair()
+        return self._theirs.fileno()
 
-    def start(self, backlog: Backlog | None, said: bytes) -> None:
+    def start(self, backlog: Backlog | None, said: bytes, *, may_return: bool) -> None:
         """Pass on, to a session that has the other end: first what has come already, one or the other."""
-        assert self._ours is not None
+        assert self._ours is not None and self._theirs is not None
+        if not may_return:
+            self._theirs.close()
         ours, self._ours = self._ours, None
         ours.setblocking(False)
         self._inner = Stream(self._loop, self, ours, HIGH_WATER)
@@ -74,15 +75,16 @@ class Relay:
 
     def close(self) -> None:
         """Close what there is for the session."""
-        if self._ours is not None:
-            self._ours.close()
+        for end in (self._ours, self._theirs):
+            if end is not None:
+                end.close()
         if self._backlog is not None:
             self._backlog.close()
         inner, self._inner = self._inner, None
         if inner is None:
             return
         if self._resume is None:
-            inner.close()
+            inner.abort()  # what is not written yet would wait for a session that need not read
         else:  # it is detached
             self._resume = None
             inner.socket.close()
@@ -138,35 +140,40 @@ class Relay:
 
     # -- the session leaves ----------------------------------------------------------------
 
-    def take_back(self, unread: bytes, descriptor: int, resume: Callable[[Backlog], None]) -> bool:
-        """Go on without the session, which has given back its end of the pair: ``descriptor``.
+    def session_ended(self) -> None:
+        """End when the client is told all that the session said."""
+        if self._inner is not None and self._resume is None:
+            self._inner.detach()
+            if self._backlog is not None:
+                self._backlog.close()
+            self._conclude(self._ended)
+
+    def take_back(self, unread: bytes, resume: Callable[[Backlog], None]) -> bool:
+        """Go on without the session.
 
         Args:
             resume: called when the client is told all that the session said, with what that has
                 left unread. The pair is closed then, but for what is read of it.
 
-        Returns: whether it is that end, with no more than a client can have sent; if not, it stays the
-            caller's.
+        Returns: whether that is no more than a client can have sent.
         """
-        if self._inner is None or self._resume is not None:
+        if self._inner is None or self._theirs is None or self._resume is not None:
             return False
         kept = 0 if self._backlog is None else self._backlog.size
-        if not self._is_theirs(descriptor) or len(unread) + kept > MOST:
+        if len(unread) + kept > MOST:
             return False
-        self._client.pause()
-        session_end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=descriptor)
-        unsent = self._inner.detach()
-        backlog = self._backlog = Backlog(unread, session_end, unsent, self._backlog)
-        self._resume = lambda: resume(backlog)
-        self._left = _readable(self._inner.socket)
-        self._pass_on_rest()
+        session_end, self._theirs = self._theirs, None
+        backlog = Backlog(unread, session_end, self._inner.detach(), self._backlog)
+        self._backlog = backlog
+        self._conclude(lambda: resume(backlog))
         return True
 
-    def _is_theirs(self, descriptor: int) -> bool:
-        try:
-            return identity(descriptor) == self._theirs
-        except OSError:
-            return False
+    def _conclude(self, resume: Callable[[], None]) -> None:
+        assert self._inner is not None
+        self._client.pause()
+        self._resume = resume
+        self._left = _readable(self._inner.socket)
+        self._pass_on_rest()
 
     def _pass_on_rest(self) -> None:
         assert self._inner is not None and self._resume is not None

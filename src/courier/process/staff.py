@@ -133,6 +133,7 @@ class Staff:
         if pid == 0:
             _child(self._present.plan.name, lambda: life(theirs), what)
         theirs.close()
+        channel.refuse_descriptors(ours)
         started = Worker(pid, ours, time.monotonic(), key)
         self.workers[pid] = self._by_key[key] = started
         self._reactor.watch(ours.fileno(), EVENT_READ, lambda: self._hear(started))
@@ -240,7 +241,7 @@ class Staff:
 
     def _forget(self, child: Child) -> None:
         self._reactor.forget(child.control.fileno())
-        child.control.close()
+        channel.close(child.control)
         self.logins.pop(child.pid, None)
         self.workers.pop(child.pid, None)
         if isinstance(child, Worker) and self._by_key.get(child.key) is child:
@@ -327,11 +328,10 @@ class Staff:
         kind: Kind,
         number: int,
         *more: bytes,
-        descriptor: int | None = None,
     ) -> bool:
         """Tell a login process something of one of its connections. Returns: whether that went out."""
         try:
-            channel.send(child.control, [kind.value, b"%d" % number, *more], descriptor)
+            channel.send(child.control, [kind.value, b"%d" % number, *more])
         except BlockingIOError:
             log.warn(f"login process {child.pid} does not answer, which is ended")
             self.kill(child)

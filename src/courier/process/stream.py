@@ -26,11 +26,11 @@ class Owner(Protocol):
         """Know that a stream that was blocked takes output again."""
 
     def lost(self) -> None:
-        """Know, once and last, that the stream is done with its socket, and has closed it mostly."""
+        """Know, once and last, that the stream is done with its socket, and has closed it."""
 
 
 class Stream:
-    """Reads and writes a non-blocking stream socket, which it closes in the end unless told not to."""
+    """Reads and writes a non-blocking stream socket, which it closes in the end."""
 
     __slots__ = (
         "_at_end",
@@ -41,7 +41,6 @@ class Stream:
         "_is_deaf",
         "_is_lost",
         "_is_paused",
-        "_keeps",
         "_loop",
         "_owner",
         "_unsent",
@@ -74,7 +73,6 @@ class Stream:
         self._is_closing = False
         self._is_deaf = False  # the other end takes no more
         self._is_lost = False
-        self._keeps = False  # the socket is left open in the end
         self._ends_output = False
         self._events = select.EPOLLIN
         loop.watch(connected.fileno(), select.EPOLLIN, self._on_ready)
@@ -188,16 +186,11 @@ class Stream:
 
     # -- the end ---------------------------------------------------------------------------
 
-    def close(self, *, keep: bool = False) -> None:
-        """Read no more, and close once all is sent; `Owner.lost` may be called from here.
-
-        Args:
-            keep: leave the socket open, for `Owner.lost` to take, unless it breaks before.
-        """
+    def close(self) -> None:
+        """Read no more, and close once all is sent; `Owner.lost` may be called from here."""
         if self._is_closing:
             return
         self._is_closing = True
-        self._keeps = keep
         if self._unsent:
             self._watch()
         else:
@@ -206,7 +199,6 @@ class Stream:
     def abort(self) -> None:
         """Close at once."""
         self._is_closing = True
-        self._keeps = False
         self._lose()
 
     def detach(self) -> bytes:
@@ -220,7 +212,6 @@ class Stream:
     def _break(self) -> None:
         """The connection is broken: tell its owner, who may be in the middle of writing, soon."""
         self._is_closing = True
-        self._keeps = False
         self._unsent.clear()
         self._watch()
         self._loop.soon(self._lose)
@@ -232,8 +223,7 @@ class Stream:
         self.is_blocked = False
         self._unsent.clear()
         self._watch()
-        if not self._keeps:
-            self.socket.close()
+        self.socket.close()
         self._owner.lost()
 
     def _watch(self) -> None:

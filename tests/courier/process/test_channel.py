@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import os
 import socket
 import struct
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from courier.process import channel
 from courier.process.channel import MAX_MESSAGE, ChannelClosed
 from tests.support.exhaustion import exhausted_here
+from tests.support.lingering import lingering
 from tests.support.open_files import open_before, open_now
 
 Pair = tuple[socket.socket, socket.socket]
@@ -174,6 +176,29 @@ def test_oversized_message(ends: Pair) -> None:
 
     with pytest.raises(ChannelClosed, match="malformed"):
         channel.receive(ends[1])
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_descriptors_that_nobody_has_received(ends: Pair, is_gone: bool) -> None:
+    """They are closed with the channel, whose end is no message among them, and no peer is waited for."""
+    lines = [lingering() for _ in range(3)]
+    for message in (channel.pack([b"x"]), b"", b"\0"):
+        rights = struct.pack("3i", *(sent for sent, _ in lines))
+        ends[0].sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+        ends[0].send(b"")
+    for sent, _ in lines:
+        os.close(sent)
+    if is_gone:
+        ends[0].close()
+
+    channel.close(ends[1])
+
+    assert ends[1].fileno() == -1
+    for _, peer in lines:
+        with contextlib.suppress(ConnectionResetError):
+            while peer.recv(1 << 20):  # to the end
+                pass
+        peer.close()
 
 
 def test_end_that_is_gone(ends: Pair) -> None:

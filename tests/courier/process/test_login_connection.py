@@ -121,7 +121,8 @@ class Stage:
 
     def give_back(self, session: socket.socket, unread: bytes = b"") -> None:
         """Return the client, as an honest worker does; it keeps no copy."""
-        self.connection.take_back(unread, session.detach())
+        session.close()
+        self.connection.take_back(unread)
 
     @property
     def relay_is_blocked(self) -> bool:
@@ -161,6 +162,8 @@ class Stage:
 
     def close(self) -> None:
         self.client.close()
+        if self.connection._relay is not None:
+            self.connection.session_ended()  # as master tells of each
         if not self.process.ends:
             self.run_until(lambda: bool(self.process.ends))
         self.process.loop.close()
@@ -289,7 +292,7 @@ def test_session_that_makes_up_what_its_client_has_sent(
         session = stage.let_in()
 
     assert stage.process.ends == [(7, False)]
-    assert capfd.readouterr().err == "WARN: a session returned what is not its client\n"
+    assert capfd.readouterr().err == "WARN: a session returned what is not its client's\n"
 
 
 def test_others_have_their_turn(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,11 +366,34 @@ def test_goodbye_of_a_session_that_hears_no_more(stage: Stage) -> None:
     stage.client.sendall(b"b NOOP\r\n")
     session.sendall(b"bye\r\n")
     session.close()
+    stage.connection.session_ended()
 
     stage.run_until(lambda: bool(stage.process.ends))
 
     assert stage.client.recv(100) == b"hello\r\nbye\r\n"
-    assert stage.process.ends == [(7, True)]
+    assert stage.process.ends == [(7, False)]
+
+
+def test_end_of_a_session(stage: Stage) -> None:
+    """Its client is told all that it said, however late it reads, and then the end; its place is told
+    to be free when all that is over."""
+    words = b"".join(b"%06d\r\n" % number for number in range(100_000))
+    session = stage.log_in()
+    writer = threading.Thread(target=session.sendall, args=(words,))
+    writer.start()
+    stage.run_until(lambda: stage.connection._client.is_blocked)  # type: ignore[union-attr]
+    said = stage.read(len(b"hello\r\n") + len(words) - 200_000)
+    writer.join()  # the rest is in the pair
+    session.close()
+
+    stage.connection.session_ended()
+
+    assert stage.process.ends == []
+    said += stage.read(len(b"hello\r\n") + len(words) - len(said))
+    assert said == b"hello\r\n" + words
+    stage.run_until(lambda: bool(stage.process.ends))
+    assert stage.process.ends == [(7, False)]
+    assert stage.client.recv(1) == b""
 
 
 @pytest.mark.parametrize("half_way", [False, True], ids=["at once", "half way"])
@@ -423,80 +449,39 @@ def test_time_out_of_the_second_log_in(stage: Stage) -> None:
 # --- Hostile sessions -----------------------------------------------------------------------------
 
 
-def pipe() -> tuple[int, list[int]]:
-    read, write = os.pipe()
-    return read, [write]
+@pytest.mark.parametrize("may_return", [True, False])
+def test_session_that_has_ended_and_keeps_its_end(leaves_nothing: None, may_return: bool) -> None:
+    """Its client's connection is closed, and told to be: nobody relays for a session that does not count."""
+    stage = Stage()
+    stage.client.sendall(b"LOGIN\r\n")
+    stage.run_until(lambda: stage.process.session_end >= 0)
+    stage.connection._stranger.may_return = may_return  # if not, it is relayed for TLS alone
+    session = stage.let_in()
+    session.sendall(b"last words")
 
+    stage.connection.session_ended()
 
-def endless() -> tuple[int, list[int]]:
-    return os.open("/dev/zero", os.O_RDONLY), []
-
-
-def file() -> tuple[int, list[int]]:
-    return os.memfd_create("file"), []
-
-
-def another_socket() -> tuple[int, list[int]]:
-    one, other = socket.socketpair()
-    one.sendall(b"LOGIN\r\n")
-    return other.detach(), [one.detach()]
-
-
-def datagrams() -> tuple[int, list[int]]:
-    one, other = socket.socketpair(type=socket.SOCK_DGRAM)
-    return other.detach(), [one.detach()]
-
-
-def a_listener() -> tuple[int, list[int]]:
-    listening = socket.create_server(("127.0.0.1", 0))
-    return listening.detach(), []
-
-
-@pytest.mark.parametrize(
-    "make",
-    [pipe, endless, file, another_socket, datagrams, a_listener],
-    ids=lambda make: make.__name__,
-)
-@pytest.mark.parametrize("keeps", [True, False])
-def test_descriptor_that_is_not_the_session_s(
-    stage: Stage,
-    capfd: pytest.CaptureFixture[str],
-    make: Callable[[], tuple[int, list[int]]],
-    keeps: bool,
-) -> None:
-    """It is closed unread, and the client's connection with it; that is logged, the place free."""
-    session = stage.log_in()
-    if not keeps:
-        session.close()
-    descriptor, others = make()
-
-    stage.connection.take_back(b"LOGIN\r\n", descriptor)
-
-    stage.turn()
+    stage.run_until(lambda: bool(stage.process.ends))
     assert stage.process.ends == [(7, False)]
-    assert stage.heard == b"LOGIN\r\n"
-    assert stage.client.recv(100) == b"hello\r\n"
-    assert stage.client.recv(100) == b""
-    with pytest.raises(OSError):
-        os.fstat(descriptor)
-    assert capfd.readouterr().err == "WARN: a session returned what is not its client\n"
-    session.close()
-    for one in others:
-        os.close(one)
-
-
-def test_descriptor_that_was_lost(stage: Stage, capfd: pytest.CaptureFixture[str]) -> None:
-    """For want of room for one more: the client's connection is closed, its place told to be free,
-    though the session keeps its end."""
-    session = stage.log_in()
-
-    stage.connection.take_back(b"", channel.LOST)
-
-    stage.turn()
-    assert stage.process.ends == [(7, False)]
-    assert stage.client.recv(100) == b"hello\r\n"
+    assert stage.client.recv(100) == b"hello\r\nlast words"
     assert stage.client.recv(100) == session.recv(100) == b""
-    assert "cannot go on with: client: Too many open files" in capfd.readouterr().err
+    session.close()
+    stage.close()
+
+
+def test_session_that_does_not_read_and_whose_client_has_gone(stage: Stage) -> None:
+    """What it was still to be given is not kept for it."""
+    session = stage.log_in()
+    writer = threading.Thread(target=stage.client.sendall, args=(b"x" * 250_000,))
+    writer.start()
+    stage.run_until(lambda: stage.connection._relay._inner.unsent > 0)  # type: ignore[union-attr]
+    writer.join()
+
+    stage.connection._client.abort()  # type: ignore[union-attr]
+
+    assert stage.process.ends == [(7, True)]
+    with pytest.raises(BrokenPipeError):
+        session.sendall(b"x")
     session.close()
 
 
@@ -580,7 +565,7 @@ def own_signals() -> Iterator[None]:
 
 
 def test_client_that_comes_back_too_late(leaves_nothing: None, own_signals: None) -> None:
-    """Its connection has gone: master is told that the place is free; the descriptor is closed."""
+    """Its connection has gone: master is told that the place is free. So when its session has ended."""
     control, master = channel.pair()
     loop = Loop()
 
@@ -589,18 +574,19 @@ def test_client_that_comes_back_too_late(leaves_nothing: None, own_signals: None
 
     prepared = PreparedLogin(never, None, tls_from_start=False)
     process = LoginProcess(loop, control, [], prepared, is_isolated=False)
-    ours, theirs = socket.socketpair()
-    ours.settimeout(20)
-    with theirs:
-        channel.send(master, [Kind.RESUME.value, b"9", b"LOGIN\r\n"], theirs.fileno())
+    channel.send(master, [Kind.RESUME.value, b"9", b"LOGIN\r\n"])
+    channel.send(master, [Kind.LEFT.value, b"10"])
     channel.send(master, [Kind.DRAIN.value])
 
     process.serve()
 
-    said = [channel.receive(master) for _ in range(2)]
-    assert said == [([Kind.READY.value, b"0"], None), ([Kind.RELEASE.value, b"9"], None)]
-    assert ours.recv(1) == b""
-    ours.close()
+    said = [channel.receive(master) for _ in range(3)]
+    release = Kind.RELEASE.value
+    assert said == [
+        ([Kind.READY.value, b"0"], None),
+        ([release, b"9"], None),
+        ([release, b"10"], None),
+    ]
     loop.close()
     for end in (control, master):
         end.close()

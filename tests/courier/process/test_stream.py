@@ -107,37 +107,6 @@ def test_octets_and_the_end(both: Both) -> None:
     assert both.peer.recv(100) == b"answer"
 
 
-def test_socket_that_is_kept(both: Both) -> None:
-    """Once all is sent it is left open, and nothing more is read of it."""
-    both.stream.write(b"x" * 1_000_000)
-    both.stream.close(keep=True)
-    both.peer.sendall(b"later")
-    assert both.owner.told == []
-
-    assert both.read(1_000_000) == 1_000_000
-    both.turn()
-
-    assert (both.owner.told, both.owner.data) == (["lost"], b"")
-    assert both.stream.socket.recv(100) == b"later"
-    both.stream.socket.close()
-
-
-@pytest.mark.parametrize("how", ["aborted", "broken"])
-def test_socket_that_was_to_be_kept(both: Both, how: str) -> None:
-    """It is closed if not all could be sent."""
-    both.stream.write(b"x" * 1_000_000)
-    both.stream.close(keep=True)
-
-    if how == "aborted":
-        both.stream.abort()
-    else:
-        both.peer.close()
-        both.owner.run_until(lambda: bool(both.owner.told))
-
-    assert both.owner.told == ["lost"]
-    assert both.stream.socket.fileno() == -1
-
-
 def test_detached_socket(both: Both) -> None:
     """It is the caller's, with what was not sent; the owner is told nothing more."""
     sent = bytes(range(256)) * 4000
