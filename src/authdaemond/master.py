@@ -288,7 +288,8 @@ class Master:
             kind, numbers = message.read_order(received[0])
             self._obey(generation, control, kind, *numbers)
         except (ChannelClosed, BlockingIOError, message.Bad, TypeError, IndexError):
-            self._close(generation)  # it is gone, does not listen, or talks nonsense
+            self._close(generation)  # it ends, does not listen, or talks nonsense
+            _kill(generation.pid)  # one that is ending by itself keeps its exit code
 
     def _obey(
         self, generation: Generation, control: socket.socket, kind: Order, number: int
@@ -361,7 +362,7 @@ class Master:
     def _close(self, generation: Generation) -> None:
         if generation.control is not None:
             self._selector.unregister(generation.control)
-            generation.control.close()
+            channel.close(generation.control)
             generation.control = None
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import selectors
+import signal
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,9 +28,14 @@ class Stage:
     def __init__(self, path: Path) -> None:
         self.others = socket.socketpair()
         self.ours, self.dispatcher = channel.pair()
+        self.process = subprocess.Popen(["sleep", "1000"])
         self.master = Master(path, b"", *self.others, None, None)
         self.generation = Generation(
-            Settings(daemons=1), {"authx": Backend}, control=self.ours, workers_of={"authx": {1, 2}}
+            Settings(daemons=1),
+            {"authx": Backend},
+            pid=self.process.pid,
+            control=self.ours,
+            workers_of={"authx": {1, 2}},
         )
         self.master._selector.register(self.ours, selectors.EVENT_READ)
 
@@ -37,6 +44,8 @@ class Stage:
         self.master._on_order(self.generation, self.ours)
 
     def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
         self.master._selector.close()
         for one in (*self.others, self.ours, self.dispatcher):
             one.close()
@@ -50,13 +59,28 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 
 
 def test_dispatcher_that_does_not_listen(stage: Stage) -> None:
-    """It is heard no more, and master goes on."""
+    """It is heard no more, and ended; master goes on."""
     for _ in range(10_000):
         stage.say(Order.START)
         if stage.generation.control is None:
             break
 
     assert stage.ours.fileno() < 0
+    assert stage.process.wait(20) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("said", [None, b"", b"\0", channel.pack([b"nonsense"])], ids=repr)
+def test_dispatcher_that_talks_no_more(stage: Stage, said: bytes | None) -> None:
+    """It is ended, so that another one can take its place: its end is closed, or what it says wrong."""
+    if said is None:
+        stage.dispatcher.close()
+    else:
+        stage.dispatcher.send(said)
+
+    stage.master._on_order(stage.generation, stage.ours)
+
+    assert stage.ours.fileno() < 0
+    assert stage.process.wait(20) == -signal.SIGKILL
 
 
 def test_descriptor_that_waits_for_its_peer(stage: Stage) -> None:
