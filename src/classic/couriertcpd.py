@@ -134,8 +134,13 @@ class _Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.on_signal(number, self._stop)
         self._look_for_room()
+        self._look_at_clock()
         ready()
         self._loop.run()
+
+    def _look_at_clock(self) -> None:
+        self._refusals.look_at_clock()
+        self._loop.later(60.0, self._look_at_clock)
 
     def _stop(self) -> None:
         """End, and with this process all that it has started, and all that these have."""

@@ -50,14 +50,19 @@ class Refusals:
         if self._is_told(ip):
             self._tell(f"INFO: access denied by {key} of the access file, ip=[{ip}]")
 
-    def _is_told(self, ip: str) -> bool:
+    def look_at_clock(self) -> None:
+        """Once a minute is over, tell how many lines there were not. To be called now and then."""
         now_s = self._clock()
-        if now_s - self._since_s >= _MINUTE_S:
-            if self._untold:
-                self._tell(f"WARN: {self._untold} more clients were turned away.")
-            self._told.clear()
-            self._lines = self._untold = 0
-            self._since_s = now_s
+        if now_s - self._since_s < _MINUTE_S:
+            return
+        if self._untold:
+            self._tell(f"WARN: {self._untold} more clients were turned away.")
+        self._told.clear()
+        self._lines = self._untold = 0
+        self._since_s = now_s
+
+    def _is_told(self, ip: str) -> bool:
+        self.look_at_clock()
         source = network(ip)
         if self._lines >= IN_ALL or self._told.get(source, 0) >= EACH:
             self._untold += 1

@@ -295,6 +295,7 @@ class Master:
             self._stamp = stamp
             log.line("INFO: certificates have changed, loading them")
             self._next_generation()
+        self._refusals.look_at_clock()
         self._reactor.at(_LOOK_EVERY_S, self._look_at_files)
 
     def _reload(self) -> None:

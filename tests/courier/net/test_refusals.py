@@ -24,15 +24,22 @@ class Log:
         self.refusals.above(refused)
 
 
-def test_one_address() -> None:
-    """It gets some lines in each minute, and one that there were more; others have theirs beside it."""
+@pytest.mark.parametrize("nobody_comes", [True, False])
+def test_one_address(nobody_comes: bool) -> None:
+    """It gets some lines in each minute, and one that there were more, whoever comes then; others have
+    theirs beside it."""
     log = Log(Limits(9, 0))
     line = "ALERT: Maximum connection limit reached for 192.0.2.1 (MAXPERIP=0)"
 
     for _ in range(3 * EACH):
         log.knock("192.0.2.1")
     log.knock("192.0.2.2")
+    log.refusals.look_at_clock()
     log.now_s += 60
+    if nobody_comes:
+        for _ in range(2):
+            log.refusals.look_at_clock()
+            log.now_s += 1
     log.knock("192.0.2.1")
 
     more = f"WARN: {2 * EACH} more clients were turned away."
