@@ -47,7 +47,7 @@ _SIMPLE = re.compile(
 _TOKEN = re.compile(
     rb"(?P<blank>[ \t]+)"
     rb'|(?P<quoted>"[^"\\]*(?:\\.[^"\\]*)*")'
-    rb"|(?P<literal>\[[^]]*\])"
+    rb"|(?P<literal>\[[^][]*\])"
     rb"|(?P<special>[<>@,;:])"
     rb"|(?P<comment>\()"
     rb'|(?P<atom>(?:[^][()<>@,;:\\" \t]|\\.)+)'
@@ -114,6 +114,7 @@ class _List:
 
     def _reset(self) -> None:
         self._words: list[_Word] = []  # outside the brackets
+        self._has_at = False  # among them
         self._comments: list[bytes] = []
         self._bracketed: list[_Word] = []  # inside them
         self._has_brackets = False
@@ -144,11 +145,13 @@ class _List:
         if (
             word.blank
             and not self._has_brackets
-            and _is_complete(words)
+            and self._has_at
+            and words[-1].raw not in (b"@", b".")
             and word.raw[0] not in b"@."
         ):
             self._finish()  # the comma was forgotten
         self._words.append(word)
+        self._has_at = self._has_at or word.raw == b"@"
 
     def _comment(self, value: bytes, start: int) -> int:
         """Take a comment, nested ones with it; return the offset after it, 0 if it stays open."""
@@ -214,10 +217,6 @@ def _phrase(words: list[_Word]) -> bytes:
     return b"".join([word.blank + word.text for word in words]).strip()
 
 
-def _is_complete(words: list[_Word]) -> bool:
-    return bool(words) and words[-1].raw not in (b"@", b".") and any(w.raw == b"@" for w in words)
-
-
 def _first_of_address(words: list[_Word]) -> int:
     """Return where, in words without brackets, the address starts: ``Jo Doe jo@example.com``."""
     at = next((at for at, word in enumerate(words) if word.raw == b"@"), 0)
@@ -247,14 +246,14 @@ def _split(words: list[_Word]) -> tuple[bytes, bytes, bytes | None]:
 
 def _joined(words: list[_Word]) -> bytes:
     """Write a mailbox: blanks stay between words, and go around a dot."""
-    mailbox = b""
+    mailbox: list[bytes] = []
     for word in words:
         if (
             word.blank
             and mailbox
-            and mailbox[-1:] not in b".@"
+            and mailbox[-1][-1:] not in b".@"
             and word.raw[:1] not in (b".", b"@")
         ):
-            mailbox += b" "
-        mailbox += word.raw
-    return mailbox
+            mailbox.append(b" ")
+        mailbox.append(word.raw)
+    return b"".join(mailbox)

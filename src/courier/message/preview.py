@@ -23,6 +23,8 @@ _MAX_PARTS = 20
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u034f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufffd]+"
 )
+#: References by more digits than any character's number has, and than int() reads.
+_NO_CHARACTER = re.compile("&#[0-9]{100,};?")
 _TAG = re.compile(r"/?([A-Za-z][A-Za-z0-9]*)")
 #: Elements of which nothing is shown, and those that don't end a word.
 _HIDDEN = frozenset(("head", "noscript", "script", "style", "template", "title"))
@@ -127,9 +129,13 @@ def _shown(html: str) -> Iterator[str]:
                 break
             at = end
         if word not in _INLINE:
-            yield unescape("".join(text))
+            yield _unescaped(text)
             text = []
-    yield unescape("".join(text))
+    yield _unescaped(text)
+
+
+def _unescaped(text: list[str]) -> str:
+    return unescape(_NO_CHARACTER.sub("", "".join(text)))
 
 
 def _end_of(html: str, name: str, at: int) -> int:

@@ -55,6 +55,7 @@ def test_plain(body: str, expected: str) -> None:
         ("<style/>text", "text"),
         ("&zwnj;&nbsp;&zwnj;&nbsp;", ""),
         ("<p", ""),
+        (f"a&#{'9' * 5000};b &#x{'f' * 5000};c", "ab c"),
     ],
 )
 def test_html(body: str, expected: str) -> None:
