@@ -246,7 +246,8 @@ def test_descriptors_from_a_worker(
         wait_until(lambda: not play.worker.is_alive())
 
     play.login.say(Kind.ADMIT, b"2", b"192.0.2.1", b"1234", b"192.0.2.143", b"143")
-    assert play.login.hear()[0] == (ADMITTED if refuses else Kind.LEFT.value)
+    heard = {play.login.hear()[0] for _ in range(1 if refuses else 2)}
+    assert heard == ({ADMITTED} if refuses else {ADMITTED, Kind.LEFT.value})
     for sent, peer in lines:
         peer.close()
         if refuses:
