@@ -31,7 +31,9 @@ def unquoted(mailbox: bytes) -> bytes:
     """Give an addr-mailbox: a local-part without its quotes (RFC 9051 9). Courier keeps them."""
     if b'"' not in mailbox:
         return mailbox
-    return _QUOTED.sub(lambda match: _ESCAPED.sub(rb"\1", match[1]), mailbox)
+    return _QUOTED.sub(
+        lambda match: match[0] if match[1] is None else _ESCAPED.sub(rb"\1", match[1]), mailbox
+    )
 
 
 GROUP_END = Address(None, None, None)
@@ -40,7 +42,7 @@ GROUP_END = Address(None, None, None)
 # ``mailbox@host``, then a comma or the end.
 _ATEXT = rb'[^][()<>@,;:\\"\s]'
 _SIMPLE = re.compile(
-    rb'[ \t]*(?:(?:"([^"\\]*)"[ \t]*|([^][()<>@,;:\\"]*))'
+    rb'[ \t]*+(?:(?:"([^"\\]*)"[ \t]*|([^][()<>@,;:\\"]*))'
     rb"<(" + _ATEXT + rb"+)@(" + _ATEXT + rb"+)>"
     rb"|(" + _ATEXT + rb"+@" + _ATEXT + rb"+))[ \t]*(?:,|\Z)"
 )
@@ -54,7 +56,9 @@ _TOKEN = re.compile(
     rb"|(?P<stray>.)",
     re.DOTALL,
 )
-_QUOTED = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
+#: A quoted string, or an escaped character outside of one: so what a quote that stays open holds is
+#: not looked through again from each escaped quote in it.
+_QUOTED = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"|\\.', re.DOTALL)
 _IN_COMMENT = re.compile(rb"[()]|\\.?", re.DOTALL)
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
