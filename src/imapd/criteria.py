@@ -18,13 +18,15 @@ from courier.message.collation import Needle
 from imapd import leaves
 from imapd.completion import Bad, CommandFailed, No
 from imapd.criterion import EVERYTHING, All, Criterion, Either, Negated
-from imapd.wire.parser import ParseError, Parser, SequenceSet
+from imapd.wire.parser import NotUtf8, ParseError, Parser, SequenceSet
 
 #: Courier: 1,000 nodes. Deeper nesting than this no client needs, and the parser recurses.
 MAX_NODES = 1_000
 MAX_DEPTH = 200
 #: Filters that name another one; RFC 5466 3.1 wants three at least.
 MAX_FILTERS = 10
+#: Courier's words for a text that is not of its character set.
+NOT_TEXT = "Error in IMAP command received by server."
 #: Seconds since 1970 that no file's time reaches.
 _NEVER = 1 << 62
 
@@ -52,8 +54,8 @@ def read(arguments: Parser, terms: Terms, *, charset_first: bool = False) -> Cri
 
     Raises:
         ParseError: the grammar.
-        CommandFailed: one of the limits above; the character set is not known, or may not be named; or
-            sequence numbers or a filter.
+        CommandFailed: one of the limits above; the character set is not known, or may not be named, or a
+            text is not of it; or sequence numbers or a filter.
     """
     encoding = "utf-8"
     if charset_first:
@@ -227,13 +229,17 @@ class _Reader:
             return leaves.anywhere(self._needle())
         raise self._arguments.fail("search-key")
 
-    def _needle(self) -> Needle | None:
-        """A string to search for; None if its octets are none in its character set."""
-        octets = self._arguments.astring()
+    def _needle(self) -> Needle:
+        """A string to search for.
+
+        Raises:
+            CommandFailed: its octets are none in its character set. Courier: NO. By this, and not by BAD,
+                JavaMail, which with UTF8=ACCEPT writes texts in ISO 8859-1, knows that it has to search itself.
+        """
         try:
-            return Needle(octets.decode(self._encoding))
-        except UnicodeError:
-            return None
+            return Needle(self._arguments.astring().decode(self._encoding))
+        except (NotUtf8, UnicodeError) as error:
+            raise CommandFailed(No(NOT_TEXT, "BADCHARSET")) from error
 
 
 def _all(keys: Sequence[Criterion]) -> Criterion:

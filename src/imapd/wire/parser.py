@@ -26,6 +26,10 @@ class ParseError(Exception):
     """The command does not fit the grammar; the argument names the rule that failed."""
 
 
+class NotUtf8(ParseError):
+    """A quoted string is in some other character set."""
+
+
 @dataclass(frozen=True, slots=True)
 class SequenceSet:
     """A sequence-set as written: pairs of numbers, ``None`` standing for ``*``."""
@@ -173,7 +177,7 @@ class Parser:
             try:
                 text.decode()
             except UnicodeDecodeError as error:
-                raise self.fail("quoted") from error
+                raise NotUtf8("quoted") from error
         return grammar.QUOTED_PAIR.sub(rb"\1", text) if b"\\" in text else text
 
     def literal(self) -> bytes:

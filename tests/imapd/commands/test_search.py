@@ -134,13 +134,28 @@ def test_charset_that_is_none(selected: Driven, charset: str) -> None:
 
 @pytest.mark.parametrize("charset", ["utf-8", "ISO-8859-1", "utf-7", "utf-16", "iso-2022-jp"])
 def test_text_that_is_not_of_its_charset(selected: Driven, charset: str) -> None:
-    """It matches nothing, or what is left of it; no octets are too odd."""
+    """NO [BADCHARSET], or what is left of it is searched for; no octets are too odd."""
     for text in (b"\xff\xfe\xfd", b"+", b"\x1b$B", b"\x00\xd8"):
         literal = b"~{%d+}\r\n%b" % (len(text), text)
         sent = selected.send(
             b"a SEARCH CHARSET " + charset.encode() + b" TEXT " + literal + b"\r\n"
         )
-        assert sent.endswith(b"a OK SEARCH done.\r\n")
+        assert sent.endswith(
+            (
+                b"a OK SEARCH done.\r\n",
+                b"a NO [BADCHARSET] Error in IMAP command received by server.\r\n",
+            )
+        )
+
+
+@pytest.mark.parametrize("text", [b'"M\xfcnchen"', b"{7+}\r\nM\xfcnchen"])
+@pytest.mark.parametrize("key", [b"BODY", b"SUBJECT", b"TEXT", b"HEADER X", b"NOT BODY"])
+def test_text_in_no_charset_that_was_named(selected: Driven, key: bytes, text: bytes) -> None:
+    """It is no mistake of grammar: JavaMail does so, and searches by itself when it is told NO."""
+    sent = selected.send(b"a SEARCH " + key + b" " + text + b" ALL\r\n")
+
+    assert sent == b"a NO [BADCHARSET] Error in IMAP command received by server.\r\n"
+    assert selected.ask("b NOOP")[-1].name == "OK"
 
 
 @pytest.mark.parametrize("seconds", [-(1 << 31), (1 << 34), 253_402_300_800, 1 << 40, 1 << 55])
