@@ -75,10 +75,14 @@ def test_enable_where_it_is_not_announced(drive: Drive, environ: dict[str, str])
 
 @pytest.mark.parametrize("command", ["SELECT", "EXAMINE"])
 def test_opening_a_mailbox(second: Driven, command: str) -> None:
-    """LIST comes, with the mailbox's own name; RECENT, \\Recent and UNSEEN do not (6.3.2, E 10 to 12)."""
+    """LIST comes, with the mailbox's own name (8: and how it was called, if otherwise); RECENT,
+    \\Recent and UNSEEN do not (6.3.2, E 10 to 12).
+    """
     responses = second.ask(f"a {command} inbox")
 
-    assert named(responses, "LIST")[0].line == '* LIST (\\HasNoChildren) "." "INBOX"'
+    assert named(responses, "LIST")[0].line == (
+        '* LIST (\\HasNoChildren) "." "INBOX" ("OLDNAME" ("inbox"))'
+    )
     assert [response.number for response in named(responses, "EXISTS")] == [3]
     assert not named(responses, "RECENT")
     assert b"\\Recent" not in b"".join(response.raw for response in responses)

@@ -47,8 +47,7 @@ def _open(session: Session, arguments: Parser, *, read_only: bool) -> Handling:
     yield from session.leave()  # also if the other one can't be opened
     if given is None:
         raise names.InvalidName
-    name = mailbox.settled(session, given)
-    found = mailbox.existing(session, name, "SELECT/EXAMINE", "r")
+    found = mailbox.existing(session, mailbox.settled(session, given), "SELECT/EXAMINE", "r")
     directory = found.directory
     read_only = read_only or not found.may("ieswt")
     try:
@@ -84,8 +83,9 @@ def _open(session: Session, arguments: Parser, *, read_only: bool) -> Handling:
     if unseen is not None and not (session.rev2 or session.changes.enabled.uid_only):
         yield b"* OK [UNSEEN %d] Ok\r\n" % (unseen.start() + 1)
     yield updates.rights(found.rights)
-    if session.rev2:  # RFC 9051 6.3.2
-        yield (yield Work(partial(announced, session, found, given if given != name else None)))
+    if session.rev2:  # RFC 9051 6.3.2; OLDNAME also of INBOX in another spelling, as in 8
+        old = None if given == found.name else given
+        yield (yield Work(partial(announced, session, found, old)))
     if parameters.known is not None:
         yield from _resynchronise(session, parameters.known)
     return Ok("Ok", "READ-ONLY" if view.read_only else "READ-WRITE")
