@@ -53,7 +53,7 @@ def _replace(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     uids = [view.uids[seq - 1] for seq, _ in mailbox.messages(view, which, by_uid=by_uid).ranges()]
     target = mailbox.destination(session, name, "REPLACE", "Must create mailbox before append")
     if view.read_only:
-        return No("Current box is selected READ-ONLY.")
+        return No("Current box is selected READ-ONLY.", "READ-ONLY")
     for right in "te":  # RFC 8508 4.1: as STORE of \Deleted and EXPUNGE would need
         if right not in session.rights:
             return No(_MAY_NOT_REMOVE.format(right), "NOPERM")

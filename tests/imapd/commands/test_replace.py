@@ -140,7 +140,7 @@ def test_state(driven: Driven, maildir: Path) -> None:
     driven.send(b"s EXAMINE INBOX\r\n")
 
     assert driven.send(b"a REPLACE 1 INBOX {3}\r\n") == (
-        b"a NO Current box is selected READ-ONLY.\r\n"
+        b"a NO [READ-ONLY] Current box is selected READ-ONLY.\r\n"
     )
 
 
