@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Generator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -61,11 +62,17 @@ def rename(session: Session, arguments: Parser) -> Handling:
     try:
         yield from hierarchy.rename(session, old, new)
     except OSError as error:
-        log.error("cannot rename folder", old.directory, error)
-        return No(f"RENAME failed: {error.strerror}", code_of(error))
+        return _failed("cannot rename folder", old.directory, error)
     session.notifier.renamed(old.name, new.name)
     yield b"" if is_as_given else renamed(session, given, new_name)  # RFC 9051 6.3.6
     return Ok("Folder renamed.")
+
+
+def _failed(what: str, path: str, error: OSError) -> No:
+    """Tell a client why it could not be done, and the log, too, unless the name alone is why."""
+    if error.errno not in (errno.EEXIST, errno.EINVAL):
+        log.error(what, path, error)
+    return No(f"RENAME failed: {error.strerror}", code_of(error))
 
 
 def _move_all(session: Session, inbox: Mailbox, new: Mailbox) -> Generator[Step, Any, None]:
@@ -87,9 +94,7 @@ def _move_all(session: Session, inbox: Mailbox, new: Mailbox) -> Generator[Step,
         files = yield Work(partial(annotation.copied, inbox))
         yield Work(partial(owner.create, new.folder, files=files))
     except OSError as error:
-        log.error("cannot create folder", new.directory, error)
-        text = f"RENAME failed: {error.strerror}"
-        raise CommandFailed(No(text, code_of(error))) from error
+        raise CommandFailed(_failed("cannot create folder", new.directory, error)) from error
     try:
         yield Work(view.refresh)
         view.update(expunge=True)
@@ -102,8 +107,7 @@ def _move_all(session: Session, inbox: Mailbox, new: Mailbox) -> Generator[Step,
             yield Work(partial(owner.delete, new.folder))
         if isinstance(error, OverQuota):
             raise CommandFailed(session.over_quota()) from error
-        log.error("cannot move messages", new.directory, error)
-        raise CommandFailed(No(f"RENAME failed: {error.strerror}", code_of(error))) from error
+        raise CommandFailed(_failed("cannot move messages", new.directory, error)) from error
     source = session.charged(view.folder)
     yield Work(partial(source.remove, list(moved), only_deleted=False))
     if session.is_selected(inbox):

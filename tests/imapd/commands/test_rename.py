@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from imapd import transfer
-from tests.imapd.conftest import Drive
+from tests.imapd.conftest import Drive, Log
 from tests.imapd.driver import Driven
 from tests.imapd.failing import failing_call
 from tests.support.maildirs import deliver, make_folder, message_files, uid_database
@@ -178,3 +178,23 @@ def test_messages_that_cannot_be_removed(
 
     assert completion.name == "NO"
     assert len(subjects(filled / ".x")) == 3
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [
+        ("INBOX.below INBOX.there", "ALREADYEXISTS"),
+        ("INBOX.below INBOX.below.it", "CANNOT"),
+        ("INBOX INBOX.there", "ALREADYEXISTS"),
+    ],
+)
+def test_name_that_can_not_be_is_no_error_of_the_system(
+    filled: Path, drive: Drive, logged: Log, names: str, code: str
+) -> None:
+    """The client is told; nothing is logged that an administrator would have to look after."""
+    driven = drive()
+    driven.ask("a CREATE INBOX.there")
+
+    assert driven.ask(f"b RENAME {names}")[-1].code == code
+
+    assert logged.lines == []
