@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -142,11 +143,16 @@ def test_virtual_folder_that_permissions_keep_us_out_of(homes: Path) -> None:
     run_as(ALICE, look)
 
 
+def make(arguments: list[str]) -> None:
+    assert maildirmake.main(arguments) == 0
+
+
 def sharable(homes: Path, mode: str) -> Path:
     """A folder of bob's that alice knows of, with two messages, made as administrators do it."""
     pub, own = homes / "pub", homes / "alice" / "Maildir"
     for arguments in (["-S", pub], ["-s", mode, "-f", "news", pub], ["--add", f"pub={pub}", own]):
-        assert maildirmake.main([str(one) for one in arguments]) == 0
+        # In a process of its own, since root becomes the maildir's owner there.
+        run_as(0, partial(make, [str(one) for one in arguments]))
     folder = pub / ".news"
     for number in (1, 2):
         deliver(folder, b"Subject: %d\n\nbody\n" % number, number=number, flags="")

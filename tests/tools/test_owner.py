@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from courier.process.privileges import Ids
-from tests.support.maildirs import make_maildir
+from tests.support.maildirs import let_others_enter, make_maildir
+from tests.support.servers import MODULES
 from tools import owner
 
 NOBODY = 65534
@@ -87,12 +88,14 @@ def test_what_root_changes_is_the_owners(
     maildir = make_maildir(tmp_path / "Maildir")
     for path in (maildir, *maildir.rglob("*")):
         os.chown(path, NOBODY, NOBODY)
-    for directory in (tmp_path, *tmp_path.parents):
-        if directory.is_relative_to("/tmp") and directory.owner() == "root":
-            directory.chmod(directory.stat().st_mode | 0o011)
+    let_others_enter(tmp_path)
 
     given = [argument.format(maildir) for argument in arguments]
-    subprocess.run([sys.executable, "-m", f"tools.{program}", *given], check=True)
+    subprocess.run(
+        [sys.executable, "-m", f"tools.{program}", *given],
+        env={**os.environ, **MODULES},
+        check=True,
+    )
 
     found = (maildir / made).stat()
     assert (found.st_uid, found.st_gid) == (NOBODY, NOBODY)
