@@ -7,7 +7,6 @@ from pathlib import Path
 
 from tests.support.daemon import Site
 from tests.support.maildirs import deliver
-from tests.support.servers import ROOT
 
 DAY_S = 86_400.0
 YEAR_S = 365 * DAY_S
@@ -37,7 +36,6 @@ def test_clock_set_back_and_forth(site: Site) -> None:
     offset.write_text("0")
     (site.path / "sitecustomize.py").write_text(SHIFTED.format(path=str(offset)))
     daemon = site.start(
-        environment={"PYTHONPATH": f"{site.path}:{ROOT}/src"},
         IMAP_LOGIN_PROCESSES="1",
         IMAP_IDLE_TIMEOUT="1",
     )

@@ -35,6 +35,7 @@ def provider() -> Iterator[Provider]:
 def ours(site: Site, provider: Provider) -> Iterator[authdaemon.Daemon]:
     """Our authdaemond in the place of the stand-in."""
     site.authdaemond.stop()
+    site.refuse_soon()
     uid, gid = own_ids()
     lines = f"{USERID}\tuid={uid}|gid={gid}|home={site.homes / USERID}|systempw=x\n"
     write_userdb(site.etc / "userdb", lines.encode())

@@ -210,6 +210,7 @@ def test_beside_imap(site: Site) -> None:
 @pytest.mark.parametrize("has_codes", [True, False])
 def test_response_codes(site: Site, has_codes: bool) -> None:
     """RFC 3206: whether another password would help, or waiting; Courier's texts alone if asked for."""
+    site.refuse_soon()
     daemon = site.start("pop3d", POP3_EXTENSIONS="1" if has_codes else "0")
     maildir = site.add_account("gone@example.com", "pw")
     maildir.rename(maildir.with_name("elsewhere"))

@@ -41,6 +41,7 @@ def far() -> Iterator[Site]:
 
 def front(site: Site, name: str, port: int, *hosts: str, **settings: str) -> Daemon:
     """The server that clients see; the account's maildir there is empty."""
+    site.refuse_soon()
     options = ",".join(f"mailhost={host}" for host in hosts or ("localhost",))
     site.add_account(USERID, PASSWORD, PASSWD2=PASSWORD, OPTIONS=options)
     proto = "POP3" if name.startswith("pop3d") else "IMAP"

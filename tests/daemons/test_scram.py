@@ -29,6 +29,7 @@ PLUS = "SCRAM-SHA-256-PLUS"
 def ours(site: Site) -> Iterator[authdaemon.Daemon]:
     """Our authdaemond in the place of the stand-in, with a secret for each mechanism."""
     site.authdaemond.stop()
+    site.refuse_soon()
     uid, gid = own_ids()
     write_userdb(
         site.etc / "userdb",
@@ -183,6 +184,7 @@ def test_what_is_not_offered_is_not_accepted(site: Site, ours: authdaemon.Daemon
 
 def test_authdaemond_that_has_none_of_it(site: Site) -> None:
     """As Courier's: everybody who tries fails, and nobody learns more."""
+    site.refuse_soon()
     daemon = site.start("imapd", IMAP_SASL=SCRAM)
     with daemon.connect() as peer:
         said = authenticate(peer, ScramClient(USERID, "pw"))

@@ -112,6 +112,7 @@ def start(site: Site, how: str = "plain", **settings: str) -> Way:
 def shared() -> Iterator[dict[str, Daemon]]:
     """imapd and imapd-ssl, for tests that leave them as they were."""
     site = Site()
+    site.refuse_soon()
     daemons = {name: site.start(name, IMAP_UNAUTHENTICATE="1") for name in ("imapd", "imapd-ssl")}
     yield daemons
     site.close()

@@ -41,6 +41,9 @@ SETTINGS: Mapping[str, str] = {
     "LOGIN_USER": "nobody",
 }
 
+#: Python imports it in all processes that are started with it in their path.
+_SHORT_STEPS = "from courier.net import penalties\npenalties.STEP_S = 0.25\n"
+
 
 class Site:
     """One installation in a directory that other users can reach."""
@@ -126,10 +129,15 @@ class Site:
         lines = [f'{setting}="{value}"\n' for setting, value in settings.items()]
         (self.etc / name).write_text("".join(lines))
 
+    def refuse_soon(self) -> None:
+        """Have who fails to log in wait in short steps, where it is not the wait that is looked at."""
+        (self.path / "sitecustomize.py").write_text(_SHORT_STEPS)
+
     def environment(self) -> dict[str, str]:
         return {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             **MODULES,
+            "PYTHONPATH": f"{self.path}:{MODULES['PYTHONPATH']}",
             "PYCOURIER_SYSCONFDIR": str(self.etc),
             "PYCOURIER_RUNDIR": str(self.run),
             "PYCOURIER_AUTHDAEMONVAR": str(self.run / "authdaemon"),
