@@ -202,6 +202,8 @@ class Machine:
         return self.run("systemctl", "show", "--value", f"--property={name}", unit).strip()
 
     def journal(self, *selection: str) -> str:
+        """What has been logged by now, by whoever."""
+        self.run("journalctl", "--sync")
         return self.run("journalctl", "--no-pager", "--output=short-monotonic", *selection)
 
     def processes(self, unit: str) -> list[Process]:

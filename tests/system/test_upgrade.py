@@ -7,6 +7,7 @@ Debian's in ours. Clients find everything as it was each time.
 from __future__ import annotations
 
 import difflib
+import imaplib
 import os
 import poplib
 import re
@@ -18,7 +19,7 @@ import pytest
 
 from tests.conftest import missing
 from tests.system import machine as machines
-from tests.system.machine import Machine, copied, run_in
+from tests.system.machine import Machine, copied, run_in, until
 from tests.system.test_boot import (
     MESSAGE,
     PAM_USER,
@@ -146,6 +147,22 @@ def use(machine: Machine, user: User, subject: str) -> None:
     client.logout()
 
 
+def await_courier(machine: Machine) -> None:
+    """Wait until Courier serves: its scripts may end before its programs have begun to."""
+
+    def serves() -> bool:
+        try:
+            for user in (PAM_USER, USERDB_USER):
+                logged_in(machine, user).logout()
+                _pop3(machine, user)
+            Imap(machine, 1143).logout()
+        except (OSError, imaplib.IMAP4.error, poplib.error_proto):
+            return False
+        return True
+
+    until(serves, "Courier", machine.journal)
+
+
 def check_settings(machine: Machine) -> None:
     """The administrator's lines are there, and count."""
     for name, lines in KEPT.items():
@@ -170,6 +187,7 @@ def test_there_and_back(configured: Path) -> None:
     with copied(configured) as root:
         machine = Machine(root)
         try:
+            await_courier(machine)
             check_settings(machine)
             for user in users:
                 use(machine, user, "Courier's")
@@ -188,6 +206,7 @@ def test_there_and_back(configured: Path) -> None:
             before = {user: seen(machine, user) for user in users}
 
             machine.run("sh", "-ec", TO_COURIER)
+            await_courier(machine)
             assert (
                 machine.run("systemctl", "list-units", "--failed", "--plain", "--no-legend") == ""
             )
