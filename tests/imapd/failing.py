@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.support.calls import Call, replace_calls
+
 #: Calls that a full or broken disk can refuse. Removing is not among them: a full disk allows it.
 CALLS = ("open", "write", "fsync", "utime", "link", "rename", "mkdir", "listdir")
 
@@ -22,9 +24,7 @@ class Calls:
         self._failing = failing
         self._code = code
 
-    def wrapped(self, name: str) -> object:
-        call = getattr(os, name)
-
+    def wrapped(self, name: str, call: Call) -> Call:
         def either(*arguments: object, **named: object) -> object:
             self.made += 1
             if self.made - 1 == self._failing:
@@ -40,6 +40,5 @@ def failing_call(number: int, code: int = errno.ENOSPC) -> Iterator[Calls]:
     """Let the call of this number, from 0, fail, of those made in the block."""
     calls = Calls(number, code)
     with pytest.MonkeyPatch.context() as patch:
-        for name in CALLS:
-            patch.setattr(os, name, calls.wrapped(name))
+        replace_calls(patch, CALLS, calls.wrapped)
         yield calls

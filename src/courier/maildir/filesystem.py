@@ -35,6 +35,13 @@ UNWRITABLE = (*NO_ROOM, errno.EROFS)
 _COARSE_CLOCK = 5  # CLOCK_REALTIME_COARSE: what file systems take their times from
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc.renameat2.argtypes = (
+    ctypes.c_int,
+    ctypes.c_char_p,
+    ctypes.c_int,
+    ctypes.c_char_p,
+    ctypes.c_uint,
+)
 _libc.statfs.argtypes = (ctypes.c_char_p, ctypes.c_void_p)
 _libc.mmap.argtypes = (
     ctypes.c_void_p,
@@ -46,7 +53,29 @@ _libc.mmap.argtypes = (
 )
 _libc.mmap.restype = ctypes.c_void_p
 _libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+# linux/fcntl.h, linux/fs.h
+_AT_FDCWD = -100
+_RENAME_NOREPLACE = 1
 _FAILED = ctypes.c_void_p(-1).value
+
+
+def rename_exclusively(source: bytes, target: bytes) -> None:
+    """Rename a file to a name that nothing has.
+
+    Where the file system can't see to that, it is looked at first.
+
+    Raises:
+        FileExistsError: something has.
+        OSError: as `os.rename`.
+    """
+    if _libc.renameat2(_AT_FDCWD, source, _AT_FDCWD, target, _RENAME_NOREPLACE) == 0:
+        return
+    number = ctypes.get_errno()
+    if number not in (errno.EINVAL, errno.ENOSYS):
+        raise OSError(number, os.strerror(number), source, None, target)
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), source, None, target)
+    os.rename(source, target)
 
 
 def is_local(path: str) -> bool:

@@ -18,7 +18,7 @@ from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass
 
 from courier import log
-from courier.maildir import delivery, filename, keywords, uiddb
+from courier.maildir import delivery, filename, filesystem, keywords, uiddb
 
 #: Seconds after which a directory's time can be trusted to differ from a later change's.
 _SETTLED_S = 2.0
@@ -179,10 +179,12 @@ def _take(source: bytes, target: bytes) -> bytes:
 
 def move(source: bytes, target: bytes) -> None:
     """Rename a message file; another message that lies at ``target`` is set apart first."""
-    there = _look(target)
-    if there is not None and not os.path.samestat(os.lstat(source), there):
-        set_apart(target)
-    os.rename(source, target)
+    try:
+        filesystem.rename_exclusively(source, target)
+    except FileExistsError:
+        if not os.path.samestat(os.lstat(source), os.lstat(target)):
+            set_apart(target)
+        os.rename(source, target)
 
 
 def set_apart(path: bytes) -> bytes:

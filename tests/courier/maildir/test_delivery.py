@@ -15,6 +15,7 @@ import pytest
 from courier.maildir import delivery
 from courier.maildir.filename import Flag
 from courier.maildir.memory import without_collector
+from tests.support.calls import replace_calls
 
 CALLS = (
     "open",
@@ -56,8 +57,7 @@ def faults(at: int = -1, error: int = 0) -> Iterator[list[str]]:
         return counted
 
     with without_collector(), pytest.MonkeyPatch.context() as patch:
-        for name in CALLS:
-            patch.setattr(os, name, wrapped(name, getattr(os, name)))
+        replace_calls(patch, CALLS, wrapped)
         yield calls
 
 

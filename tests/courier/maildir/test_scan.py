@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from courier.maildir import keywords, scan
+from courier.maildir import filesystem, keywords, scan
 from courier.maildir.scan import FolderGone
 from tests.courier.maildir.test_folder import later, listings
 from tests.support.maildirs import deliver
@@ -113,8 +115,16 @@ def test_set_apart(maildir: Path) -> None:
     assert len(os.listdir(maildir / "cur")) == 2
 
 
-def test_move_never_replaces(maildir: Path) -> None:
-    """A message in the way is set apart; a second link to the same file is simply replaced."""
+@pytest.mark.parametrize("is_able", [True, False])
+def test_move_never_replaces(maildir: Path, monkeypatch: pytest.MonkeyPatch, is_able: bool) -> None:
+    """A message in the way is set apart, also where the file system can't rename exclusively."""
+
+    def unable(*arguments: object) -> int:
+        ctypes.set_errno(errno.EINVAL)
+        return -1
+
+    if not is_able:
+        monkeypatch.setattr(filesystem._libc, "renameat2", unable)
     cur = os.fsencode(maildir / "cur")
     one, two = os.path.join(cur, b"1.a:2,"), os.path.join(cur, b"1.a:2,S")
     Path(os.fsdecode(one)).write_bytes(b"one")

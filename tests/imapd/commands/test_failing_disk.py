@@ -23,6 +23,7 @@ from courier.maildir.memory import without_collector
 from tests.courier.maildir.test_delivery import CALLS, calls_of, fresh_maildirs
 from tests.imapd.driver import Driven
 from tests.imapd.responses import Response
+from tests.support.calls import replace_calls
 from tests.support.maildirs import deliver, folder_path, make_folder
 from tests.support.servers import Implementation, Server
 
@@ -147,8 +148,7 @@ def failing(at: int, error: int, *, lasting: bool) -> Iterator[list[str]]:
         return counted
 
     with without_collector(), pytest.MonkeyPatch.context() as patch:
-        for name in CALLS:
-            patch.setattr(os, name, wrapped(name, getattr(os, name)))
+        replace_calls(patch, CALLS, wrapped)
         yield broken
 
 
