@@ -20,6 +20,11 @@ class FlagChange:
     #: Called after each rename with the old path and the new one.
     renamed: Callable[[bytes, bytes], None] | None = field(default=None, compare=False)
 
+    def __post_init__(self) -> None:
+        # Plain numbers: a `Flag` takes ten times as long, for each of thousands of messages.
+        object.__setattr__(self, "add", int(self.add))
+        object.__setattr__(self, "remove", int(self.remove))
+
     def apply(self, flags: int) -> int:
         return (flags & ~self.remove | self.add) & filename.ALL_FLAGS
 
@@ -49,9 +54,9 @@ def rename_flags(change: FlagChange, path: bytes) -> bytes:
     Raises:
         FileNotFoundError: another program renamed or removed it; look for it again.
     """
-    directory, name = os.path.split(path)
+    folder, _, name = path.rsplit(b"/", 2)
     wanted = filename.with_flags(name, change.apply(filename.flags(name)))
-    target = os.path.join(os.path.dirname(directory), b"cur", wanted)
+    target = b"%b/cur/%b" % (folder, wanted)
     if target == path:
         os.lstat(path)  # the flags are only true if the file still has this name
     else:

@@ -8,6 +8,7 @@ from functools import partial
 
 from courier.maildir import filename, keywords
 from courier.maildir.change import FlagChange, KeywordChange, rename_flags, unlink
+from courier.maildir.columns import Row
 from courier.maildir.locate import MessageGone
 from courier.maildir.numberset import NumberSet
 from courier.maildir.state import State
@@ -17,13 +18,14 @@ from courier.maildir.synchronising import Synchroniser
 def change_flags(folder: Synchroniser, uids: Iterable[int], change: FlagChange) -> dict[int, int]:
     """Do what `Folder.change_flags` says."""
     renamed: dict[int, bytes] = {}
+    rename = partial(rename_flags, change)
     with folder.mutex, folder.locked_if_possible() as is_locked:
         try:
             for uid in uids:
                 if _has_changed(folder.state, uid, change.until):
                     continue
                 try:
-                    renamed[uid] = folder.files.call(uid, partial(rename_flags, change))
+                    renamed[uid] = folder.files.call(uid, rename)
                 except MessageGone:
                     continue
         finally:
@@ -41,11 +43,11 @@ def _has_changed(state: State, uid: int, until: int | None) -> bool:
 
 
 def _note_renamed(state: State, renamed: Mapping[int, bytes]) -> None:
-    rows = []
+    columns, rows = state.columns, []
     for uid, name in renamed.items():
-        old = state.columns.message(uid)
-        assert old is not None  # it was found by this very column, under the mutex
-        rows.append(old._replace(name=name, in_new=False, flags=filename.flags(name)))
+        at = columns.row(uid)
+        assert at is not None  # it was found by this very column, under the mutex
+        rows.append(Row(uid, name, False, filename.flags(name), columns.keywords[at]))
     state.unclaimed |= NumberSet.of(state.columns.in_new & renamed.keys())
     if rows:
         state.note(rows, (), state.stamp)

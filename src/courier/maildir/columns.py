@@ -42,10 +42,11 @@ class Names:
 
     def __init__(self, names: Iterable[bytes] = ()) -> None:
         listed = list(names)
+        lengths = list(map(len, listed))
         self._text: bytes | memoryview = b"\n".join(listed)
-        self._lengths: Column = array("H", map(len, listed))
-        ends = accumulate((length + 1 for length in self._lengths), initial=0)
-        self._starts: Column = array("Q", ends)[: len(listed)]
+        self._lengths: Column = array("H", lengths)
+        ends = list(accumulate(map((1).__add__, lengths), initial=0))
+        self._starts: Column = array("Q", ends[:-1])
         self._beside: list[bytes] = []  # only grows: shared with the names made from these
         self._renamed: Mapping[int, bytes] = {}
         self._is_whole = True  # the text holds just these names, in this order

@@ -45,7 +45,7 @@ class Locator:
             raise MessageGone(2, "no such message", f"UID {uid}")
         directory = b"new" if uid in columns.in_new else b"cur"
         name = columns.names[row]
-        file = os.path.join(os.fsencode(path), directory, name)
+        file = b"%b/%b/%b" % (os.fsencode(path), directory, name)
         for _ in range(_RENAME_RACES):
             try:
                 return call(file)

@@ -13,9 +13,9 @@ from __future__ import annotations
 import time
 import weakref
 from array import array
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
+from functools import partial
 
 from courier.maildir import filename, filesystem, scan, snapshot, witness
 from courier.maildir.changelog import ChangeLog
@@ -202,8 +202,9 @@ class State:
         modseqs: dict[int, int] = {}
         for change in changes:
             numbers = self.table.numbers_of(change.sets)
-            fresh = [row._replace(keywords=numbers[row.keywords]) for row in change.rows]
-            self.witness.expect(self._happenings(fresh, change.gone, change.landed, rows, gone))
+            fresh = [_renumbered(row, numbers) for row in change.rows]
+            before = partial(self._before, rows, gone)
+            self.witness.expect(_happenings(fresh, change.gone, change.landed, before))
             told = [row.uid for row in fresh if row.uid not in change.silent]
             if told or change.gone:
                 self.log.record(told, change.gone, change.modseq)
@@ -219,35 +220,9 @@ class State:
             highest = changes[-1].modseq
             self.columns = self.columns.with_history(list(rows.values()), gone, modseqs, highest)
 
-    def _happenings(
-        self,
-        rows: Iterable[Row],
-        gone: Iterable[int],
-        landed: Collection[int],
-        newer: Mapping[int, Row] = MappingProxyType({}),
-        removed: Collection[int] = (),
-    ) -> Iterator[witness.Happening]:
-        """Give what happens in the directories by a change after which there are ``rows``.
-
-        Args:
-            newer, removed: what has changed since `columns`.
-        """
-
-        def before(uid: int) -> Row | None:
-            return newer.get(uid) or (None if uid in removed else self.columns.message(uid))
-
-        for row in rows:
-            old = before(row.uid)
-            if old is not None:
-                yield from witness.renamed(old, row)
-            elif row.uid in landed:
-                yield from witness.landed(row)
-            else:
-                yield from witness.came(row)
-        for uid in gone:
-            old = before(uid)
-            if old is not None:
-                yield from witness.removed(old)
+    def _before(self, newer: Mapping[int, Row], removed: Collection[int], uid: int) -> Row | None:
+        """Give the row of ``uid`` as it is after changes since `columns`."""
+        return newer.get(uid) or (None if uid in removed else self.columns.message(uid))
 
     def start_anew(self) -> None:
         """Take all UIDs for void: courierimapuiddb has another UIDVALIDITY."""
@@ -317,13 +292,14 @@ class State:
             may_write: courier.lock is held, and all that others wrote has been taken over.
         """
         old = self.columns
-        changed = [row for row in rows if old.message(row.uid) != row]
-        silent = frozenset(row.uid for row in changed if _is_same(old.message(row.uid), row))
+        before = {uid: old.message(uid) for uid in (*(row.uid for row in rows), *gone)}
+        changed = [row for row in rows if before[row.uid] != row]
+        silent = frozenset(row.uid for row in changed if _is_same(before[row.uid], row))
         told = [row.uid for row in changed if row.uid not in silent]
         self.stamp = stamp
         self._is_changed = self._is_changed or is_ours
         modseq = self.log.next() if told or gone else old.highest
-        self.witness.expect(self._happenings(changed, gone, landed))
+        self.witness.expect(_happenings(changed, gone, landed, before.get))
         self.columns = old.with_changes(changed, gone, modseq, silent=silent)
         if told or gone:
             self.log.record(told, gone, modseq)
@@ -352,7 +328,7 @@ class State:
                 modseq,
                 self.numbering.numbers,
                 self._stamped,
-                tuple(row._replace(keywords=numbers[row.keywords]) for row in rows),
+                tuple(_renumbered(row, numbers) for row in rows),
                 tuple(self.table.sets[number] for number in numbers),
                 tuple(gone),
                 silent,
@@ -447,6 +423,37 @@ class State:
     def listed(self) -> Iterator[tuple[int, bytes]]:
         """Give UIDs and base names, for courierimapuiddb."""
         return zip(self.columns.uids, map(filename.base, self.columns.names.listed()), strict=True)
+
+
+def _happenings(
+    rows: Iterable[Row],
+    gone: Iterable[int],
+    landed: Collection[int],
+    before: Callable[[int], Row | None],
+) -> Iterator[witness.Happening]:
+    """Give what happens in the directories by a change after which there are ``rows``.
+
+    Args:
+        before: gives the row that a UID had.
+    """
+    for row in rows:
+        old = before(row.uid)
+        if old is not None:
+            yield from witness.renamed(old, row)
+        elif row.uid in landed:
+            yield from witness.landed(row)
+        else:
+            yield from witness.came(row)
+    for uid in gone:
+        old = before(uid)
+        if old is not None:
+            yield from witness.removed(old)
+
+
+def _renumbered(row: Row, numbers: Mapping[int, int] | Sequence[int]) -> Row:
+    """Give a row with the number that its keyword set has elsewhere."""
+    number = numbers[row.keywords]
+    return row if number == row.keywords else row._replace(keywords=number)
 
 
 def _is_same(old: Row | None, new: Row) -> bool:

@@ -19,7 +19,7 @@ import os
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from courier.maildir import filename
@@ -43,32 +43,32 @@ Happening = tuple[Directory, int, bytes]
 _MOST = 20_000
 
 
-def renamed(old: Row, new: Row) -> Iterator[Happening]:
+def renamed(old: Row, new: Row) -> Sequence[Happening]:
     """Give what happens when a message file gets another name or directory."""
-    if (old.name, old.in_new) != (new.name, new.in_new):
-        yield _directory(old), IN_MOVED_FROM, old.name
-        yield _directory(new), IN_MOVED_TO, new.name
+    if (old.name, old.in_new) == (new.name, new.in_new):
+        return ()
+    before = (_directory(old), IN_MOVED_FROM, old.name)
+    return before, (_directory(new), IN_MOVED_TO, new.name)
 
 
-def landed(new: Row) -> Iterator[Happening]:
+def landed(new: Row) -> Sequence[Happening]:
     """Give what happens when a message is delivered to cur/ with link(2)."""
-    yield _directory(new), IN_CREATE, new.name
+    return ((_directory(new), IN_CREATE, new.name),)
 
 
-def came(new: Row) -> Iterator[Happening]:
+def came(new: Row) -> Sequence[Happening]:
     """Give what may have happened when a message came that another process of ours has found."""
     base = filename.base(new.name)
-    yield "new", IN_CREATE, base
-    yield "new", IN_MOVED_TO, base
+    found: list[Happening] = [("new", IN_CREATE, base), ("new", IN_MOVED_TO, base)]
     if not new.in_new:
-        yield "new", IN_MOVED_FROM, base
-        yield "cur", IN_CREATE, new.name
-        yield "cur", IN_MOVED_TO, new.name
+        found.append(("new", IN_MOVED_FROM, base))
+        found += ("cur", IN_CREATE, new.name), ("cur", IN_MOVED_TO, new.name)
+    return found
 
 
-def removed(old: Row) -> Iterator[Happening]:
+def removed(old: Row) -> Sequence[Happening]:
     """Give what happens when a message file is unlinked."""
-    yield _directory(old), IN_DELETE, old.name
+    return ((_directory(old), IN_DELETE, old.name),)
 
 
 def _directory(row: Row) -> Directory:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -24,8 +24,9 @@ from imapd.wire.parser import Parser
 if TYPE_CHECKING:
     from imapd.session import Session
 
-#: Messages changed in one go; others get their turn in between.
-_SLICE = 100
+#: Messages changed under one lock; others get their turn in between. A keyword set is a file that may be synced.
+_SLICE = 500
+_SLICE_WITH_KEYWORDS = 100
 _SYSTEM = {
     "\\draft": Flag.DRAFT,
     "\\flagged": Flag.FLAGGED,
@@ -71,7 +72,8 @@ def _store(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
         yield from session.changes.refresh()
     gone = False
     modified: list[int] = []  # UIDs or sequence numbers
-    for batch in _batches(seqs):
+    size = _SLICE if change.keywords is None else _SLICE_WITH_KEYWORDS
+    while batch := list(islice(seqs, size)):
         uids = [view.uids[seq - 1] for seq in batch]
         done, has_room = yield from _change_flags(session.charged(view.folder), uids, change.flags)
         numbers: dict[int, int] = {}
@@ -142,11 +144,6 @@ def _tell(
         for seq in batch
         if view.uids[seq - 1] in done
     )
-
-
-def _batches(seqs: Iterator[int]) -> Iterator[list[int]]:
-    while batch := list(islice(seqs, _SLICE)):
-        yield batch
 
 
 def _unchanged_since(arguments: Parser) -> int | None:
