@@ -41,8 +41,7 @@ def main(arguments: Sequence[str]) -> int:
         minimum, command = _COMMANDS[option]
         if len(rest) < minimum:
             raise _Usage
-        owner.become(maildir)
-        command(maildir, rest)
+        command(owner.become(maildir), rest)
     except _Usage:
         sys.stdout.write(_USAGE)
         return 1

@@ -31,8 +31,7 @@ def main(arguments: Sequence[str]) -> int:
             return _show(words[0])
         if options & {"-h", "-c", "-L"} or len(words) < 2:
             return _usage()
-        owner.become(words[0])
-        return _change(options, words[0], words[1], words[2:])
+        return _change(options, owner.become(words[0]), words[1], words[2:])
     except OSError as error:
         sys.stderr.write(f"{words[0]}: {error.strerror}\n")
         return 1

@@ -43,7 +43,7 @@ class _Failed(Exception):
 def main(arguments: Sequence[str]) -> int:
     try:
         found = _parsed(list(arguments))
-        owner.become(found.maildir)
+        found.maildir = owner.become(found.maildir)
         return found.action(found)
     except _Usage:
         sys.stdout.write(_USAGE)

@@ -78,22 +78,26 @@ def each(paths: Iterable[str], work: Callable[[str], bool]) -> bool:
     return good
 
 
-def become(path: str) -> None:
+def become(path: str) -> str:
     """Have root go on as the owner of a maildir, whose server could not read root's files in it.
 
     Nothing happens to others, nor where there is no maildir yet.
+
+    Returns: the path to go on with; the owner may not enter the directory that it was relative to.
 
     Raises:
         OSError: somebody else's symbolic link leads there.
     """
     if os.geteuid() != 0:
-        return
+        return path
     try:
         place = named(path)
     except FileNotFoundError:
-        return
-    if place.ids.uid != 0:
-        privileges.become(place.ids)
+        return path
+    if place.ids.uid == 0:
+        return path
+    privileges.become(place.ids)
+    return place.path
 
 
 def at(place: Place, work: Callable[[str], bool]) -> bool:

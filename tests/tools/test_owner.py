@@ -84,16 +84,21 @@ def test_links_of_others(tmp_path: Path, link: str) -> None:
 def test_what_root_changes_is_the_owners(
     tmp_path: Path, program: str, arguments: list[str], made: str
 ) -> None:
-    """Root's own directory of keywords, or list, is nothing that the owner's server may read."""
+    """Root's own directory of keywords, or list, is nothing that the owner's server may read.
+
+    The path is relative to a directory that is root's.
+    """
     maildir = make_maildir(tmp_path / "Maildir")
     for path in (maildir, *maildir.rglob("*")):
         os.chown(path, NOBODY, NOBODY)
     let_others_enter(tmp_path)
 
-    given = [argument.format(maildir) for argument in arguments]
+    (tmp_path / "own").mkdir(mode=0o700)
+    given = [argument.format("../Maildir") for argument in arguments]
     subprocess.run(
         [sys.executable, "-m", f"tools.{program}", *given],
         env={**os.environ, **MODULES},
+        cwd=tmp_path / "own",
         check=True,
     )
 
