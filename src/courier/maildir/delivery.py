@@ -24,6 +24,10 @@ from typing import Literal, Self
 from courier.maildir import filename
 
 TMP_LIFETIME_S = 36 * 3600
+#: Octets of a file that is read whole: what courierimapuiddb has for millions of messages.
+MAX_FILE = 256 << 20
+#: Octets of a message that is read whole.
+MAX_MESSAGE = 2 << 30
 
 _ATTEMPTS = 1000
 _HOST_OCTETS = 128  # leaves a base of 238 octets enough room for all the rest
@@ -231,16 +235,21 @@ def sync_directory(path: str) -> None:
 
 
 def read_regular(
-    path: str | bytes, dir_fd: int | None = None, *, follow: bool = False
+    path: str | bytes, dir_fd: int | None = None, *, follow: bool = False, most: int = MAX_FILE
 ) -> tuple[bytes, os.stat_result]:
     """Return the content of a regular file, and what it was when opened.
 
+    Args:
+        most: octets. A larger file, which takes no room if it is full of holes, could take all memory.
+
     Raises:
         OSError: ELOOP for a symbolic link (unless it is to be followed), EINVAL for a FIFO, device
-            or directory; all others.
+            or directory; EFBIG for one that is too large; all others.
     """
     fd, found = open_regular(path, dir_fd, follow=follow)
     try:
+        if found.st_size > most:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
         data = os.read(fd, found.st_size + 1)
         if len(data) == found.st_size:
             return data, found

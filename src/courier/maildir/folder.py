@@ -274,7 +274,12 @@ class Folder:
                 read any file of that user).
         """
         return self._files.call(
-            uid, partial(delivery.read_regular, follow=self.options.follow_links)
+            uid,
+            partial(
+                delivery.read_regular,
+                follow=self.options.follow_links,
+                most=delivery.MAX_MESSAGE,
+            ),
         )
 
     def open(self, uid: int) -> int:

@@ -155,7 +155,8 @@ def _read(path: bytes, chunk: Iterable[tuple[int, bytes]]) -> Iterable[Stored]:
     """Read messages; what is not there under its name, or can't be read, is left to the first process."""
     for uid, name in chunk:
         try:
-            data, found = delivery.read_regular(os.path.join(path, b"cur", name))
+            file = os.path.join(path, b"cur", name)
+            data, found = delivery.read_regular(file, most=delivery.MAX_MESSAGE)
         except OSError:
             continue
         yield Stored(uid, name, len(data), int(found.st_mtime), facts.describe(data))

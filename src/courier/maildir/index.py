@@ -151,6 +151,8 @@ class Index:
         try:
             if not journal.check_head(os.pread(fd, journal.HEAD_SIZE, 0), self._generation):
                 return []
+            if os.fstat(fd).st_size > delivery.MAX_FILE:
+                raise Unusable(f"{LOG} is too large")
             data = _read_from(fd, self._end)
             changes = []
             total = self._end + len(data)

@@ -14,7 +14,7 @@ import struct
 from zlib import crc32
 
 from courier import log
-from courier.maildir import own_file
+from courier.maildir import delivery, own_file
 from courier.maildir.index import Index
 from courier.maildir.snapshot import Unusable
 
@@ -81,5 +81,7 @@ def _read(path: str) -> bytes:
     with open(fd, "rb") as file:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode) or found.st_mode & 0o022:
+            return b""
+        if found.st_size > delivery.MAX_FILE:
             return b""
         return file.read() if found.st_uid == os.geteuid() else b""

@@ -41,7 +41,7 @@ def definitions(*files: str) -> dict[str, str]:
             continue
         for line in text.split(b"\n"):
             nick = os.fsdecode(_nick(line))
-            if is_nick(nick):
+            if is_nick(nick) and b"\0" not in line:
                 path = line.partition(b"#")[0].split(None, 1)[1].rstrip()
                 found.setdefault(nick, os.fsdecode(path))
     return found

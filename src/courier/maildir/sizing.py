@@ -60,7 +60,9 @@ def of_files(folder: Folder, files: Iterable[File]) -> int | None:
         if size is None:
             path = os.path.join(top, directory, name)
             try:
-                data, _ = delivery.read_regular(path, follow=folder.options.follow_links)
+                data, _ = delivery.read_regular(
+                    path, follow=folder.options.follow_links, most=delivery.MAX_MESSAGE
+                )
             except FileNotFoundError:
                 return None
             except OSError as error:

@@ -336,6 +336,21 @@ def test_read_regular_refuses_what_is_no_file(maildir: Path) -> None:
         assert refusal.value.errno in (errno.ELOOP, errno.EINVAL)
 
 
+def test_read_regular_refuses_what_takes_all_memory(maildir: Path) -> None:
+    """Whoever may write in a maildir makes a file of any size, full of holes, for nothing."""
+    (maildir / "file").touch()
+    os.truncate(maildir / "file", delivery.MAX_FILE + 1)
+
+    with pytest.raises(OSError) as refusal:
+        delivery.read_regular(str(maildir / "file"))
+
+    assert refusal.value.errno == errno.EFBIG
+    (maildir / "file").write_bytes(b"12345")
+    assert delivery.read_regular(str(maildir / "file"), most=5)[0] == b"12345"
+    with pytest.raises(OSError):
+        delivery.read_regular(str(maildir / "file"), most=4)
+
+
 def test_purge_tmp(maildir: Path, tmp_path: Path) -> None:
     """Files go by their ctime after 36 hours; dot names and directories stay."""
     for name in ("file", "courier.lock", ".hidden"):

@@ -15,6 +15,7 @@ import pytest
 
 from courier.maildir import (
     changelog,
+    delivery,
     filename,
     filesystem,
     index,
@@ -403,6 +404,10 @@ def _link(file: Path) -> None:
     file.symlink_to(file.parent.parent / "elsewhere")
 
 
+def _endless(file: Path) -> None:
+    os.truncate(file, delivery.MAX_FILE + 1)
+
+
 def _writable_by_all(file: Path) -> None:
     file.chmod(0o666)
 
@@ -419,6 +424,7 @@ def _writable_by_all(file: Path) -> None:
         _directory,
         _fifo,
         _link,
+        _endless,
         _writable_by_all,
     ],
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from courier.maildir import delivery
 from courier.maildir.memo import STAMP, Memos
 
 ONE, OTHER = b"1" * STAMP, b"2" * STAMP
@@ -54,12 +55,14 @@ def test_damaged(memos: Memos, maildir: Path, at: int) -> None:
 
 
 def test_file_of_others(memos: Memos, maildir: Path) -> None:
-    """What others can write, a link and a pipe are not read."""
+    """What others can write, what takes all memory, a link and a pipe are not read."""
     memos.save("name", ONE, b"body")
     path = maildir / "pycourier-name"
     path.chmod(0o666)
     assert memos.load("name", ONE) is None
     path.chmod(0o600)
+    os.truncate(path, delivery.MAX_FILE + 1)
+    assert memos.load("name", ONE) is None
     path.rename(maildir / "elsewhere")
     path.symlink_to(maildir / "elsewhere")
     assert memos.load("name", ONE) is None
