@@ -145,7 +145,7 @@ def is_open(host: str, port: int) -> bool:
     [("MAXDAEMONS", "many"), ("LOGIN_USER", "no-such-user"), ("TLS_CERTFILE", "/no/such/file")],
 )
 def test_reload_of_broken_settings(site: Site, setting: str, value: str) -> None:
-    """The old stay in use, an ERR line names what is wrong."""
+    """The old stay in use, an ERR line names file, line and setting, and what is wrong."""
     daemon = site.start()
     processes = daemon.login_processes()
     site.write_settings(PORT=str(daemon.port), **{setting: value})
@@ -153,7 +153,7 @@ def test_reload_of_broken_settings(site: Site, setting: str, value: str) -> None
     daemon.signal(signal.SIGHUP)
 
     daemon.wait_for_log(r"^ERR: the settings stay as they were$")
-    daemon.wait_for_log(rf"^ERR: .*{value}")
+    daemon.wait_for_log(rf"^ERR: \S+/imapd(-ssl)?:\d+: {setting}: .*{value}")
     daemon.session().close()
     assert daemon.login_processes() == processes
 

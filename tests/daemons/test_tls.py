@@ -120,13 +120,13 @@ def test_tls_required(site: Site, starttls: str) -> None:
 
 @pytest.mark.parametrize("name", ["imapd", "imapd-ssl"])
 def test_certificate_that_can_t_be_loaded(site: Site, name: str) -> None:
-    """The daemon doesn't start without the TLS that is asked of it, and says which file it is."""
+    """The daemon doesn't start without the TLS that is asked of it, and says which setting and file it is."""
     site.certificate.write_text("no certificate")
 
     daemon = site.start(name, wait=False)
 
     assert daemon.process.wait(30) == os.EX_CONFIG
-    assert f"ERR: {site.certificate}: " in daemon.log
+    assert f": TLS_CERTFILE: {site.certificate}: " in daemon.log
 
 
 def test_handshake_that_stops_half_way(imapd_ssl: Daemon) -> None:

@@ -62,25 +62,31 @@ def check(subject: Subject[S], paths: Sequence[Path], daemon: str, warn: Warn) -
     except SettingsError as error:
         return list(error.lines)
 
-    def placed(finding: Finding) -> str:
-        name, text = finding
-        origin = settings.origins.get(name)
-        return f"{origin}: {name}: {text}" if origin else f"{name}: {text}"
-
     one = service(settings, daemon)
     for finding in (*_doubtful(subject, settings, one), *subject.doubtful(settings)):
-        warn(placed(finding))
+        warn(_placed(settings, finding))
     return [
-        placed(finding)
+        _placed(settings, finding)
         for findings in (
             _login_user(settings),
             _log(one),
             _access(settings, one),
-            _tls(settings, one, lambda text: warn(placed(_attributed(settings, text)))),
+            _tls(settings, one, lambda text: warn(of_tls(settings, text))),
             _proxy(settings),
         )
         for finding in findings
     ]
+
+
+def of_tls(settings: DaemonSettings, text: str) -> str:
+    """Put file, line and setting before a message about TLS."""
+    return _placed(settings, _attributed(settings, text))
+
+
+def _placed(settings: DaemonSettings, finding: Finding) -> str:
+    name, text = finding
+    origin = settings.origins.get(name)
+    return f"{origin}: {name}: {text}" if origin else f"{name}: {text}"
 
 
 def _open_files(paths: Sequence[Path]) -> Iterator[str]:

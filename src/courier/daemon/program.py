@@ -22,6 +22,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Generic
 
@@ -214,7 +215,7 @@ class _Loader(Generic[S]):
             settings = self._settings()
             one = service.service(settings, self._daemon)
             if one.tls is not None:
-                _try_certificates(one.tls)
+                _try_certificates(one.tls, partial(check.of_tls, settings))
             _make_access_database(settings, one)
             ids = _login_ids(settings)
             listening = listener.complete(
@@ -231,8 +232,11 @@ class _Loader(Generic[S]):
         return _plan(self._program, settings, one, ids), listening.sockets
 
 
-def _try_certificates(options: TlsOptions) -> None:
+def _try_certificates(options: TlsOptions, placed: Callable[[str], str]) -> None:
     """Load certificates and keys in a process of its own, so that no worker inherits a key.
+
+    Args:
+        placed: puts before a message where its setting is.
 
     Raises:
         ConfigurationError: they can't be used.
@@ -256,8 +260,8 @@ def _try_certificates(options: TlsOptions) -> None:
     os.waitpid(pid, 0)
     for line in lines:
         if line.startswith("W"):
-            log.warn(line[1:])
-    errors = [line[1:] for line in lines if line.startswith("E")]
+            log.warn(placed(line[1:]))
+    errors = [placed(line[1:]) for line in lines if line.startswith("E")]
     if errors:
         raise ConfigurationError("\n".join(errors))
 
