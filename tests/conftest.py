@@ -44,6 +44,10 @@ settings.register_profile(
 settings.register_profile("fast", settings.get_profile("tests"), max_examples=25)
 settings.load_profile("tests")
 
+# Dates in tests are written with it, wherever the machine is.
+os.environ["TZ"] = "UTC"
+time.tzset()
+
 sys.pycache_prefix = str(BYTECODE)
 sys.dont_write_bytecode = False
 
