@@ -199,10 +199,14 @@ class Folder:
 
     @property
     def is_light(self) -> bool:
-        """Whether it costs little to be kept: few messages, no watches, and the index vouches for it."""
+        """Whether it is worth being kept, of few messages: no watches, and the index vouches for it; or
+        else it knows what is ``\\Recent``, which would be lost.
+        """
         state = self._state
-        is_small = state.is_begun and len(state.columns) <= _LIGHT
-        return is_small and state.is_ours and self.is_settled and not state.witness.is_armed
+        if not state.is_begun or len(state.columns) > _LIGHT:
+            return False
+        is_cheap = state.is_ours and self.is_settled and not state.witness.is_armed
+        return is_cheap or self.knows_recent
 
     @property
     def is_settled(self) -> bool:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from courier.maildir import folder as module
-from courier.maildir.folder import Folder, Options
+from courier.maildir.delivery import TemporaryFile
+from courier.maildir.folder import Folder, Options, Prepared
 from courier.maildir.store import Store
 from tests.support.maildirs import deliver, make_maildir
 
@@ -131,6 +132,19 @@ def test_folder_that_is_small_no_longer(
     gc.collect()
 
     assert grown() is None
+
+
+def test_folder_that_alone_knows_what_is_recent(tmp_path: Path, store: Store) -> None:
+    """It is kept, though its index does not vouch for it, until somebody has been told."""
+    paths = [str(make_maildir(tmp_path / f"{number}")) for number in range(8)]
+    for path in paths:
+        file = TemporaryFile(path)
+        file.write(b"x\n")
+        file.close()
+        store.open(path).deliver([Prepared(file)])
+    gc.collect()
+
+    assert [list(store.open(path).synchronise(take_new=True)) for path in paths] == [[1]] * 8
 
 
 def test_directory_that_is_elsewhere_now(tmp_path: Path, store: Store) -> None:
