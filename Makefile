@@ -50,6 +50,7 @@ tools:
 	@tools/venv
 	@tools/unpack courier
 	@tools/unpack delivery
+	@tools/unpack evolution
 	@tools/unpack sysconftool
 	@tools/unpack dovecot
 
