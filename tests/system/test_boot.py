@@ -403,6 +403,26 @@ def test_reload(machine: Machine) -> None:
     session.logout()
 
 
+def test_reload_of_wrong_settings(machine: Machine) -> None:
+    """Whoever asks for it hears that it failed, and sessions and new connections are as before."""
+    settings = machine.root / "etc/courier/imapd"
+    before = settings.read_text()
+    pid = main_pid(machine, "courier-imap.service")
+    session = logged_in(machine, PAM_USER)
+    try:
+        settings.write_text(f"{before}\nMAXDAEMONS=many\n")
+        with pytest.raises(AssertionError, match=r"Job for courier-imap\.service failed"):
+            machine.run("systemctl", "reload", "courier-imap.service")
+    finally:
+        settings.write_text(before)
+
+    assert "MAXDAEMONS: expected a number" in machine.journal("--identifier=imapd")
+    assert session.noop()[0] == "OK"
+    session.logout()
+    logged_in(machine, PAM_USER).logout()
+    assert main_pid(machine, "courier-imap.service") == pid
+
+
 def offered(machine: Machine) -> tuple[str, ...]:
     """What a new connection is told that the server can do."""
     client = connected(machine, "plain")
