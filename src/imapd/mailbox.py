@@ -13,6 +13,7 @@ from courier.maildir.view import View
 from imapd import names
 from imapd.completion import Bad, CommandFailed, InvalidArgument, No
 from imapd.mailboxes import Mailbox
+from imapd.wire import utf7
 from imapd.wire.parser import ParseError, Parser, SequenceSet
 
 if TYPE_CHECKING:
@@ -32,12 +33,27 @@ def supplied(session: Session, arguments: Parser) -> str:
         InvalidArgument: there is none. Courier: ``BAD Invalid command``.
         InvalidName: it can't be decoded.
     """
+    return names.decode(_octets(arguments), utf8=session.utf8)
+
+
+def supplied_new(session: Session, arguments: Parser) -> str:
+    """Read a name that a mailbox shall get. Raises as `supplied`.
+
+    RFC 3501 5.1.3: one that modified UTF-7 has otherwise is none. It would be kept, and told, in another form.
+    """
+    octets = _octets(arguments)
+    name = names.decode(octets, utf8=session.utf8)
+    if not session.utf8 and utf7.encode(name) != octets:
+        raise names.InvalidName
+    return name
+
+
+def _octets(arguments: Parser) -> bytes:
     try:
         arguments.sp()
-        name = arguments.astring()
+        return arguments.astring()
     except ParseError as error:
         raise InvalidArgument from error
-    return names.decode(name, utf8=session.utf8)
 
 
 def settled(session: Session, name: str) -> str:

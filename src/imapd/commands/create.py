@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def create(session: Session, arguments: Parser) -> Handling:
     # RFC 9051 6.3.4: "name." makes this mailbox. Courier takes it for a level, and makes nothing.
-    given = mailbox.supplied(session, arguments).removesuffix(".")
+    given = mailbox.supplied_new(session, arguments).removesuffix(".")
     wanted_uses = _uses(arguments)
     arguments.end()
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def rename(session: Session, arguments: Parser) -> Handling:
     given = mailbox.supplied(session, arguments).removesuffix(".")
-    given_new = mailbox.supplied(session, arguments).removesuffix(".")
+    given_new = mailbox.supplied_new(session, arguments).removesuffix(".")
     arguments.end()
     old_name, new_name = mailbox.settled(session, given), mailbox.settled(session, given_new)
     is_as_given = (given, given_new) == (old_name, new_name)

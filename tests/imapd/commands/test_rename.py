@@ -186,6 +186,7 @@ def test_messages_that_cannot_be_removed(
         ("INBOX.below INBOX.there", "ALREADYEXISTS"),
         ("INBOX.below INBOX.below.it", "CANNOT"),
         ("INBOX INBOX.there", "ALREADYEXISTS"),
+        ("INBOX.below INBOX.&AGE-", "CANNOT"),  # RFC 3501 5.1.3: an encoded "a"
     ],
 )
 def test_name_that_can_not_be_is_no_error_of_the_system(
