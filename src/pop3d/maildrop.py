@@ -12,7 +12,6 @@ import errno
 import time
 from collections.abc import Sequence
 from functools import partial
-from io import FileIO
 
 from courier import log
 from courier.maildir import filename
@@ -170,14 +169,14 @@ class Maildrop:
         row = self._folder.columns.message(self.listing.uids[index])
         return row.name if row else b""
 
-    def open_message(self, index: int) -> FileIO:
-        """Open a message's file, which the caller closes.
+    def open_message(self, index: int) -> int:
+        """Open a message's file, and return a descriptor that the caller closes.
 
         Raises:
             MessageGone: another session removed it.
             OSError: it can't be opened.
         """
-        return open(self._folder.open(self.listing.uids[index]), "rb", buffering=0)
+        return self._folder.open(self.listing.uids[index])
 
     def is_seen(self, index: int) -> bool:
         flags, _ = self._folder.current(self.listing.uids[index]) or (Flag.SEEN, 0)

@@ -5,6 +5,7 @@ STANDARDS: RFC 1939, RFC 2449 (CAPA), RFC 6856 (UTF8, LANG).
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
@@ -274,7 +275,7 @@ class Session:
     ) -> Generator[Request, Any, int | None]:
         """Send a message; return the octets taken of it, None if there is no file any more."""
         try:
-            file = self._maildrop.open_message(index)
+            descriptor = self._maildrop.open_message(index)
         except OSError as error:
             if not isinstance(error, FileNotFoundError):
                 log.error("cannot open message", error.filename, error)
@@ -287,7 +288,7 @@ class Session:
                 yield before
             is_end = False
             while not is_end:
-                piece = file.read(_PIECE)
+                piece = os.read(descriptor, _PIECE)
                 is_end = len(piece) < _PIECE  # of a regular file that nobody adds to
                 yield piece
             if behind:
@@ -299,14 +300,15 @@ class Session:
                 counted += len(piece)
                 yield piece
 
-        with file:
+        try:
             yield self._out(Unfinished(first))
-            try:
-                for piece in transmission.stuffed(counting(cut(pieces()))):
-                    yield self._out(Unfinished(piece))
-            except OSError as error:
-                log.pop3_io_error(self._maildrop.name(index).decode("latin-1"), error)
-                raise _MessageFailed from error
+            for piece in transmission.stuffed(counting(cut(pieces()))):
+                yield self._out(Unfinished(piece))
+        except OSError as error:
+            log.pop3_io_error(self._maildrop.name(index).decode("latin-1"), error)
+            raise _MessageFailed from error
+        finally:
+            os.close(descriptor)
         yield b""
         return counted
 
