@@ -7,8 +7,6 @@ have to be told to them (2.1.1).
 
 from __future__ import annotations
 
-import functools
-
 from courier.maildir import acl
 from courier.maildir.filename import Flag
 from imapd.settings import Settings
@@ -68,7 +66,6 @@ def given(text: str, *, extended: bool) -> str:
     return sign + acl.in_order(wanted)
 
 
-@functools.lru_cache
 def flags(rights: str) -> int:
     """Give the flags that these rights let somebody set and remove (RFC 4314 2.1)."""
     found = 0
@@ -78,7 +75,7 @@ def flags(rights: str) -> int:
         found |= Flag.DELETED
     if "w" in rights:
         found |= ~(Flag.SEEN | Flag.DELETED)
-    return int(found)
+    return found
 
 
 def settable(rights: str, bits: int, keywords: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:

@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from courier.maildir.filename import Flag
 from courier.maildir.folder import Folder
 from courier.maildir.items import Damaged, Table
 from courier.maildir.memo import Memos
@@ -45,7 +44,7 @@ def changed(modseq: int) -> Leaf:
     )
 
 
-def flag(wanted: Flag, *, is_set: bool) -> Leaf:
+def flag(wanted: int, *, is_set: bool) -> Leaf:
     table = bytes(bool(flags & wanted) == is_set for flags in range(256))
     return by_column(
         lambda rows: rows.exactly(

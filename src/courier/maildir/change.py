@@ -20,11 +20,6 @@ class FlagChange:
     #: Called after each rename with the old path and the new one.
     renamed: Callable[[bytes, bytes], None] | None = field(default=None, compare=False)
 
-    def __post_init__(self) -> None:
-        # Plain numbers: a `Flag` takes ten times as long, for each of thousands of messages.
-        object.__setattr__(self, "add", int(self.add))
-        object.__setattr__(self, "remove", int(self.remove))
-
     def apply(self, flags: int) -> int:
         return (flags & ~self.remove | self.add) & filename.ALL_FLAGS
 
@@ -72,7 +67,7 @@ def unlink(path: bytes, *, only_deleted: bool) -> bytes | None:
     Raises:
         FileNotFoundError: another program renamed or removed it; look for it again.
     """
-    name = os.path.basename(path)
+    name = path.rpartition(b"/")[2]
     if only_deleted and not filename.flags(name) & Flag.DELETED:
         os.lstat(path)
         return None

@@ -78,7 +78,8 @@ def _publish_keywords(state: State, name: bytes, message: Prepared) -> None:
 
 
 def _keywords_of(state: State, message: Prepared) -> int:
-    return state.table.number(message.keywords) if state.options.keywords else 0
+    is_some = message.keywords and state.options.keywords
+    return state.table.number(message.keywords) if is_some else 0
 
 
 def _remove(path: bytes) -> None:
