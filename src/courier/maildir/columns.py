@@ -42,11 +42,9 @@ class Names:
 
     def __init__(self, names: Iterable[bytes] = ()) -> None:
         listed = list(names)
-        lengths = list(map(len, listed))
         self._text: bytes | memoryview = b"\n".join(listed)
-        self._lengths: Column = array("H", lengths)
-        ends = list(accumulate(map((1).__add__, lengths), initial=0))
-        self._starts: Column = array("Q", ends[:-1])
+        self._lengths: Column = array("H", list(map(len, listed)))
+        self._starts: Column = _starts(self._lengths)
         self._beside: list[bytes] = []  # only grows: shared with the names made from these
         self._renamed: Mapping[int, bytes] = {}
         self._is_whole = True  # the text holds just these names, in this order
@@ -66,7 +64,19 @@ class Names:
 
     def whole(self) -> Names:
         """Give the same names in one text."""
-        return self if self._is_whole and not self._renamed else Names(self.listed())
+        if not self._is_whole:
+            return Names(self.listed())
+        if not self._renamed:
+            return self
+        pieces, end = [], 0  # what is between the renamed ones stays in one piece
+        lengths = copied("H", self._lengths)
+        for row, name in sorted(self._renamed.items()):
+            start = self._starts[row]
+            pieces += [self._text[end:start], name]
+            end = start + lengths[row]
+            lengths[row] = len(name)
+        text = b"".join([*pieces, self._text[end:]])
+        return Names.packed(text, _starts(lengths), lengths)
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -143,6 +153,12 @@ class Names:
         other = Names.packed(self._text, starts, self._lengths)
         other._beside, other._is_whole = self._beside, False
         return other
+
+
+def _starts(lengths: Column) -> array[int]:
+    """Say where names of these lengths begin in their text."""
+    ends = list(accumulate(map((1).__add__, lengths), initial=0))
+    return array("Q", ends[:-1])
 
 
 class Edit:

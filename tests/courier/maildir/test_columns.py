@@ -37,6 +37,7 @@ def test_names_behave_like_a_list(names: list[bytes], changes: list[dict[int, by
         assert len(other) == len(text)
         assert list(other) == text
         assert [other[row] for row in range(len(text))] == text
+        assert other.whole().parts() == Names(text).parts()
         for start in range(len(text)):
             assert other.between(start, start + 1) == text[start : start + 1]
             assert other.between(start, len(text)) == text[start:]
