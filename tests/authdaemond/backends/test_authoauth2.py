@@ -70,7 +70,7 @@ def settings_of(provider: Provider, **changed: str) -> list[tuple[str, str]]:
         "OAUTH2_AUDIENCE": f"other {AUDIENCE}",
         "OAUTH2_SCOPE": "mail",
         "OAUTH2_OPENID_CONFIGURATION": "https://c.example/",
-        "OAUTH2_TIMEOUT": "2",
+        "OAUTH2_TIMEOUT": "20",
         **changed,
     }
     return list(own.items())
