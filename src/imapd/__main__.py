@@ -9,8 +9,7 @@ SECURITY
     Runs as whoever started it, and never changes that.
 
 STANDARDS
-    RFC 9051, RFC 3501, RFC 2177, 2342, 2971, 3348, 3691, 4314, 4315, 4731, 4978, 5032, 5161, 5182, 5255, 5256, 5267,
-    5466, 5957, 6851, 6855, 7162, 7377, 7888, 9394, 9585, 9586, 10022.
+    RFC 9051, RFC 3501, and those of doc/imap-extensions.md.
 
 FILES
     Settings come from the environment, as Courier's start scripts put them there.

@@ -1,7 +1,7 @@
 """The daemons imapd and imapd-ssl: ``python3 -m imapd.daemon``. How they run is in `courier.daemon.program`.
 
 STANDARDS
-    RFC 3501 and those of imapd.session; RFC 8446 for TLS.
+    Those of imapd.__main__; RFC 8446 for TLS.
 """
 
 from __future__ import annotations
