@@ -9,7 +9,7 @@ SECURITY
     Runs as whoever started it, and never changes that.
 
 STANDARDS
-    RFC 1939, RFC 2449, RFC 6856.
+    RFC 1939, RFC 2449, RFC 2595, RFC 3206, RFC 5034, RFC 6856.
 
 FILES
     Settings come from the environment, as Courier's start scripts put them there.
