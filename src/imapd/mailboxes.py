@@ -170,19 +170,30 @@ class Mailboxes:
             look: what this command has found of the own folders.
         """
         if wanted.may_match(elsewhere=False):
+            look = look or self.look(wanted)
             yield from self._listed_folders(Space.PERSONAL, "INBOX", self._own, look)
             if wanted.may_match_below("shared") or wanted.matches("shared"):
                 yield from self._listed_shared()
         if wanted.may_match(elsewhere=True):
             yield from self._listed_accounts("#shared.", None, wanted, ())
 
-    def look(self) -> Look:
+    def look(self, wanted: Patterns | None = None) -> Look:
         """Look at the folders of the account's own maildir, for one command.
+
+        Args:
+            wanted: it is enough to know of names that fit, and whether mailboxes are below them.
 
         Raises:
             OSError: the maildir can't be read.
         """
-        return self._rosters.of(self._own).look()
+        roster = self._rosters.of(self._own)
+        if wanted is not None and not wanted.take_all:
+            look = roster.look(lambda folder: wanted.matches(names.mailbox(folder)))
+            lists = {one.acl for one in look.folders} if self._lists else ()
+            # Where one below a level is to be kept from this account, another need not be.
+            if all("l" in acl.rights(one, self._identity, is_owner=True) for one in lists):
+                return look
+        return roster.look()
 
     def beside(self, mailbox: Mailbox) -> Iterator[Mailbox]:
         """Give the folders of a mailbox's maildir that this account may know of, sorted.

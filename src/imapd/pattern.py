@@ -106,6 +106,11 @@ class Patterns:
             return True
         return any(matches(one, name) for one in self._wild_for(name, self._others))
 
+    @property
+    def take_all(self) -> bool:
+        """Whether it is plain that all mailboxes of one's own fit, but maybe INBOX."""
+        return not _ALL.isdisjoint(self._wild)
+
     def may_match_below(self, name: str) -> bool:
         """Tell whether one of them may fit a name below the level ``name``."""
         return name in self._levels or any(
@@ -124,6 +129,7 @@ class Patterns:
 
 
 _WILDCARDS = frozenset("*%")
+_ALL = frozenset(("*", f"{_INBOX}*", f"{_INBOX}{SEPARATOR}*"))
 
 
 def _is_simple(pattern: str) -> bool:

@@ -21,7 +21,7 @@ import stat
 import struct
 import threading
 import time
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from courier import log
@@ -62,6 +62,10 @@ class Look:
     folders: tuple[Listed, ...]  # INBOX first, whether it exists or not, then by name
 
 
+#: Says of a folder, or of a level above some, whether it is to be told of.
+Wants = Callable[[str], bool]
+
+
 class Roster:
     """The folders of one maildir, for all sessions of a process."""
 
@@ -75,7 +79,7 @@ class Roster:
         self._mutex = threading.Lock()
         self.is_loaded = False  # what a process before this one has stored is known
         self._names: list[str] | None = None  # all there are, as the directory listed them
-        self._is_converted = False
+        self._is_converted = self._has_old_names = False
         self._entries: dict[str, Entry] = {}
         self._times: dict[str, Times] = {}  # of the entries that are believed
         self._levels: dict[str, Acl] = {}
@@ -93,29 +97,27 @@ class Roster:
                 self._load()
         return self._tallies
 
-    def look(self) -> Look:
-        """Give the folders that there are now.
+    def look(self, wants: Wants | None = None) -> Look:
+        """Give the folders that there are now; with ``wants`` no more than it takes to tell of some.
+
+        These are the ones wanted, one below each level that is wanted, if there is any, and what the two
+        have their lists from.
 
         Raises:
             OSError: the maildir can't be read.
         """
         with self._mutex:
-            top = os.open(self._tree.path, _DIRECTORY)
-            try:
-                self._load()
-                names = os.listdir(top)
-                is_converted = old_names.is_converted(self._tree.path)
-                is_same = (names, is_converted) == (self._names, self._is_converted)
-                if not is_same:
-                    self._is_converted = is_converted
-                    self._take_names(names)
-                is_same = self._take_entries(top) and is_same
-            finally:
-                os.close(top)
+            entries = self._current(wants)
             levels = AclFiles(self._tree).of_levels()
-            is_same, self._levels = is_same and levels == self._levels, levels
-            if self._look is None or not is_same:
-                self._look = Look(tuple(self._listed()))
+            if levels and wants is not None:  # they count if anything is below, wanted or not
+                entries = self._current(None)
+                levels = AclFiles(self._tree).of_levels()
+            if levels != self._levels:
+                self._levels, self._look = levels, None
+            if entries is not self._entries:
+                return Look(tuple(self._listed(entries)))
+            if self._look is None:
+                self._look = Look(tuple(self._listed(entries)))
             return self._look
 
     def _load(self) -> None:
@@ -150,9 +152,26 @@ class Roster:
 
     # -- what there is ---------------------------------------------------------------------
 
+    def _current(self, wants: Wants | None) -> Mapping[str, Entry]:
+        """Give all entries, or those that say what is wanted, brought up to date. Raises OSError."""
+        top = os.open(self._tree.path, _DIRECTORY)
+        try:
+            self._load()
+            names = os.listdir(top)
+            is_converted = old_names.is_converted(self._tree.path)
+            if (names, is_converted) != (self._names, self._is_converted):
+                self._is_converted = is_converted
+                self._take_names(names)
+            if wants is not None and not self._has_old_names:
+                return self._some(top, wants)
+            self._take_entries(top, self._entries)
+            return self._entries
+        finally:
+            os.close(top)
+
     def _take_names(self, names: list[str]) -> None:
         """Forget what is not there any more."""
-        self._names = names
+        self._names, self._look = names, None
         folders = (name for name in sorted(names) if name[0] == "." and is_name(name[1:]))
         present = dict.fromkeys((_INBOX, *folders))
         nothing = Entry("", False, None, False)
@@ -161,29 +180,44 @@ class Roster:
         self._times = {
             name: one for name, one in self._times.items() if name in present and "&" not in name
         }
+        self._has_old_names = any("&" in name for name in present)
         self._tallies.forget(present)
 
-    def _take_entries(self, top: int) -> bool:
-        """Bring all entries up to date; tell whether they are as they were."""
+    def _some(self, top: int, wants: Wants) -> Mapping[str, Entry]:
+        """Give the entries of `look`, where every directory has the name of its folder."""
+        chosen = {name for name in self._entries if wants(name[1:])}
+        self._take_entries(top, chosen)
+        unproven = {level for level in _levels_of(self._entries) if wants(level[1:])}
+        unproven -= _levels_of(name for name in chosen if self._entries[name].exists)
+        for name in self._entries:
+            if not unproven:
+                break
+            if name not in chosen and not unproven.isdisjoint(above := _levels_of((name,))):
+                self._take_entries(top, (name,))
+                if self._entries[name].exists:
+                    chosen.add(name)
+                    unproven -= above
+        above = _levels_of(chosen).intersection(self._entries)
+        self._take_entries(top, above - chosen)
+        return {name: self._entries[name] for name in chosen | above}
+
+    def _take_entries(self, top: int, names: Iterable[str]) -> None:
+        """Bring entries up to date."""
         believes = filesystem.is_local(self._tree.path)
-        changed = self._changed(top) if believes else [*self._entries]
-        is_same = True
-        for name in changed:
+        for name in self._changed(top, names) if believes else [*names]:
             self._times.pop(name, None)
             found, times = self._read(top, name)
             if times is not None and believes:
                 self._times[name] = times
                 self._news += 1
             if self._entries[name] != found:
-                self._entries[name] = found
-                is_same = False
-        return is_same
+                self._entries[name], self._look = found, None
 
-    def _changed(self, top: int) -> list[str]:
-        """Give the names that have to be read."""
+    def _changed(self, top: int, names: Iterable[str]) -> list[str]:
+        """Give those of some names that have to be read."""
         look, all_times = os.stat, self._times
         changed = []
-        for name in self._entries:
+        for name in names:
             times = all_times.get(name)
             if times is None:
                 changed.append(name)
@@ -240,11 +274,11 @@ class Roster:
 
     # -- what follows ----------------------------------------------------------------------
 
-    def _listed(self) -> Iterator[Listed]:
+    def _listed(self, entries: Mapping[str, Entry]) -> Iterator[Listed]:
         """Give the folders with the lists in force; those of `AclFiles.read`, found without reading."""
         found: dict[str, Entry] = {}
         known: dict[str, Acl] = {}
-        for entry in self._entries.values():
+        for entry in entries.values():
             if entry.exists or not entry.folder:
                 found.setdefault(entry.folder, entry)
             if entry.own is not None:
@@ -284,6 +318,19 @@ class Rosters:
                     break
                 folders -= len(self._rosters.pop(path))
             return found
+
+
+def _levels_of(names: Iterable[str]) -> set[str]:
+    """Give what of a maildir's names all levels above some would have."""
+    levels: set[str] = set()
+    for name in names:
+        level = name
+        while level != _INBOX:
+            level = level[: level.rindex(".")] or _INBOX
+            if level in levels:
+                break  # and so are those above it
+            levels.add(level)
+    return levels
 
 
 def _levels_above(folder: str) -> Iterator[str]:

@@ -59,19 +59,17 @@ def list_(session: Session, arguments: Parser) -> Handling:
     wanted = list_request.patterns(session, request)
     existing: dict[str, Mailbox] = {}
     look: Look | None = None
+    uses: Mapping[str, special_uses.Uses] = {}
     if wanted.may_match(elsewhere=False):
-        look = yield Work(session.mailboxes.look)
+        look, uses = yield Work(partial(_look, session, request, wanted))
     found = session.mailboxes.listed(wanted, look)
     while part := (yield Work(lambda: list(islice(found, _PART)))):
         for one in part:
             existing.setdefault(one.name, one)
-    uses: Mapping[str, special_uses.Uses] = {}
     if request.is_extended or session.rev2:  # RFC 9051 7.3.1: what does not exist is told as such
-        there = yield Work(partial(_names, session, existing, look, wanted, request))
-        entries, uses = listing.extended(session.mailboxes, there, wanted, request), there.uses
+        there = yield Work(partial(_names, session, existing, uses, wanted, request))
+        entries = listing.extended(session.mailboxes, there, wanted, request)
     else:
-        if look is not None and "SPECIAL-USE" in request.returns:
-            uses = yield Work(partial(_uses, session, look))
         entries = listing.plain(session.mailboxes, existing.values(), wanted, uses)
     yield status_items.begin(session, request.status)
     size = _SLICE
@@ -162,10 +160,27 @@ def _beginning(command: str, attributes: tuple[str, ...]) -> bytes:
     return f'* {command} ({" ".join(attributes)}) "." '.encode()
 
 
+def _look(
+    session: Session, request: ListRequest, wanted: Patterns
+) -> tuple[Look, Mapping[str, special_uses.Uses]]:
+    """Look at the account's own folders, and for special uses if they are told. Called in a thread."""
+    asks_for_uses = "SPECIAL-USE" in request.returns or _USES in map(str.lower, request.metadata)
+    # Whether a folder has the use that goes with its name depends on all others, and so does whether
+    # something below it is subscribed to.
+    usual = [names.mailbox(one.folder) for one in session.settings.special_uses]
+    is_whole = asks_for_uses and any(map(wanted.matches, usual))
+    is_whole |= "SUBSCRIBED" in request.returns
+    look = session.mailboxes.look(None if is_whole else wanted)
+    if not asks_for_uses:
+        return look, {}
+    uses = special_uses.of_all(session.settings, session.tree, look)
+    return look, {names.mailbox(folder): used for folder, used in uses.items()}
+
+
 def _names(
     session: Session,
     existing: dict[str, Mailbox],
-    look: Look | None,
+    uses: Mapping[str, special_uses.Uses],
     wanted: Patterns,
     request: ListRequest,
 ) -> listing.Names:
@@ -178,16 +193,7 @@ def _names(
                     session.mailboxes, session.tree.path, elsewhere=elsewhere, there=existing
                 )
                 subscribed.update(one.name for one in found)
-    uses: Mapping[str, special_uses.Uses] = {}
-    if "SPECIAL-USE" in request.returns or _USES in map(str.lower, request.metadata):
-        uses = _uses(session, look or session.mailboxes.look())
     return listing.Names(existing, frozenset(subscribed), levels_of(existing), uses)
-
-
-def _uses(session: Session, look: Look) -> Mapping[str, special_uses.Uses]:
-    """Give the special uses of the account's mailboxes. Called in a thread."""
-    uses = special_uses.of_all(session.settings, session.tree, look)
-    return {names.mailbox(folder): used for folder, used in uses.items()}
 
 
 def _told(

@@ -140,6 +140,36 @@ def test_change_by_others(tree: Tree, change: Change) -> None:
     assert told(kept.look()) == anew(tree)
 
 
+@pytest.mark.usefixtures("seconds_later", "lines")
+@pytest.mark.parametrize("has_old_name", [False, True])
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_some_of_what_others_changed(tree: Tree, change: Change, has_old_name: bool) -> None:
+    """Who wants to know of some folders is told what a look at all tells of them, and what levels there are."""
+    if not has_old_name:
+        shutil.rmtree(os.path.join(tree.path, ".g&AOQ-"))
+    kept, wholly = Roster(tree), Roster(tree)
+    kept.look()
+
+    change(Path(tree.path))
+
+    for wanted in ({""}, {"a"}, {"e", "d"}, {"a.b", "e.f", "x"}, {"g&AOQ-", "gä", "new"}, set()):
+        some, all_ = told(kept.look(wanted.__contains__)), told(wholly.look())
+        assert [one for one in some if one[0] in wanted] == [
+            one for one in all_ if one[0] in wanted
+        ]
+        assert (
+            {one for one, _ in some} <= {one for one, _ in all_} == {one for one, _ in anew(tree)}
+        )
+        assert wanted & levels(some) == wanted & levels(all_)
+    assert told(kept.look()) == anew(tree)
+
+
+def levels(folders: list[tuple[str, object]]) -> set[str]:
+    """Names, of folders or none, that others are below."""
+    parts = [name.split(".") for name, _ in folders if name]
+    return {".".join(one[:count]) for one in parts for count in range(len(one))}
+
+
 @pytest.mark.usefixtures("lines")
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_change_within_the_same_tick(
@@ -202,6 +232,25 @@ def test_file_system_of_other_hosts(
     for _ in range(2):
         assert told(kept.look()) == anew(tree)
         assert len(readings.since()) > 7
+
+
+@pytest.mark.usefixtures("seconds_later")
+def test_look_that_failed(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one tells nothing of what is gone since the one before."""
+    kept = Roster(tree)
+    kept.look()
+    shutil.rmtree(os.path.join(tree.path, ".d"))
+    replace(Path(tree.path) / ".a" / NAME, OWNERS)  # as it was, and read again
+    with monkeypatch.context() as patch:
+        patch.setattr(acl_files, "read_file", _no_descriptor)
+        with pytest.raises(OSError, match="Too many"):
+            kept.look()
+
+    assert told(kept.look()) == anew(tree)
+
+
+def _no_descriptor(path: str) -> object:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
 
 
 @pytest.mark.usefixtures("seconds_later")

@@ -6,9 +6,11 @@ the session that has asked before is told what one is told that has never asked.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +27,9 @@ NUMBERS = "MESSAGES UIDNEXT UIDVALIDITY UNSEEN DELETED DELETED-STORAGE SIZE HIGH
 QUESTIONS = (
     'LIST "" "*"',
     'LIST "" "%"',
+    'LIST "" "INBOX.%"',
+    'LIST "" "INBOX.c*"',
+    'LIST "" ("INBOX.a*" "%.d") RETURN (CHILDREN)',
     f'LIST "" "*" RETURN (CHILDREN SUBSCRIBED SPECIAL-USE MYRIGHTS STATUS ({NUMBERS} MAILBOXID))',
     'LIST "" "*" RETURN (STATUS (MESSAGES UNSEEN UIDNEXT))',
     'LIST (SUBSCRIBED RECURSIVEMATCH) "" "%"',
@@ -170,8 +175,47 @@ def test_nothing_is_opened_again(
     monkeypatch.setattr(driven.session.store, "open", opened.append)
     monkeypatch.setattr(acl_files, "read_file", opened.append)
 
-    assert [driven.ask(f"a {one}") for one in QUESTIONS[:4]] == before[:4]
+    assert [driven.ask(f"a {one}") for one in QUESTIONS[:7]] == before[:7]
     assert opened == []
+
+
+@pytest.mark.usefixtures("seconds_later")
+def test_others_are_not_looked_at(
+    account: Path, drive: Drive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a level no more than its folders, one below each, and what they have their rights from; unless one
+    has the name of a special use, which others may have."""
+    make_folder(account, "INBOX.a.c")
+    driven = drive()
+    answers(driven)
+    looked: set[object] = set()
+    real = os.stat
+
+    def stat(path: object, **options: Any) -> os.stat_result:
+        if "dir_fd" in options:
+            looked.add(path)
+        return real(path, **options)  # type: ignore[call-overload, no-any-return]
+
+    monkeypatch.setattr(roster.os, "stat", stat)
+    for wanted, names in (
+        ('"%"', {".", ".a"}),
+        ('"INBOX.%" RETURN (CHILDREN)', {".", ".a", ".a.b", ".c", ".d.e"}),
+        ('"INBOX.a.%"', {".", ".a", ".a.b", ".a.c"}),
+        ('"INBOX.none"', set()),
+    ):
+        driven.ask(f'a LIST "" {wanted}')
+        assert {str(path).partition("/")[0] for path in looked} == names
+        looked.clear()
+
+
+def test_one_below_that_is_hidden(account: Path, drive: Drive) -> None:
+    """It is no child, but another may be."""
+    (account / ".a.b" / "courierimapacl").write_text(OWNERS + "-owner l\n")
+    (account / ".d.e" / "courierimapacl").write_text(OWNERS + "-owner l\n")
+    make_folder(account, "INBOX.a.c")
+    found = {one.values[2]: one.values[0] for one in drive().ask('a LIST "" "INBOX.%"')[:-1]}
+
+    assert found == {b"INBOX.a": [b"\\HasChildren"], b"INBOX.c": [b"\\HasNoChildren"]}
 
 
 @pytest.mark.usefixtures("seconds_later")

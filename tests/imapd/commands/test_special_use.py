@@ -77,6 +77,25 @@ def test_plain_list(maildir: Path, drive: Drive) -> None:
     assert driven.ask('b LIST "" "INBOX.Trash"')[0].line == lines[3]
 
 
+@pytest.mark.parametrize("wanted", ["INBOX.S%", "INBOX.Sent", "%.Sent"])
+def test_plain_list_of_some(maildir: Path, drive: Drive, wanted: str) -> None:
+    """Whether a folder has the use that goes with its name depends on one that is not told of."""
+    make_folder(maildir, "INBOX.Sent")
+    make_folder(maildir, "INBOX.x")
+    driven = drive()
+    told = [driven.ask(f'a LIST "" "{wanted}"')[0].line]
+    assert ended(drive().ask('m SETMETADATA INBOX.x (/private/specialuse "\\\\Sent")'))[0] == "OK"
+
+    told.append(driven.ask(f'a LIST "" "{wanted}"')[0].line)
+    (of_x, _) = driven.ask('a LIST "" "INBOX.x"')
+
+    assert told == [
+        '* LIST (\\HasNoChildren \\Sent) "." "INBOX.Sent"',
+        '* LIST (\\HasNoChildren) "." "INBOX.Sent"',
+    ]
+    assert of_x.line == '* LIST (\\HasNoChildren \\Sent) "." "INBOX.x"'
+
+
 @pytest.mark.parametrize(
     "command",
     ['LIST "" "*" RETURN ()', 'LIST "" "*" RETURN (CHILDREN)', 'LIST (MYRIGHTS) "" "*"'],
