@@ -96,15 +96,15 @@ class Patterns:
     def matches(self, name: str) -> bool:
         if name in self._names:
             return True
-        if name[:1] != ELSEWHERE and (
-            name.startswith(self._all_below)
-            or any(
-                name.startswith(one) and SEPARATOR not in name[len(one) :]
-                for one in self._level_below
-            )
-        ):
-            return True
-        return any(matches(one, name) for one in self._wild_for(name, self._others))
+        if name[:1] != ELSEWHERE:
+            if name.startswith(self._all_below):
+                return True
+            for one in self._level_below:
+                if name.startswith(one) and SEPARATOR not in name[len(one) :]:
+                    return True
+        return bool(self._others) and any(
+            matches(one, name) for one in self._wild_for(name, self._others)
+        )
 
     @property
     def take_all(self) -> bool:

@@ -63,7 +63,10 @@ def list_(session: Session, arguments: Parser) -> Handling:
     if wanted.may_match(elsewhere=False):
         look, uses = yield Work(partial(_look, session, request, wanted))
     found = session.mailboxes.listed(wanted, look)
-    while part := (yield Work(lambda: list(islice(found, _PART)))):
+    is_more = True
+    while is_more:  # each time another thread is woken, which takes longer than to list a few
+        part = yield Work(lambda: list(islice(found, _PART)))
+        is_more = len(part) == _PART
         for one in part:
             existing.setdefault(one.name, one)
     if request.is_extended or session.rev2:  # RFC 9051 7.3.1: what does not exist is told as such
@@ -77,7 +80,10 @@ def list_(session: Session, arguments: Parser) -> Handling:
         size = _SLICE_COUNTED
     if request.metadata:
         size = _SLICE_ANNOTATED
-    while slice_ := (yield Work(lambda: list(islice(entries, size)))):
+    is_more = True
+    while is_more:
+        slice_ = yield Work(lambda: list(islice(entries, size)))
+        is_more = len(slice_) == size
         yield from _told(session, slice_, request, uses)
     yield from session.mailboxes.store()
     return Ok("LIST completed")
