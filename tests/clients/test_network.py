@@ -79,7 +79,9 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
 
 def test_curl_lists_and_reads(demo: Demo, run: Run, tmp_path: Path) -> None:
     """curl shows folders, a mailbox and a message, and appends one."""
-    assert 'LIST (\\HasNoChildren) "." "INBOX.Archive"' in run("curl", "-sS", f"{demo.url}/")
+    assert 'LIST (\\HasNoChildren \\Archive) "." "INBOX.Archive"' in run(
+        "curl", "-sS", f"{demo.url}/"
+    )
     listing = run("curl", "-sS", f"{demo.url}/INBOX?ALL")
     assert listing.strip() == "* SEARCH " + " ".join(str(n + 1) for n in range(MESSAGES))
     assert "Subject: Minutes of Thursday" in run("curl", "-sS", f"{demo.url}/INBOX;MAILINDEX=1")
