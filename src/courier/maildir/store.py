@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -34,6 +35,7 @@ class Store:
         self._folders: WeakValueDictionary[tuple[int, int], Folder] = WeakValueDictionary()
         self._recent: list[Folder] = []
         self._small: dict[Folder, None] = {}  # those before them, the longest unused first
+        self._turn = 0
 
     @property
     def rosters(self) -> Rosters:
@@ -66,7 +68,7 @@ class Store:
             if folder is None or folder.is_void:
                 folder = make(path, self.options)
                 self._folders[found.st_dev, found.st_ino] = folder
-                self._small = {kept: None for kept in self._small if kept.is_light}
+                self._look_at_one()
             folder.path = path
             self._keep(folder)
         return folder
@@ -74,6 +76,16 @@ class Store:
     def _drop(self, folder: Folder) -> None:
         self._small.pop(folder, None)
         self._recent = [other for other in self._recent if other is not folder]
+
+    def _look_at_one(self) -> None:
+        """Let go of a small folder that is small no longer; they are looked at in turn, one each time.
+
+        A look at all of them would take longer than all else that a SELECT does.
+        """
+        self._turn = (self._turn + 1) % self._SMALL
+        kept = next(islice(self._small, self._turn % max(1, len(self._small)), None), None)
+        if kept is not None and not kept.is_light:
+            del self._small[kept]
 
     def _keep(self, folder: Folder) -> None:
         self._drop(folder)

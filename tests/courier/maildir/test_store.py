@@ -115,11 +115,12 @@ def test_small_folders_are_not_kept_for_ever(
 def test_folder_that_is_small_no_longer(
     tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once no session has it, it goes when another is opened."""
+    """Once no session has it, it goes while others are opened."""
     monkeypatch.setattr(module, "_LIGHT", 1)
-    paths = [_quiet(tmp_path / f"{number}") for number in range(8)]
+    monkeypatch.setattr(Store, "_SMALL", 4)
+    paths = [_quiet(tmp_path / f"{number}") for number in range(11)]
     held = _read(store, str(paths[0]))
-    for path in paths[1:-1]:
+    for path in paths[1:7]:
         _read(store, str(path))
     for number in (1, 2):
         deliver(paths[0], b"x\n", number=number)
@@ -128,7 +129,8 @@ def test_folder_that_is_small_no_longer(
     del held
     assert grown() is not None
 
-    store.open(str(paths[-1]))
+    for path in paths[7:]:
+        store.open(str(path))  # none of which is small: they have not been read
     gc.collect()
 
     assert grown() is None
