@@ -74,7 +74,7 @@ def test_check_finds_damage(maildir: Path) -> None:
     found = run(maildir, "check", "-q", str(maildir))
 
     assert found.returncode == 1
-    assert found.stdout.splitlines() == [f"{maildir}: INBOX: names are damaged"]
+    assert found.stdout.splitlines() == [f"{maildir}: INBOX: cannot be used"]
     assert "out of date" in run(maildir, "check", str(maildir)).stdout
 
 

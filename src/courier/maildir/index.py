@@ -9,10 +9,16 @@ writes to. Snapshot G+1 is put in place by rename and holds all of snapshot G an
 a new log takes the old one's place. A log that does not name the snapshot's generation counts as
 empty, so a crash in between loses nothing. Who reads without the lock may find a log that is being
 written: it ends at the last whole record, and the stamp in it tells whether that is all.
+
+What a snapshot holds is checked once, by whoever first maps it after it was put there by others than us, or after
+the machine was started: what a power failure does to a file is over by then. That it was checked, or
+written by us, is marked in the fraction of its modification time, which says for which generation and since which
+start; whoever writes into the file leaves another time. So opening a folder costs no work per message.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import stat
@@ -36,6 +42,7 @@ _LONGEST_LOG = 32 << 20
 _RETRY_S = 60.0
 _PIECE = 1 << 16  # octets that are read at once
 _SMALL = 1 << 18  # octets: some thousand messages
+_SECOND = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,6 @@ class Index:
         self.folder = folder
         self._directory = directory
         self._generation: int | None = None  # of what is held in memory; None: write anew
-        self._bad: int | None = None  # a generation that is on disk and damaged
         self._end = 0  # of the log that was read
         self._rows = 0  # messages that its records concern
         self._is_stale = False  # what is in memory is not all on disk
@@ -74,7 +80,9 @@ class Index:
 
     def may_write(self) -> bool:
         """Tell whether this process is the one to keep the index."""
-        return self.may_keep() and filesystem.is_local(self.folder)
+        if not self.may_keep():
+            return False
+        return self._directory is None or filesystem.is_local(self.folder)
 
     def may_keep(self) -> bool:
         """Tell whether this process may keep files beside the index, about messages that don't change.
@@ -94,11 +102,15 @@ class Index:
         except OSError:
             return False
 
-    def load(self) -> Loaded | None:
-        """Read the index; None if there is none that can be used. No lock is needed."""
+    def load(self, *, check: bool = False) -> Loaded | None:
+        """Read the index; None if there is none that can be used. No lock is needed.
+
+        Args:
+            check: all of it, whether that was done before or not.
+        """
         self._generation, self._is_stale = None, False
         try:
-            found = self._map()
+            found = self._map(check=check)
         except (FileNotFoundError, PermissionError):  # none, or none that we may read
             return None
         except (OSError, Unusable) as error:
@@ -109,21 +121,25 @@ class Index:
         changes = self._read_log()
         return Loaded(found, changes, not self._is_torn)
 
-    def _map(self) -> Snapshot:
-        fd, own = self._open(INDEX)
+    def _map(self, *, check: bool = False) -> Snapshot:
+        fd, stated = self._open(INDEX)
         try:
-            if not own:  # somebody else's file may be cut while we look at it
-                with open(fd, "rb", closefd=False) as file:
-                    found = snapshot.unpack(memoryview(file.read()))
-                if not snapshot.check_names(found):
-                    raise Unusable("names damaged")
-                return found
-            return snapshot.unpack(filesystem.map_file(fd))
+            own = stated.st_uid == os.geteuid()
+            if own:
+                data = filesystem.map_file(fd)
+            else:  # somebody else's file may be cut while we look at it
+                data = memoryview(_read_from(fd, 0))
+            generation = snapshot.generation_of(bytes(data[: snapshot.HEAD_SIZE]))
+            is_checked = own and stated.st_mtime_ns % _SECOND == _mark(generation)
+            found = snapshot.unpack(data, generation, check=check or not is_checked)
+            if own and not is_checked:
+                _set_mark(fd, generation)
+            return found
         finally:
             os.close(fd)
 
-    def _open(self, name: str) -> tuple[int, bool]:
-        """Open a file of the index for reading; also tell whether it is this user's.
+    def _open(self, name: str) -> tuple[int, os.stat_result]:
+        """Open a file of the index for reading; also tell what it is.
 
         Raises:
             Unusable: it is nobody's that we believe.
@@ -135,7 +151,7 @@ class Index:
             owner = os.stat(os.path.join(self.folder, "cur")).st_uid
             if not stat.S_ISREG(found.st_mode) or found.st_uid != owner or found.st_mode & 0o022:
                 raise Unusable(f"{name} is not a file of the folder's owner alone")
-            return fd, owner == os.geteuid()
+            return fd, found
         except BaseException:
             os.close(fd)
             raise
@@ -145,15 +161,15 @@ class Index:
         assert self._generation is not None
         self._is_torn = True
         try:
-            fd, _ = self._open(LOG)
+            fd, stated = self._open(LOG)
         except (OSError, Unusable):
             return []
         try:
             if not journal.check_head(os.pread(fd, journal.HEAD_SIZE, 0), self._generation):
                 return []
-            if os.fstat(fd).st_size > delivery.MAX_FILE:
+            if stated.st_size > delivery.MAX_FILE:
                 raise Unusable(f"{LOG} is too large")
-            data = _read_from(fd, self._end)
+            data = _read_from(fd, self._end) if stated.st_size > self._end else b""
             changes = []
             total = self._end + len(data)
             for change, end in journal.records(data, self._generation, self._end):
@@ -174,11 +190,7 @@ class Index:
         if there is nothing, and what is in memory has to be written with `replace`.
         """
         if self._generation is None:
-            found = self.load()
-            if found is not None and self._generation != self._bad:
-                return found
-            self._generation = None
-            return None
+            return self.load()
         generation = self._generation_on_disk()
         if generation not in (None, self._generation):
             return self.load()
@@ -256,8 +268,8 @@ class Index:
         generation = random.SystemRandom().getrandbits(63) | 1
         try:
             self.make_directory()
-            pieces = snapshot.pack(_with_generation(found, generation))
-            self._put(INDEX, pieces)
+            pieces = snapshot.pack(found, generation)
+            self._put(INDEX, pieces, generation)
             self._put(LOG, [journal.head(generation)])
             mapped = self._map()
         except (OSError, Unusable) as error:
@@ -268,7 +280,9 @@ class Index:
         self._is_torn = self._is_stale = False
         return mapped
 
-    def _put(self, name: str, pieces: Iterable[bytes | memoryview]) -> None:
+    def _put(
+        self, name: str, pieces: Iterable[bytes | memoryview], generation: int | None = None
+    ) -> None:
         """Put a file in place at once. A crash leaves a temporary file, removed in time."""
         where = self.folder if self._directory is None else None
         if where is not None:
@@ -281,6 +295,8 @@ class Index:
             try:
                 for piece in pieces:
                     delivery.write_all(fd, piece)
+                if generation is not None:
+                    _set_mark(fd, generation)
             finally:
                 os.close(fd)
             os.rename(temporary, os.path.join(self.path, name))
@@ -310,11 +326,6 @@ class Index:
         """Take what is on disk to lack something: the next change writes it anew."""
         self._is_stale = True
 
-    def condemn(self, error: Unusable) -> None:
-        """Never read what is on disk again: it is damaged."""
-        self._bad, self._generation = self._generation, None
-        self.complain(error)
-
     def drop(self) -> None:
         """Remove the files. Raises OSError."""
         self._generation = None
@@ -331,18 +342,30 @@ class Index:
             log.index_unusable(self.path, error)
 
 
-def _with_generation(found: Snapshot, generation: int) -> Snapshot:
-    text, _, _ = found.columns.names.parts()
-    return Snapshot(
-        generation,
-        found.numbers,
-        found.columns,
-        found.keyword_sets,
-        found.floor,
-        found.gone,
-        found.stamp,
-        zlib.crc32(text),
-    )
+@functools.cache
+def _start() -> bytes:
+    """Name the time since the machine was started; empty if that can't be told."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def _mark(generation: int) -> int | None:
+    """Give the fraction of a second that marks a snapshot as checked; None if there is no telling."""
+    start = _start()
+    return zlib.crc32(b"%d %b" % (generation, start)) % _SECOND if start else None
+
+
+def _set_mark(fd: int, generation: int) -> None:
+    mark = _mark(generation)
+    if mark is not None:
+        at = time.time_ns() // _SECOND * _SECOND + mark
+        try:
+            os.utime(fd, ns=(at, at))
+        except OSError:
+            return  # the next one checks it again
 
 
 def _read_from(fd: int, at: int) -> bytes:

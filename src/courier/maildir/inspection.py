@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from courier.maildir import scan, snapshot
+from courier.maildir import scan
 from courier.maildir.columns import Columns
 from courier.maildir.filename import Flag
 from courier.maildir.index import INDEX, LOG, Index, Loaded
@@ -35,12 +35,10 @@ def check(folder: str, index_dir: str | None) -> Finding:
     """
     index = Index(folder, index_dir)
     before = scan.stamp(folder)
-    loaded = index.load()
+    loaded = index.load(check=True)
     if loaded is None or loaded.snapshot is None:
         there = os.path.lexists(os.path.join(index.path, INDEX))
         return Finding(not there, "cannot be used" if there else "no index")
-    if not snapshot.check_names(loaded.snapshot):
-        return Finding(False, "names are damaged")
     if not loaded.is_whole:
         return Finding(False, "the log is damaged")
     columns, stamp = _latest(loaded, loaded.snapshot)

@@ -159,10 +159,6 @@ class Numbering:
         self.dead, self.is_wrong, self.is_passing = 0, False, False
         return len(uids)
 
-    def forget(self) -> None:
-        """Have the file read again, whatever its stamp is."""
-        self.stamp = None
-
     def renumber(self) -> None:
         """Begin again under a higher UIDVALIDITY; all messages get new UIDs."""
         self.uidvalidity = uiddb.new_uidvalidity(time.time(), above=self.uidvalidity)

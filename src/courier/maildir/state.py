@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from functools import partial
 
-from courier.maildir import filename, filesystem, scan, snapshot, witness
+from courier.maildir import filename, filesystem, scan, witness
 from courier.maildir.changelog import ChangeLog
 from courier.maildir.columns import EMPTY, Columns, Row
 from courier.maildir.index import Index, Loaded
@@ -85,7 +85,6 @@ class State:
         self._index: Index | None = None
         self._is_changed = False  # by us, since the last stamp
         self._stamped: Stamp | None = None  # the last one that the index has
-        self._unchecked: Snapshot | None = None  # the names in it may be damaged
 
     def move(self, path: str) -> None:
         """Take the folder's directory for renamed."""
@@ -189,7 +188,6 @@ class State:
         self.is_replaced = self.is_begun
         self.columns, self.stamp, self.is_begun = columns, found.stamp, True
         self._stamped = found.stamp
-        self._unchecked = found if self.is_ours else None
         self.witness.forget()
         self._apply(loaded.changes)
         if not loaded.is_whole:
@@ -244,20 +242,6 @@ class State:
         self.witness.forget()
         if self._index is not None:
             self._index.forget()
-
-    def check_names(self) -> bool:
-        """Tell whether the names can be used, which are checked when they are first needed.
-
-        If not, the index is thrown away, and the folder has to be read anew.
-        """
-        found, self._unchecked = self._unchecked, None
-        if found is None or snapshot.check_names(found):
-            return True
-        assert self._index is not None
-        self._index.condemn(snapshot.Unusable("names damaged"))
-        self._lose()
-        self.numbering.forget()
-        return False
 
     # -- changes ---------------------------------------------------------------------------
 
@@ -360,7 +344,6 @@ class State:
         mapped = self._index.replace(found)
         if mapped is not None:  # in place of arrays of our own
             self.columns = mapped.columns
-            self._unchecked = None
 
     # -- what is known to be current -------------------------------------------------------
 

@@ -107,7 +107,7 @@ class Synchroniser:
         now = state.look()
         if not state.is_begun or (take_new and state.columns.in_new) or self._wants_writing():
             return False
-        if not state.current(now).all or not state.check_names():
+        if not state.current(now).all:
             return False
         self.files.forget()
         if state.stamp is None or not state.stamp.vouches_for(now):
@@ -124,7 +124,6 @@ class Synchroniser:
         """Read the directories under both locks, or as far as ``refusal`` lets us."""
         if refusal is None:
             self._purge_tmp()
-        self.state.check_names()
         return self._sweep(take_new=take_new, refusal=refusal)
 
     def _sweep(self, *, take_new: bool, refusal: OSError | None = None) -> Sequence[int]:
@@ -161,8 +160,6 @@ class Synchroniser:
             return
         try:
             self._catch_up()
-            if not self.state.check_names():
-                self._sweep(take_new=False)
             self.state.begin_watching()
             yield True
         finally:

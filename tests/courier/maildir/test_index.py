@@ -479,13 +479,78 @@ def test_each_octet_damaged(tmp_path: Path) -> None:
 
             found = Folder(str(maildir), OPTIONS)
             found._state.load()
-            found._synchroniser._is_current(True)  # the names are checked when they are needed
             if found._state.is_begun and found._synchroniser._is_current(True):
                 assert known(found) == truth(maildir), (name, at)
                 assert uids(found) == uid_database(maildir).uids, (name, at)
         (maildir / name).unlink()
         (maildir / name).write_bytes(good)
         (maildir / name).chmod(0o600)
+
+
+def _overwrite(file: Path) -> None:
+    """Alter the text of a name in place, as no program does that knows what it is."""
+    data = file.read_bytes()
+    file.write_bytes(data.replace(b":2,", b":3,", 1))
+
+
+def test_what_is_known_to_be_whole_is_not_checked(
+    maildir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening a folder looks at nothing but the heads of its files, however many messages it has."""
+    filled(maildir).settle()
+    checked: list[int] = []
+    crc32 = index.zlib.crc32
+    monkeypatch.setattr(
+        snapshot.zlib, "crc32", lambda data, *seed: checked.append(len(data)) or crc32(data, *seed)
+    )
+
+    process(maildir)
+
+    assert max(checked) <= snapshot.HEAD_SIZE
+
+
+def test_what_others_have_written_into_it_is_checked(
+    maildir: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The time of the file says that somebody did."""
+    filled(maildir).settle()
+    _overwrite(maildir / INDEX)
+
+    assert known(process(maildir)) == truth(maildir)
+    assert "names damaged" in capfd.readouterr().err
+
+
+def test_what_was_written_before_the_machine_was_started_is_checked(
+    maildir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once: a power failure may have left anything, but nothing changes by itself after that."""
+    file = maildir / INDEX
+    filled(maildir).settle()
+    before = file.stat()
+    _overwrite(file)
+    os.utime(file, ns=(before.st_mtime_ns, before.st_mtime_ns))
+    monkeypatch.setattr(index, "_start", lambda: b"another")
+
+    assert known(process(maildir)) == truth(maildir)
+    process(maildir).settle()
+    monkeypatch.setattr(index, "_start", lambda: b"a third")
+    process(maildir)
+    marked = file.stat().st_mtime_ns
+    process(maildir)
+    assert file.stat().st_mtime_ns == marked
+
+
+def test_start_of_the_machine_that_has_no_name(
+    maildir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is believed without a check."""
+    monkeypatch.setattr(index, "_start", lambda: b"")
+    filled(maildir).settle()
+    before = (maildir / INDEX).stat()
+    _overwrite(maildir / INDEX)
+    os.utime(maildir / INDEX, ns=(before.st_mtime_ns, before.st_mtime_ns))
+
+    assert known(process(maildir)) == truth(maildir)
 
 
 def test_log_torn_at_each_octet(maildir: Path) -> None:
