@@ -74,7 +74,7 @@ class Index:
         """The directory of this folder's index files."""
         if self._directory is None:
             return self.folder
-        owner = os.stat(os.path.join(self.folder, "cur")).st_uid
+        owner = self._owner()
         place = os.path.realpath(self.folder).lstrip("/")
         return os.path.join(self._directory, str(owner), place)
 
@@ -90,7 +90,7 @@ class Index:
         The folder itself may lie on a file system that other hosts write to.
         """
         try:
-            owner = os.stat(os.path.join(self.folder, "cur")).st_uid
+            owner = self._owner()
         except OSError:
             return False
         return owner == os.geteuid() and filesystem.is_local(self._directory or self.folder)
@@ -110,7 +110,8 @@ class Index:
         """
         self._generation, self._is_stale = None, False
         try:
-            found = self._map(check=check)
+            owner = self._owner()
+            found = self._map(owner, check=check)
         except (FileNotFoundError, PermissionError):  # none, or none that we may read
             return None
         except (OSError, Unusable) as error:
@@ -118,17 +119,18 @@ class Index:
             return None
         self._generation = found.generation
         self._end, self._rows = journal.HEAD_SIZE, 0
-        changes = self._read_log()
+        changes = self._read_log(owner)
         return Loaded(found, changes, not self._is_torn)
 
-    def _map(self, *, check: bool = False) -> Snapshot:
-        fd, stated = self._open(INDEX)
+    def _owner(self) -> int:
+        return os.stat(os.path.join(self.folder, "cur")).st_uid
+
+    def _map(self, owner: int, *, check: bool = False) -> Snapshot:
+        fd, stated = self._open(INDEX, owner)
         try:
-            own = stated.st_uid == os.geteuid()
-            if own:
-                data = filesystem.map_file(fd)
-            else:  # somebody else's file may be cut while we look at it
-                data = memoryview(_read_from(fd, 0))
+            own = owner == os.geteuid()
+            # Somebody else's file may be cut while we look at it.
+            data = filesystem.map_file(fd) if own else memoryview(_read_from(fd, 0))
             generation = snapshot.generation_of(bytes(data[: snapshot.HEAD_SIZE]))
             is_checked = own and stated.st_mtime_ns % _SECOND == _mark(generation)
             found = snapshot.unpack(data, generation, check=check or not is_checked)
@@ -138,7 +140,7 @@ class Index:
         finally:
             os.close(fd)
 
-    def _open(self, name: str) -> tuple[int, os.stat_result]:
+    def _open(self, name: str, owner: int) -> tuple[int, os.stat_result]:
         """Open a file of the index for reading; also tell what it is.
 
         Raises:
@@ -148,7 +150,6 @@ class Index:
         fd = os.open(os.path.join(self.path, name), flags)
         try:
             found = os.fstat(fd)
-            owner = os.stat(os.path.join(self.folder, "cur")).st_uid
             if not stat.S_ISREG(found.st_mode) or found.st_uid != owner or found.st_mode & 0o022:
                 raise Unusable(f"{name} is not a file of the folder's owner alone")
             return fd, found
@@ -156,12 +157,12 @@ class Index:
             os.close(fd)
             raise
 
-    def _read_log(self) -> list[Change]:
+    def _read_log(self, owner: int) -> list[Change]:
         """Read what was added to the log."""
         assert self._generation is not None
         self._is_torn = True
         try:
-            fd, stated = self._open(LOG)
+            fd, stated = self._open(LOG, owner)
         except (OSError, Unusable):
             return []
         try:
@@ -191,19 +192,20 @@ class Index:
         """
         if self._generation is None:
             return self.load()
-        generation = self._generation_on_disk()
+        owner = self._owner()
+        generation = self._generation_on_disk(owner)
         if generation not in (None, self._generation):
             return self.load()
-        changes = self._read_log()
+        changes = self._read_log(owner)
         if generation is None or self._is_torn:
             self._is_stale = True
         # What was read before is still known; what was in the torn part is not.
         return Loaded(None, changes, False) if self._is_torn else changes
 
-    def _generation_on_disk(self) -> int | None:
+    def _generation_on_disk(self, owner: int) -> int | None:
         """Give the generation of the snapshot that lies there; None if it can't be used."""
         try:
-            fd, _ = self._open(INDEX)
+            fd, _ = self._open(INDEX, owner)
             try:
                 return snapshot.generation_of(os.pread(fd, snapshot.HEAD_SIZE, 0))
             finally:
@@ -271,7 +273,7 @@ class Index:
             pieces = snapshot.pack(found, generation)
             self._put(INDEX, pieces, generation)
             self._put(LOG, [journal.head(generation)])
-            mapped = self._map()
+            mapped = self._map(self._owner())
         except (OSError, Unusable) as error:
             self.complain(error)
             self._not_before = time.monotonic() + _RETRY_S

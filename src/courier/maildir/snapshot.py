@@ -236,7 +236,7 @@ def _sections(data: memoryview, at: int, *, check: bool) -> dict[str, memoryview
     for number, (name, code) in enumerate(SECTIONS):
         start, size, checksum, _ = _SECTION.unpack_from(data, at + number * _SECTION.size)
         view = data[start : start + size]
-        if len(view) != size or size % array(code).itemsize:
+        if len(view) != size or size % struct.calcsize(code):
             raise Unusable("truncated")
         if check and zlib.crc32(view) != checksum:
             raise Unusable(f"{name} damaged")

@@ -66,7 +66,23 @@ def _open(session: Session, arguments: Parser, *, read_only: bool) -> Handling:
         session.changes.use_modseqs()  # before the mailbox counts as selected: the number comes below
     session.select(found, view)
 
-    yield updates.flags(view, session.settings, found.rights)
+    identifier = ""
+    if session.settings.extensions:
+        identifier = mailbox_id.known(view.folder) or (
+            yield Work(partial(mailbox_id.of, view.folder))
+        )
+    yield b"".join(_told(session, view, found.rights, identifier))
+    if session.rev2:  # RFC 9051 6.3.2; OLDNAME also of INBOX in another spelling, as in 8
+        old = None if given == found.name else given
+        yield (yield Work(partial(announced, session, found, old)))
+    if parameters.known is not None:
+        yield from _resynchronise(session, parameters.known)
+    return Ok("Ok", "READ-ONLY" if view.read_only else "READ-WRITE")
+
+
+def _told(session: Session, view: View, rights: str, identifier: str) -> Iterator[bytes]:
+    """Give what a client is told of a mailbox that it has selected."""
+    yield updates.flags(view, session.settings, rights)
     yield updates.size(view)
     yield from _warnings(session, view)
     yield b"* OK [UIDVALIDITY %d] Ok\r\n" % view.folder.uidvalidity
@@ -74,21 +90,12 @@ def _open(session: Session, arguments: Parser, *, read_only: bool) -> Handling:
     yield b"* OK [UIDNEXT %d] Ok\r\n" % view.folder.uidnext
     if session.settings.extensions:
         yield updates.highest(view)
-        identifier = mailbox_id.known(view.folder) or (
-            yield Work(partial(mailbox_id.of, view.folder))
-        )
         yield f"* OK [MAILBOXID ({identifier})] Ok\r\n".encode()  # RFC 8474 4.2
     unseen = _UNSEEN.search(view.flags)
     # RFC 9051 appendix E 11, RFC 9586 3.6: not for a client that does not go by such numbers
     if unseen is not None and not (session.rev2 or session.changes.enabled.uid_only):
         yield b"* OK [UNSEEN %d] Ok\r\n" % (unseen.start() + 1)
-    yield updates.rights(found.rights)
-    if session.rev2:  # RFC 9051 6.3.2; OLDNAME also of INBOX in another spelling, as in 8
-        old = None if given == found.name else given
-        yield (yield Work(partial(announced, session, found, old)))
-    if parameters.known is not None:
-        yield from _resynchronise(session, parameters.known)
-    return Ok("Ok", "READ-ONLY" if view.read_only else "READ-WRITE")
+    yield updates.rights(rights)
 
 
 def _warnings(session: Session, view: View) -> Iterator[bytes]:
