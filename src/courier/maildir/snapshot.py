@@ -218,6 +218,9 @@ def unpack(data: memoryview, generation: int, *, check: bool) -> Snapshot:
     lengths = {len(views[name]) for name in ("uids", "flags", "keywords", "modseqs", "starts")}
     if lengths | {len(views["lengths"])} != {count}:
         raise Unusable("columns of different lengths")
+    end = views["starts"][-1] + views["lengths"][-1] if count else 0
+    if end != len(views["names"]) or (count and not 0 < columns.uids[-1] < uidnext):
+        raise Unusable("columns do not end where they should")
     sets = unpack_words(bytes(views["words"]))
     if sets[0] or (check and _highest(columns.keywords) >= len(sets)):
         raise Unusable("keywords missing")
