@@ -146,9 +146,11 @@ class Table:
             return None
         self._check_names(0, len(self.rows))
         if self._stamp is None:
-            digest = blake2b(array("I", self.uids), digest_size=16)
+            uids = self.uids
+            kept = uids if isinstance(uids, array | memoryview) else array("I", uids)
+            digest = blake2b(kept, digest_size=16)
             for word, kind in _STAMPED:
-                digest.update(array(kind, self._pick(word, kind, self.rows)))
+                digest.update(self._octets(word, kind))
             self._stamp = digest.digest()
         return self._stamp
 
@@ -181,6 +183,12 @@ class Table:
             return [number for part in rows.parts() for number in self._pick(word, kind, part)]
         # Row 0 is the header of the file, which holds other things.
         return [column[row] if row else 0 for row in rows]
+
+    def _octets(self, word: int, kind: Kind) -> bytes:
+        """Give what `_pick` does of all rows, as it lies in memory."""
+        if isinstance(self.rows, range):
+            return self._column(word, kind)[self.rows.start : self.rows.stop].tobytes()
+        return array(kind, self._pick(word, kind, self.rows)).tobytes()
 
     def _verify(self, rows: Sequence[int]) -> None:
         """Check texts that nobody in this process has looked at yet."""

@@ -38,30 +38,32 @@ def _sort(session: Session, arguments: Parser, *, by_uid: bool) -> Handling:
     view = session.selected
     yield from session.message_limit.check_sorted(criterion, view, wanted)
     found = yield from matching.find(criterion, view)
-    uids = result.numbers(view, found, by_uid=True)
-    numbers = uids if by_uid else result.numbers(view, found, by_uid=False)
+    numbers = result.numbers(view, found, by_uid=by_uid)
     columns = yield from keys.columns(view, found, [key.name for key in program])
-    places = yield Work(partial(order.sort, program, columns, len(uids)))
+    places = yield Work(partial(order.sort, program, columns, len(numbers)))
+
+    def uids_in_order() -> list[int]:
+        uids = numbers if by_uid else result.numbers(view, found, by_uid=True)
+        return [uids[place] for place in places]
+
     modseq = 0
     if criterion.asks_modseq:
         yield session.changes.need_modseqs()
-        modseq = result.highest(view, wanted, found, [uids[place] for place in places])
+        modseq = result.highest(view, wanted, found, uids_in_order())
     if wanted is None:
         yield from result.listed(b"SORT", map(numbers.__getitem__, places), modseq)
         return Ok("SORT done.")
     if wanted.saves:
-        in_order = [uids[place] for place in places]
-        view.saved = yield Work(partial(result.saved, wanted, in_order))
+        view.saved = yield Work(partial(result.saved, wanted, uids_in_order()))
     results = [numbers[place] for place in places]
     correlator = result.correlator(session.tag)
     yield from result.extended(correlator, wanted, results, modseq, by_uid=by_uid)
     if wanted.updates:
-        in_order = [uids[place] for place in places]
         kept = partial(
             Context,
             session.tag,
             criterion,
-            in_order,
+            uids_in_order(),
             program,
             by_uid=by_uid,
             items=wanted.items,
