@@ -348,10 +348,15 @@ class Index:
 def _start() -> bytes:
     """Name the time since the machine was started; empty if that can't be told."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
-            return file.read()
+        fd = os.open("/proc/sys/kernel/random/boot_id", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return b""
+    try:
+        return os.read(fd, _PIECE)
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)
 
 
 def _mark(generation: int) -> int | None:
