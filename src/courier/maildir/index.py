@@ -41,7 +41,8 @@ _PART = 16
 _LONGEST_LOG = 32 << 20
 _RETRY_S = 60.0
 _PIECE = 1 << 16  # octets that are read at once
-_SMALL = 1 << 18  # octets: some thousand messages
+_SMALL = 1 << 21  # octets of a snapshot: some 30,000 messages, checked in a millisecond if need be
+_SHORT = 1 << 15  # octets of a log: some hundred records
 _SECOND = 1_000_000_000
 
 
@@ -97,8 +98,11 @@ class Index:
 
     def is_small(self) -> bool:
         """Tell whether there is an index, and it is read in a millisecond or two."""
+        path = self.path
         try:
-            return os.stat(os.path.join(self.path, INDEX)).st_size <= _SMALL
+            if os.stat(os.path.join(path, INDEX)).st_size > _SMALL:
+                return False
+            return os.stat(os.path.join(path, LOG)).st_size <= _SHORT
         except OSError:
             return False
 

@@ -85,9 +85,10 @@ def test_folder_that_a_thread_is_busy_with(read: Path) -> None:
     assert found.synchronise_at_once(take_new=True)
 
 
-def test_large_index(read: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("limit", ["_SMALL", "_SHORT"])
+def test_large_index(read: Path, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     """Loading one takes its time; once it is loaded, a look at the folder does not."""
-    monkeypatch.setattr(index, "_SMALL", 10)
+    monkeypatch.setattr(index, limit, 10)
     found = folder(read)
     assert not found.synchronise_at_once(take_new=True)
     found.synchronise(take_new=True)
