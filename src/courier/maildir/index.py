@@ -133,6 +133,8 @@ class Index:
         fd, stated = self._open(INDEX, owner)
         try:
             own = owner == os.geteuid()
+            if not own and stated.st_size > delivery.MAX_FILE:
+                raise Unusable(f"{INDEX} is too large")
             # Somebody else's file may be cut while we look at it.
             data = filesystem.map_file(fd) if own else memoryview(_read_from(fd, 0))
             generation = snapshot.generation_of(bytes(data[: snapshot.HEAD_SIZE]))
