@@ -64,6 +64,7 @@ class Dispatcher:
         usual: Usual,
     ) -> None:
         self._listener = listener
+        channel.refuse_descriptors(listener)
         self._control = control
         self._selector = selectors.DefaultSelector()
         self.timers = Timers()
@@ -247,12 +248,8 @@ class Client:
             self._dispatcher.pool(self._asked).give_up(job)
         self._dispatcher.watch(self, 0)
         self._dispatcher.forget(self)
-        try:
-            # What is left unread would end in ECONNRESET there, where EOF is expected.
-            self.connection.recv(_BLOCK)
-        except OSError:
-            pass
-        self.connection.close()
+        # What is left unread would end in ECONNRESET there, where EOF is expected.
+        channel.close_stream(self.connection)
 
     def _set_timer(self, seconds: float | None) -> None:
         if self._timer:
@@ -263,7 +260,7 @@ class Client:
 
     def read(self) -> None:
         try:
-            data = self.connection.recv(_BLOCK)
+            data = channel.octets(self.connection, _BLOCK)
             if not data:
                 self.close()
                 return

@@ -158,9 +158,30 @@ def discard(descriptor: int) -> None:
         sent.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
 
 
+def octets(connected: socket.socket, size: int) -> bytes:
+    """Receive at most so many octets of a stream, and close the descriptors that come with them.
+
+    Raises OSError.
+    """
+    data, ancillary, _, _ = connected.recvmsg(size, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)
+    for descriptor in _descriptors(ancillary):
+        discard(descriptor)
+    return data
+
+
+def close_stream(connected: socket.socket) -> None:
+    """Close a stream, which does not block, and all that came and was not received. No more can come."""
+    with contextlib.suppress(OSError):
+        connected.shutdown(socket.SHUT_RD)
+        while octets(connected, 16_384):
+            pass
+    connected.close()
+
+
 def close(end: socket.socket) -> None:
-    """Close our end, when the other process has gone, and all that came and was not received."""
+    """Close our end of a channel, and all that came and was not received. No more can come."""
     with contextlib.suppress(OSError):  # BlockingIOError: there was no end, and nothing is left
+        end.shutdown(socket.SHUT_RD)
         end.setsockopt(
             socket.SOL_SOCKET, socket.SO_PASSCRED, 1
         )  # which tells messages from the end

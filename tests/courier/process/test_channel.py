@@ -201,6 +201,28 @@ def test_descriptors_that_nobody_has_received(ends: Pair, is_gone: bool) -> None
         peer.close()
 
 
+def test_descriptors_with_octets() -> None:
+    """Of a stream they are closed, too, without waiting for a peer, however many come."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    lines = [lingering() for _ in range(3)]
+    rights = struct.pack("3i", *(sent for sent, _ in lines))
+    for _ in range(2):
+        theirs.sendmsg([b"abc"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+    for sent, _ in lines:
+        os.close(sent)
+
+    assert channel.octets(ours, 2) == b"ab"
+    channel.close_stream(ours)
+
+    theirs.close()
+    for _, peer in lines:
+        with contextlib.suppress(ConnectionResetError):
+            while peer.recv(1 << 20):  # to the end
+                pass
+        peer.close()
+
+
 def test_end_that_is_gone(ends: Pair) -> None:
     """Receiving and sending say that the other end is gone, and raise no signal."""
     ends[0].close()
