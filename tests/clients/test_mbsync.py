@@ -38,6 +38,8 @@ def configuration(home: Path, tunnel: str, near: Path) -> str:
     name = home / f"{near.name}.mbsyncrc"
     name.write_text(
         f"""
+FSync no
+
 IMAPStore far
 Tunnel {tunnel}
 PathDelimiter .
