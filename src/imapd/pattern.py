@@ -7,6 +7,8 @@ length times name length at the worst.
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 
 _INBOX = "INBOX"
@@ -84,9 +86,9 @@ class Patterns:
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        patterns = list(patterns)
+        patterns = [_RUN.sub(_one_wildcard, one) for one in patterns]
         self._names = {_with_inbox(one) for one in patterns if not _WILDCARDS & set(one)}
-        self._levels = levels_of(self._names)
+        self._sorted = sorted(self._names)
         self._wild = [one for one in patterns if _WILDCARDS & set(one)]
         simple = [one for one in self._wild if _is_simple(one)]
         self._all_below = tuple(one[:-1] for one in simple if one[-1] == "*")
@@ -113,7 +115,9 @@ class Patterns:
 
     def may_match_below(self, name: str) -> bool:
         """Tell whether one of them may fit a name below the level ``name``."""
-        return name in self._levels or any(
+        below = name + SEPARATOR
+        at = bisect_left(self._sorted, below)
+        return (at < len(self._sorted) and self._sorted[at].startswith(below)) or any(
             may_match_below(one, name) for one in self._wild_for(name, self._wild)
         )
 
@@ -129,7 +133,14 @@ class Patterns:
 
 
 _WILDCARDS = frozenset("*%")
+#: Wildcards without anything between them, which match what one of them does. Without such, each
+#: octet of a pattern needs one of the name's, so that a long pattern takes no longer than a short one.
+_RUN = re.compile("[*%]{2,}")
 _ALL = frozenset(("*", f"{_INBOX}*", f"{_INBOX}{SEPARATOR}*"))
+
+
+def _one_wildcard(run: re.Match[str]) -> str:
+    return "*" if "*" in run[0] else "%"
 
 
 def _is_simple(pattern: str) -> bool:

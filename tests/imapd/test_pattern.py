@@ -93,6 +93,39 @@ def test_several_patterns(several: list[str], name: str) -> None:
         assert wanted.may_match_below(name)
 
 
+@pytest.mark.parametrize("pattern", ["." * 50_000, "a." * 25_000, "%" * 50_000 + "x"], ids=len)
+def test_cost_of_a_long_pattern(pattern: str) -> None:
+    """None for its length: neither are its levels written down, nor is it gone through again and again."""
+    lines = 0
+
+    def count(*_: object) -> object:
+        nonlocal lines
+        lines += 1
+        return count
+
+    sys.settrace(count)
+    try:
+        wanted = Patterns([pattern])
+        assert not wanted.may_match_below("INBOX.folder")
+        assert not wanted.matches("INBOX.folder")
+    finally:
+        sys.settrace(None)
+
+    assert lines < 1000
+
+
+@given(st.lists(PATTERNS, max_size=3), NAMES)
+def test_levels_of_names(patterns: list[str], name: str) -> None:
+    """What has no wildcard may match below each of its levels, and nowhere else."""
+    names = [one for one in patterns if not set(one) & set("*%")]
+    levels = levels_of(Patterns(names)._names)
+
+    wanted = Patterns(names)
+
+    assert all(wanted.may_match_below(level) for level in levels)
+    assert not name or wanted.may_match_below(name) == (name in levels)
+
+
 def test_cost_of_a_hostile_pattern() -> None:
     """One step for each character, whatever the wildcards: where a walk would take 2**60."""
     pattern, name = "*a%" * 20 + "b", "a" * 250
