@@ -163,7 +163,7 @@ class Changes:
         session, view = self._session, self._session.selected
         if not self.wanted.events and not removes:
             is_behind = self.form.modseqs and view.highest < view.folder.columns.highest
-            yield updates.highest(view) if is_behind and self.form.vanished else b""
+            yield updates.highest(view) if is_behind else b""
             return False
         before = view.uids
         update = view.update(expunge=expunge, flags=Event.FLAGS in self.wanted.events)

@@ -49,7 +49,7 @@ def text(
     elif update.recent:
         lines.append(b"* %d RECENT\r\n" % view.recents())
     lines.extend(fetch_flags(view, seq, form) for seq in update.flags)
-    if update.withholds and form.vanished:  # RFC 7162 6: so that what comes later is asked for
+    if update.withholds and form.modseqs:  # RFC 7162 6: so that what comes later is asked for
         lines.append(highest(view))
     return b"".join(lines)
 
