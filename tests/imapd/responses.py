@@ -57,8 +57,9 @@ _DATE_TIME = re.compile(
 )
 _SECTION_PART = re.compile(rb"[1-9][0-9]*(?:\.[1-9][0-9]*)*")
 _SECTION_TEXT = re.compile(rb"HEADER\.FIELDS\.NOT|HEADER\.FIELDS|HEADER|TEXT|MIME")
+# Rights may be any letters, as with Courier, where those of RFC 4314 are not announced.
 _LIST_OPTION = re.compile(
-    rb'\("ACL" \((?:\((?:"(?:[^"\\]|\\.)*"|\{[0-9]+\}\r\n(?s:.*?)) "[a-z]*"\))*\)\)|'
+    rb'\("ACL" \((?:\((?:"(?:[^"\\]|\\.)*"|\{[0-9]+\}\r\n(?s:.*?)) "(?:[^"\\]|\\.)*"\))*\)\)|'
     rb'\("MYRIGHTS" "[a-z]*"\)|\(POSTADDRESS NIL\)'
 )
 _METADATA_CODE = re.compile(rb" (?:(?:LONGENTRIES|MAXSIZE) [0-9]{1,10}|TOOMANY)")
